@@ -1,0 +1,144 @@
+"""Everything mozart_nb raises on purpose.
+
+    MozartError
+    ├── MisuseError                you asked for something that cannot be done (exit code 2)
+    │   ├── ConfigError            the job file is invalid; `problems` say where and what would be right
+    │   │   └── UnreadableError    the job file cannot be read or parsed at all
+    │   ├── PromptError            a template, placeholder or expression cannot be rendered
+    │   ├── UnknownJobError        no job of that id is known here
+    │   ├── AmbiguousJobError      one id in several workspaces; `workspaces` lists them
+    │   ├── JobBusyError           another host runs this job; `owner` names it
+    │   ├── JobChangedError        the config changed since the job was planned
+    │   └── PlanMismatchError      a new config would change batches that have already run
+    └── WorldError                 the world failed (exit code 1, or 3 when the job can go on later)
+        ├── CheckpointCorruptError     E701
+        ├── CheckpointTooNewError      E702
+        └── CheckpointUnwritableError  E703
+
+`MisuseError` means: call it differently. `WorldError` means: nothing was wrong with the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a job file, with enough to fix it.
+
+    `line` and `column` count from 1 and are 0 where no position is known; `path` is the key path as written
+    (`retry.max_retries`); `allowed` says what would be right, `nearest` the known name most like the one given.
+    """
+
+    message: str
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    value: str = ""
+    allowed: str = ""
+    nearest: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        text = f"{where}: {self.message}" if where else self.message
+        if self.value:
+            text += f" (got {self.value})"
+        if self.allowed:
+            text += f"; allowed: {self.allowed}"
+        if self.nearest:
+            text += f"; did you mean `{self.nearest}`?"
+        return text
+
+
+class MozartError(Exception):
+    """Root of the tree. `hint` is the next thing to try, in one sentence."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        job_id: str | None = None,
+        batch: int | None = None,
+        attempt: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.job_id = job_id
+        self.batch = batch
+        self.attempt = attempt
+        self.code = code
+
+
+class MisuseError(MozartError):
+    """You asked for something that cannot be done as asked."""
+
+
+class ConfigError(MisuseError):
+    """The job file is invalid; `problems` has one entry per mistake, in file order."""
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint, code="E502")
+
+
+class UnreadableError(ConfigError):
+    """The job file cannot be read or is not YAML."""
+
+
+class PromptError(MisuseError):
+    """A template, placeholder or expression cannot be rendered."""
+
+
+class UnknownJobError(MisuseError):
+    """No job of that id is known here."""
+
+
+class AmbiguousJobError(MisuseError):
+    """One id exists in several workspaces."""
+
+    def __init__(self, job_id: str, workspaces: Sequence[str]) -> None:
+        self.workspaces = tuple(workspaces)
+        places = "\n".join(f"  {workspace}" for workspace in self.workspaces)
+        super().__init__(
+            f"job `{job_id}` exists in {len(self.workspaces)} workspaces:\n{places}",
+            hint="name one with --workspace",
+            job_id=job_id,
+        )
+
+
+class JobBusyError(MisuseError):
+    """Another host runs this job; `owner` names host, pid and start time."""
+
+    def __init__(self, job_id: str, owner: str) -> None:
+        self.owner = owner
+        super().__init__(f"job `{job_id}` is already running: {owner}", job_id=job_id)
+
+
+class JobChangedError(MisuseError):
+    """The config changed since the job was planned."""
+
+
+class PlanMismatchError(MisuseError):
+    """A new config would change batches that have already run; the message says which."""
+
+
+class WorldError(MozartError):
+    """The world failed: disk, clock, another program. Nothing was wrong with the call."""
+
+
+class CheckpointCorruptError(WorldError):
+    """The checkpoint cannot be trusted (E701). Nothing was changed on disk."""
+
+
+class CheckpointTooNewError(WorldError):
+    """The checkpoint was written by a newer version (E702)."""
+
+
+class CheckpointUnwritableError(WorldError):
+    """The checkpoint cannot be written: disk full, read-only (E703). What was durable before still is."""
