@@ -112,7 +112,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Report(Protocol):
-    """How a running session tells the engine about itself."""
+    """How a running session tells the engine about itself.
+
+    `detaching` is set before a cancellation that must leave the session running: its host goes away and somebody else
+    will reattach. Only backends with `outlives_host` look at it.
+    """
+
+    detaching: bool
 
     async def opened(self, session_id: str) -> None:
         """The session is about to start; returns once that is durable. Called before anything is spawned or sent."""
@@ -132,7 +138,7 @@ class Backend(Protocol):
         """Run `request` to its end and return what happened; never raises for a failed session.
 
         On cancellation the session and all of its child processes are gone before `CancelledError` leaves this method
-        (bounded by `request.kill_grace_seconds`).
+        (bounded by `request.kill_grace_seconds`), unless `report.detaching` is set and the session outlives its host.
         """
 
     async def check(self) -> Health:
@@ -149,9 +155,6 @@ class Reattaches(Protocol):
         None when it is gone without a result. `request.prompt` is empty. There is no exit code to be had: the
         session's own result line decides. Cancellation as in `Backend.run`.
         """
-
-    async def detach(self, request: SessionRequest) -> bool:
-        """Whether the session of `request.marker` still runs and may be left to itself."""
 
 
 # --- checking what came out -------------------------------------------------------------------------------------------
