@@ -1,0 +1,212 @@
+"""The job file as a model: one class per section, gathered in `JobConfig`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from mozart_nb.job.backends import BackendConfig, RehearsalConfig
+from mozart_nb.job.outputs import (
+    CheckpointsConfig,
+    ConcertConfig,
+    CrossBatchConfig,
+    HookConfig,
+    IsolationConfig,
+    LearningConfig,
+    LoggingConfig,
+    NotificationConfig,
+    RuleConfig,
+    WorkspaceLifecycleConfig,
+)
+from mozart_nb.job.policies import (
+    CircuitBreakerPolicy,
+    CostLimits,
+    ParallelConfig,
+    RateLimitPolicy,
+    RetryPolicy,
+    StaleDetectionConfig,
+)
+from mozart_nb.job.section import PositiveCount, Real, Seconds, Section
+
+MAX_JOB_ID_LENGTH: Final = 100
+
+
+class SkipCommand(Section):
+    """A command that decides whether a batch is skipped."""
+
+    command: str = Field(description="Shell command, run in the workspace; exit code 0 skips the batch.")
+    description: str | None = Field(None, description="What it looks for.")
+    timeout_seconds: Real = Field(
+        10.0, gt=0, le=60, description="Seconds it may take; the batch runs when it takes longer."
+    )
+
+
+class BatchConfig(Section):
+    """How the work is cut into batches. Batch n covers `size` items; the last one may have fewer."""
+
+    size: PositiveCount = Field(1, description="Items per batch. May be left out only when `items` is given.")
+    total_items: PositiveCount | None = Field(
+        None, description="Number of the last item. May be left out only when `items` is given."
+    )
+    start_item: PositiveCount = Field(1, description="Number of the first item.")
+    descriptions: dict[int, str] = Field(default_factory=dict, description="What a batch is about: number to text.")
+    dependencies: dict[int, tuple[int, ...]] = Field(
+        default_factory=dict,
+        description="Which batches must be done first: number to list of numbers. With `fan_out` "
+        "these are numbers of stages.",
+    )
+    fan_out: dict[int, PositiveCount] = Field(
+        default_factory=dict,
+        description="Run a stage several times at once: stage to count. Needs `size: 1` and `start_item: 1`; every "
+        "item is then a stage.",
+    )
+    skip_when: dict[int, str] = Field(
+        default_factory=dict, description="Skip a batch when an expression is true: number to expression."
+    )
+    skip_when_command: dict[int, SkipCommand] = Field(
+        default_factory=dict, description="Skip a batch when a command succeeds: number to command."
+    )
+    prompt_extensions: dict[int, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Text added to the prompt of a batch: number to list of texts or .md/.txt files.",
+    )
+
+    @property
+    def count(self) -> int:
+        """Batches, or stages when there is a fan-out; 0 while `total_items` is not known."""
+        return 0 if self.total_items is None else count_batches(self.total_items, self.size, self.start_item)
+
+
+def count_batches(total_items: int, size: int, start_item: int = 1) -> int:
+    """How many batches cover items `start_item` to `total_items`, `size` at a time."""
+    return max(0, -(-(total_items - start_item + 1) // size))
+
+
+class ItemsConfig(Section):
+    """Where the rows come from. `batch.total_items` then follows from them."""
+
+    file: str | None = Field(None, description="A .csv, .jsonl, .json, .parquet or .txt file (one item per line).")
+    glob: str | None = Field(None, description="Every file that matches, in order of name.")
+    command: str | None = Field(None, description="Shell command; every line it prints is an item.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError("one_source", "exactly one of file, glob and command is needed")
+        return self
+
+
+class PromptConfig(Section):
+    """What is asked."""
+
+    template: str | None = Field(None, description="The prompt, a Jinja template.")
+    template_file: str | None = Field(None, description="File that holds the template.")
+    variables: dict[str, Any] = Field(default_factory=dict, description="Further names for the template.")
+    stakes: str | None = Field(None, description="What depends on it; `{{ stakes }}` in the template.")
+    thinking_method: str | None = Field(
+        None, description="How to go about it; `{{ thinking_method }}` in the template."
+    )
+    prompt_extensions: tuple[str, ...] = Field(
+        (), description="Text added to every prompt: texts, or names of .md or .txt files."
+    )
+
+    @model_validator(mode="after")
+    def _one_template(self) -> Self:
+        if self.template is not None and self.template_file is not None:
+            raise PydanticCustomError("one_template", "template and template_file cannot both be given")
+        return self
+
+
+class AnswerConfig(Section):
+    """What the final answer must look like."""
+
+    format: Literal["text", "json"] = Field("text", description="`text`, or `json` for an answer that must be JSON.")
+    json_schema: dict[str, Any] | str | None = Field(
+        None, alias="schema", description="JSON Schema of the answer: inline, or the name of a file."
+    )
+    per_item: bool = Field(False, description="The answer is a list with one object per item of the batch, in order.")
+
+
+class JobConfig(Section):
+    """A whole job file."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {
+        "sheet": "batch",
+        "cross_sheet": "cross_batch",
+        "pause_between_sheets_seconds": "pause_between_batches_seconds",
+    }
+
+    name: str = Field(min_length=1, description="Name of the job. Its id is made from it.")
+    description: str | None = Field(None, description="What the job is for.")
+    workspace: str = Field(
+        "./workspace", min_length=1, description="Folder for results and state; made when it does not exist."
+    )
+    state_backend: Literal["json", "sqlite"] = Field(
+        "json", description="`sqlite` adds a queryable copy of the state; the journal stays the truth."
+    )
+    state_path: str | None = Field(None, description="Where the state is kept. Unset: in the workspace.")
+    pause_between_batches_seconds: Seconds = Field(0.0, description="Seconds between two batches.")
+    backend: BackendConfig = Field(default_factory=BackendConfig, description="Who runs the sessions.")
+    batch: BatchConfig = Field(default_factory=BatchConfig, description="How the work is cut into batches.")
+    items: ItemsConfig | None = Field(None, description="Where the rows come from.")
+    prompt: PromptConfig = Field(default_factory=PromptConfig, description="What is asked.")
+    answer: AnswerConfig = Field(default_factory=AnswerConfig, description="What the answer must look like.")
+    parallel: ParallelConfig = Field(default_factory=ParallelConfig, description="Several batches at once.")
+    retry: RetryPolicy = Field(default_factory=RetryPolicy, description="What happens after failures.")
+    rate_limit: RateLimitPolicy = Field(default_factory=RateLimitPolicy, description="Waiting for limits.")
+    circuit_breaker: CircuitBreakerPolicy = Field(
+        default_factory=CircuitBreakerPolicy, description="A pause after failures in a row."
+    )
+    cost_limits: CostLimits = Field(default_factory=CostLimits, description="Money the job may spend.")
+    validations: tuple[RuleConfig, ...] = Field((), description="What must be true after each batch.")
+    rehearsal: RehearsalConfig = Field(default_factory=RehearsalConfig, description="How a rehearsal behaves.")
+    isolation: IsolationConfig = Field(default_factory=IsolationConfig, description="A git worktree for the job.")
+    notifications: tuple[NotificationConfig, ...] = Field((), description="Whom to tell.")
+    logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The job's log file.")
+    cross_batch: CrossBatchConfig = Field(
+        default_factory=CrossBatchConfig, description="What later batches see of earlier ones."
+    )
+    stale_detection: StaleDetectionConfig = Field(
+        default_factory=StaleDetectionConfig, description="Sessions that went silent."
+    )
+    learning: LearningConfig = Field(default_factory=LearningConfig, description="What is remembered across jobs.")
+    on_success: tuple[HookConfig, ...] = Field((), description="What to start after the job completed.")
+    workspace_lifecycle: WorkspaceLifecycleConfig = Field(
+        default_factory=WorkspaceLifecycleConfig, description="What happens to old results."
+    )
+    concert: ConcertConfig = Field(default_factory=ConcertConfig, description="Jobs that start each other.")
+    checkpoints: CheckpointsConfig = Field(default_factory=CheckpointsConfig, description="Questions to a person.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_gives_an_id(cls, value: str) -> str:
+        if not job_id_of(value):
+            raise PydanticCustomError("job_name", "the name needs at least one letter or digit")
+        return value
+
+    @property
+    def job_id(self) -> str:
+        """The id made from `name`; safe as a file name."""
+        return job_id_of(self.name)
+
+
+def job_id_of(name: str) -> str:
+    """The slug of `name`: letters, digits, `-`, `_` and `.`, at most 100 characters; empty when nothing is left.
+
+    It never begins or ends with a dot, so it is neither hidden nor a way out of the workspace.
+    """
+    text = unicodedata.normalize("NFC", name)
+    kept = "".join(char if char.isalnum() or char in "-_." else " " for char in text)
+    slug = re.sub(r"\.{2,}", ".", "-".join(kept.split())).strip("-.")
+    if not any(char.isalnum() for char in slug):
+        return ""
+    if len(slug) <= MAX_JOB_ID_LENGTH:
+        return slug
+    # Cut names stay different when what was cut off was different.
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{slug[: MAX_JOB_ID_LENGTH - 9]}-{mark}"

@@ -1,0 +1,228 @@
+"""What a job must produce, what it hands on, and whom it tells."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field, field_validator
+
+from mozart_nb.job.section import Count, PositiveCount, PositiveSeconds, Real, Seconds, Section, Text, Whole
+
+RuleType = Literal[
+    "file_exists",
+    "file_modified",
+    "content_contains",
+    "content_regex",
+    "command_succeeds",
+    "answer_matches",
+    "python",
+]
+NotificationEvent = Literal[
+    "job_start",
+    "job_complete",
+    "job_failed",
+    "job_paused",
+    "job_resumed",
+    "batch_start",
+    "batch_complete",
+    "batch_failed",
+    "rate_limit_detected",
+]
+
+REQUIRED_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "file_exists": ("path",),
+    "file_modified": ("path",),
+    "content_contains": ("path", "pattern"),
+    "content_regex": ("path", "pattern"),
+    "command_succeeds": ("command",),
+    "answer_matches": ("pattern",),
+    "python": ("function",),
+}
+"""What each type of rule cannot do without."""
+
+
+class RuleConfig(Section):
+    """One thing that must be true after a batch. Paths, commands and patterns may hold placeholders."""
+
+    type: RuleType = Field(
+        description="`file_exists`: the file is there. `file_modified`: the batch changed it. `content_contains`: the "
+        "file holds `pattern` as it stands. `content_regex`: the regular expression `pattern` is found in the file. "
+        "`command_succeeds`: the shell command ends with exit code 0. `answer_matches`: the regular expression "
+        "`pattern` is found in the answer. `python`: a function of the notebook says so."
+    )
+    path: str | None = Field(None, description="The file; relative to the backend's working directory.")
+    pattern: str | None = Field(None, description="Text or regular expression to find.")
+    command: str | None = Field(None, description="Shell command.")
+    function: str | None = Field(None, description="Name of the notebook's function (`python`).")
+    working_directory: str | None = Field(None, description="Where the command runs. Unset: the workspace.")
+    description: str | None = Field(None, description="What the rule is for; shown when it fails.")
+    stage: Whole = Field(
+        1,
+        ge=1,
+        le=10,
+        description="Rules run in the order of their stages; after a stage that failed the later ones are skipped.",
+    )
+    condition: str | None = Field(
+        None, description="Expression; the rule applies only where it is true, for example `batch_num >= 2`."
+    )
+    timeout_seconds: PositiveSeconds = Field(300.0, description="Seconds a command may take.")
+    retry_count: Whole = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Further looks at a file when the rule fails, for slow file systems; never for commands.",
+    )
+    retry_delay_ms: Whole = Field(200, ge=0, le=5000, description="Milliseconds between two looks.")
+
+
+class CrossBatchConfig(Section):
+    """What later batches see of earlier ones."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {"lookback_sheets": "lookback_batches"}
+
+    auto_capture_stdout: bool = Field(
+        False, description="Hand the output of earlier batches on as `previous_outputs` {batch number: text}."
+    )
+    max_output_chars: PositiveCount = Field(
+        2000, description="Characters kept of each output; the end of the text is kept."
+    )
+    capture_files: tuple[str, ...] = Field(
+        (),
+        description="Files handed on as `previous_files` {path: text}: path templates with wildcards, relative to "
+        "the workspace.",
+    )
+    lookback_batches: Count = Field(3, description="How many batches to look back; 0 means all earlier ones.")
+
+
+class IsolationConfig(Section):
+    """A git worktree of its own for the job, so that sessions do not touch your checkout."""
+
+    enabled: bool = Field(False, description="Run the job in a worktree.")
+    mode: Literal["worktree", "none"] = Field("worktree", description="`worktree`, or `none` for no isolation.")
+    worktree_base: str | None = Field(
+        None, description="Folder of the worktrees. Unset: `.worktrees` in the workspace."
+    )
+    branch_prefix: str = Field(
+        "mozart",
+        pattern=r"^[a-zA-Z][a-zA-Z0-9_-]*$",
+        description="First part of the name of the branch that keeps the work.",
+    )
+    source_branch: str | None = Field(None, description="Where the worktree starts. Unset: the current commit.")
+    cleanup_on_success: bool = Field(True, description="Remove the worktree after success; the branch stays.")
+    cleanup_on_failure: bool = Field(False, description="Remove the worktree after a failure; the branch stays.")
+    lock_during_execution: bool = Field(True, description="Lock the worktree while the job runs.")
+    fallback_on_error: bool = Field(True, description="Run without isolation when no worktree can be made.")
+
+
+class NotificationConfig(Section):
+    """One way of being told."""
+
+    type: Literal["desktop", "slack", "webhook", "email"] = Field(
+        description="`desktop`, `slack` or `webhook`; `email` is known but not supported."
+    )
+    on_events: tuple[NotificationEvent, ...] = Field(
+        ("job_complete", "job_failed"), description="Which events to tell of."
+    )
+    webhook_url: str | None = Field(None, description="Slack: address of the incoming webhook.")
+    webhook_url_env: str | None = Field(None, description="Slack: environment variable that holds the address.")
+    channel: str | None = Field(None, description="Slack: channel.")
+    username: str | None = Field(None, description="Slack: name shown as the sender.")
+    icon_emoji: str | None = Field(None, description="Slack: emoji shown as the sender.")
+    url: str | None = Field(None, description="Webhook: address.")
+    url_env: str | None = Field(None, description="Webhook: environment variable that holds the address.")
+    headers: dict[str, Text] = Field(
+        default_factory=dict, description="Webhook: headers; `${NAME}` is replaced by the environment variable."
+    )
+    config: dict[str, Any] = Field(default_factory=dict, description="The same settings in one mapping.")
+
+    @field_validator("on_events", mode="before")
+    @classmethod
+    def _one_word_for_batches(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [v.replace("sheet_", "batch_", 1) if isinstance(v, str) and v.startswith("sheet_") else v for v in value]
+
+
+class LoggingConfig(Section):
+    """The job's log file."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least important level kept.")
+    format: Literal["console", "json", "both"] = Field("console", description="Lines for people, JSON lines, or both.")
+    file_path: str | None = Field(None, description="The log file. Unset: `mozart.log` in the workspace.")
+    max_file_size_mb: Real = Field(50.0, gt=0, le=1000, description="Megabytes after which a new file is started.")
+    backup_count: Whole = Field(5, ge=0, le=100, description="How many old files are kept.")
+    include_timestamps: bool = Field(True, description="Begin each line with the time.")
+    include_context: bool = Field(True, description="Add job, run, batch and attempt to each line.")
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+
+class LearningConfig(Section):
+    """What is remembered across jobs."""
+
+    enabled: bool = Field(True, description="Record outcomes.")
+    apply: bool = Field(False, description="Add hints from earlier outcomes to prompts.")
+
+
+class HookConfig(Section):
+    """Something to start after the job completed."""
+
+    type: Literal["run_job", "run_command", "run_script"] = Field(
+        description="`run_job` starts another job file, `run_command` a shell command, `run_script` a program."
+    )
+    job_path: str | None = Field(None, description="The job file (`run_job`).")
+    job_workspace: str | None = Field(None, description="Another workspace for that job.")
+    inherit_learning: bool = Field(True, description="Let that job use what is remembered of this one.")
+    command: str | None = Field(None, description="The command (`run_command`, `run_script`).")
+    working_directory: str | None = Field(None, description="Where it runs. Unset: the backend's working directory.")
+    description: str | None = Field(None, description="What it is for.")
+    on_failure: Literal["continue", "abort"] = Field("continue", description="`abort`: the hooks after it do not run.")
+    timeout_seconds: PositiveSeconds = Field(300.0, description="Seconds it may take.")
+    detached: bool = Field(False, description="Do not wait for it.")
+    fresh: bool = Field(False, description="Start that job from the beginning.")
+
+
+class ConcertConfig(Section):
+    """Jobs that start each other."""
+
+    enabled: bool = Field(False, description="Allow chains of jobs.")
+    max_chain_depth: Whole = Field(5, ge=1, le=100, description="The longest chain.")
+    cooldown_between_jobs_seconds: Seconds = Field(30.0, description="Seconds between two jobs of a chain.")
+    inherit_workspace: bool = Field(True, description="The next job uses the same workspace.")
+    concert_log_path: str | None = Field(None, description="Log file of the chain.")
+    abort_concert_on_hook_failure: bool = Field(False, description="End the chain when a hook fails.")
+
+
+class WorkspaceLifecycleConfig(Section):
+    """What happens to old results when a job starts from the beginning."""
+
+    archive_on_fresh: bool = Field(False, description="Move what is in the workspace into an archive first.")
+    archive_dir: str = Field("archive", description="Folder of the archives, in the workspace.")
+    archive_naming: Literal["iteration", "timestamp"] = Field("iteration", description="How archives are named.")
+    max_archives: Count = Field(0, description="How many archives are kept; 0 means all.")
+    preserve_patterns: tuple[str, ...] = Field(
+        (".iteration", ".mozart-*", ".coverage", "archive/**", ".worktrees/**"), description="What stays where it is."
+    )
+
+
+class CheckpointTrigger(Section):
+    """When to ask a person before a batch runs. All conditions given must hold."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {"sheet_nums": "batch_nums"}
+
+    name: str = Field(description="What the question is called.")
+    batch_nums: tuple[PositiveCount, ...] | None = Field(None, description="Before these batches.")
+    prompt_contains: tuple[str, ...] | None = Field(None, description="When the prompt holds one of these words.")
+    min_retry_count: Count | None = Field(None, description="After so many retries.")
+    requires_confirmation: bool = Field(True, description="Wait for the answer.")
+    message: str = Field("", description="What is asked.")
+
+
+class CheckpointsConfig(Section):
+    """Questions to a person before chosen batches."""
+
+    enabled: bool = Field(False, description="Ask.")
+    triggers: tuple[CheckpointTrigger, ...] = Field((), description="When to ask.")
