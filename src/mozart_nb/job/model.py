@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from mozart_nb.job.backends import BackendConfig, RehearsalConfig
+from mozart_nb.job.backends import BackendConfig, BatchOverride, RehearsalConfig, RehearsalStep
+from mozart_nb.job.batch import BatchConfig, SkipCommand, count_batches
 from mozart_nb.job.outputs import (
     CheckpointsConfig,
+    CheckpointTrigger,
     ConcertConfig,
     CrossBatchConfig,
     HookConfig,
@@ -31,60 +33,42 @@ from mozart_nb.job.policies import (
     RetryPolicy,
     StaleDetectionConfig,
 )
-from mozart_nb.job.section import PositiveCount, Real, Seconds, Section
+from mozart_nb.job.section import Fault, Seconds, Section, refuse
+
+__all__ = [
+    "AnswerConfig",
+    "BackendConfig",
+    "BatchConfig",
+    "BatchOverride",
+    "CheckpointTrigger",
+    "CheckpointsConfig",
+    "CircuitBreakerPolicy",
+    "ConcertConfig",
+    "CostLimits",
+    "CrossBatchConfig",
+    "HookConfig",
+    "IsolationConfig",
+    "ItemsConfig",
+    "JobConfig",
+    "LearningConfig",
+    "LoggingConfig",
+    "NotificationConfig",
+    "ParallelConfig",
+    "PromptConfig",
+    "RateLimitPolicy",
+    "RehearsalConfig",
+    "RehearsalStep",
+    "RetryPolicy",
+    "RuleConfig",
+    "SkipCommand",
+    "StaleDetectionConfig",
+    "WorkspaceLifecycleConfig",
+    "count_batches",
+    "job_id_of",
+    "missing_counts",
+]
 
 MAX_JOB_ID_LENGTH: Final = 100
-
-
-class SkipCommand(Section):
-    """A command that decides whether a batch is skipped."""
-
-    command: str = Field(description="Shell command, run in the workspace; exit code 0 skips the batch.")
-    description: str | None = Field(None, description="What it looks for.")
-    timeout_seconds: Real = Field(
-        10.0, gt=0, le=60, description="Seconds it may take; the batch runs when it takes longer."
-    )
-
-
-class BatchConfig(Section):
-    """How the work is cut into batches. Batch n covers `size` items; the last one may have fewer."""
-
-    size: PositiveCount = Field(1, description="Items per batch. May be left out only when `items` is given.")
-    total_items: PositiveCount | None = Field(
-        None, description="Number of the last item. May be left out only when `items` is given."
-    )
-    start_item: PositiveCount = Field(1, description="Number of the first item.")
-    descriptions: dict[int, str] = Field(default_factory=dict, description="What a batch is about: number to text.")
-    dependencies: dict[int, tuple[int, ...]] = Field(
-        default_factory=dict,
-        description="Which batches must be done first: number to list of numbers. With `fan_out` "
-        "these are numbers of stages.",
-    )
-    fan_out: dict[int, PositiveCount] = Field(
-        default_factory=dict,
-        description="Run a stage several times at once: stage to count. Needs `size: 1` and `start_item: 1`; every "
-        "item is then a stage.",
-    )
-    skip_when: dict[int, str] = Field(
-        default_factory=dict, description="Skip a batch when an expression is true: number to expression."
-    )
-    skip_when_command: dict[int, SkipCommand] = Field(
-        default_factory=dict, description="Skip a batch when a command succeeds: number to command."
-    )
-    prompt_extensions: dict[int, tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="Text added to the prompt of a batch: number to list of texts or .md/.txt files.",
-    )
-
-    @property
-    def count(self) -> int:
-        """Batches, or stages when there is a fan-out; 0 while `total_items` is not known."""
-        return 0 if self.total_items is None else count_batches(self.total_items, self.size, self.start_item)
-
-
-def count_batches(total_items: int, size: int, start_item: int = 1) -> int:
-    """How many batches cover items `start_item` to `total_items`, `size` at a time."""
-    return max(0, -(-(total_items - start_item + 1) // size))
 
 
 class ItemsConfig(Section):
@@ -97,7 +81,7 @@ class ItemsConfig(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise PydanticCustomError("one_source", "exactly one of file, glob and command is needed")
+            refuse([Fault((), "`items` needs exactly one source", allowed="one of file, glob and command")])
         return self
 
 
@@ -118,7 +102,7 @@ class PromptConfig(Section):
     @model_validator(mode="after")
     def _one_template(self) -> Self:
         if self.template is not None and self.template_file is not None:
-            raise PydanticCustomError("one_template", "template and template_file cannot both be given")
+            refuse([Fault(("template_file",), "template and template_file cannot both be given", self.template_file)])
         return self
 
 
@@ -186,13 +170,30 @@ class JobConfig(Section):
     @classmethod
     def _name_gives_an_id(cls, value: str) -> str:
         if not job_id_of(value):
-            raise PydanticCustomError("job_name", "the name needs at least one letter or digit")
+            refuse([Fault((), "no job id can be made from this name", allowed="a text with a letter or digit")])
         return value
+
+    @model_validator(mode="after")
+    def _work_is_known(self) -> Self:
+        refuse(missing_counts(self.batch.model_fields_set, has_items=self.items is not None))
+        return self
 
     @property
     def job_id(self) -> str:
         """The id made from `name`; safe as a file name."""
         return job_id_of(self.name)
+
+
+def missing_counts(given: Collection[str], *, has_items: bool) -> list[Fault]:
+    """What `batch` must say about the amount of work and does not; `items` says it as well."""
+    if has_items:
+        return []
+    hint = "or a section `items`"
+    return [
+        Fault(("batch",), f"`batch.{key}` is required", allowed=f"a whole number from 1, {hint}")
+        for key in ("size", "total_items")
+        if key not in given
+    ]
 
 
 def job_id_of(name: str) -> str:

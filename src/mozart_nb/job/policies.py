@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from mozart_nb.job.section import Count, Dollars, Percent, PositiveCount, PositiveSeconds, Real, Seconds, Section, Whole
+from mozart_nb.job.section import (
+    Count,
+    Dollars,
+    Fault,
+    Percent,
+    PositiveCount,
+    PositiveSeconds,
+    Real,
+    Seconds,
+    Section,
+    Whole,
+    refuse,
+)
 
 DEFAULT_DETECTION_PATTERNS: Final = (
     r"rate.?limit",
@@ -61,11 +72,9 @@ class RetryPolicy(Section):
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:
         if self.base_delay_seconds > self.max_delay_seconds:
-            raise PydanticCustomError(
-                "delay_order",
-                "base_delay_seconds must not be more than max_delay_seconds",
-                {"at": "base_delay_seconds"},
-            )
+            limit = f"at most max_delay_seconds ({self.max_delay_seconds:g})"
+            message = "the first wait is longer than the longest wait"
+            refuse([Fault(("base_delay_seconds",), message, f"{self.base_delay_seconds:g}", limit)])
         return self
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -23,6 +24,22 @@ class Section(BaseModel):
     def expand_shorthand(cls, value: Any) -> Any:
         """The mapping that a short form stands for (`"ok"` for `{kind: ok}`); anything else unchanged."""
         return value
+
+
+class Fault(NamedTuple):
+    """One contradiction between fields: where (keys below the section), what, the value, and what would be right."""
+
+    at: tuple[str | int, ...]
+    message: str
+    value: str = ""
+    allowed: str = ""
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Fail a section's validation with all of `faults` at once; return if there are none."""
+    if faults:
+        text = "; ".join(fault.message for fault in faults)
+        raise PydanticCustomError("contradiction", "{text}", {"text": text, "faults": tuple(faults)})
 
 
 def _not_bool(value: Any) -> Any:
