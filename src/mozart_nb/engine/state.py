@@ -1,0 +1,218 @@
+"""What is true of a job now: the fold of its events.
+
+`apply(state, event)` is the only mutation, costs O(1) per event (resume, blocking and settling look at the batches they
+change), and is called by the driver alone; readers fold their own copy from the journal. A batch that nothing has
+happened to has no record: 100,000 planned batches weigh as much as one plan.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mozart_nb.engine.agenda import Agenda
+from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage
+from mozart_nb.job.plan import Plan
+
+JobStatus = Literal["pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled"]
+BatchStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped", "cancelled"]
+Phase = Literal["", "started", "opened", "finished", "judged"]
+"""How far a running attempt has come; what a crash leaves behind is picked up from here."""
+
+SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled"})
+SATISFIED: frozenset[str] = frozenset({"completed", "skipped"})
+ENDED: frozenset[str] = frozenset({"completed", "failed", "blocked", "skipped", "cancelled"})
+
+
+class BatchState(msgspec.Struct, omit_defaults=True):
+    """One batch, once anything has happened to it.
+
+    `mode` is the kind of the running attempt or of the next one. `retries`, `completions`, `heals` are budget used;
+    `waits` and `abandoned` attempts used none. `share` is the part (0–1) of the rules that passed last time.
+    `baseline` holds the signatures of the rules' files before the first attempt. Money in US dollars, `cost_known`
+    False when a session ended without saying what it cost; durations in seconds, summed over all sessions.
+    """
+
+    number: int
+    status: BatchStatus = "pending"
+    phase: Phase = ""
+    mode: Mode = "first"
+    attempts: int = 0
+    retries: int = 0
+    completions: int = 0
+    heals: int = 0
+    waits: int = 0
+    abandoned: int = 0
+    run: int = 0
+    probe: bool = False
+    due: float = 0.0
+    code: str = ""
+    message: str = ""
+    reason: str = ""
+    blocked_by: int = 0
+    retry_after: float = 0.0
+    retry_source: str = ""
+    share: float = 0.0
+    validation_passed: bool | None = None
+    validation_details: tuple[RuleResult, ...] = ()
+    exit_code: int | None = None
+    exit_code_ignored: bool = False
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    started_at: float = 0.0
+    attempt_at: float = 0.0
+    finished_at: float = 0.0
+    duration: float = 0.0
+    cost_usd: float = 0.0
+    cost_known: bool = True
+    usage: Usage = Usage()
+    model: str = ""
+    turns: int = 0
+    session: SessionOpened | None = None
+    session_id: str = ""
+    continuable: bool = False
+    baseline: dict[str, str] | None = None
+    prompt_tokens: int = 0
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
+    answer_at: int = -1
+    answer_size: int = 0
+
+
+class LimitState(msgspec.Struct, omit_defaults=True):
+    """A rate limit that holds the job back. `probe` is the batch whose attempt tries the gate, 0 if none does."""
+
+    code: str
+    until: float
+    hit_at: float
+    wait_seconds: float
+    source: str
+    message: str = ""
+    probe: int = 0
+
+
+class BreakerState(msgspec.Struct, omit_defaults=True):
+    """The circuit breaker. `failures` in a row; `trial` is the batch that tries when half open, 0 if none does."""
+
+    status: Literal["closed", "open", "half_open"] = "closed"
+    failures: int = 0
+    until: float = 0.0
+    trial: int = 0
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why no new attempts begin: somebody asked, or a failure that concerns the whole job."""
+
+    kind: Literal["pause", "fail", "cancel"]
+    reason: str
+    code: str = ""
+    by: str = ""
+
+
+class JobRecord(msgspec.Struct, omit_defaults=True):
+    """Everything about the job that is not about one batch."""
+
+    job_id: str = ""
+    name: str = ""
+    status: JobStatus = "pending"
+    description: str = ""
+    seq: int = 0
+    at: float = 0.0
+    format: int = 0
+    plan: PlanShape = PlanShape(total=0)
+    seed: int = 0
+    config_digest: str = ""
+    backend: str = ""
+    run_id: str = ""
+    runs: int = 0
+    host: str = ""
+    pid: int = 0
+    options: RunOptions = RunOptions()
+    created_at: float = 0.0
+    started_at: float = 0.0
+    run_started_at: float = 0.0
+    finished_at: float = 0.0
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
+    skipped: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    run_batches: int = 0
+    run_completed: int = 0
+    run_failures: int = 0
+    last_settled_at: float = 0.0
+    retries: int = 0
+    completions: int = 0
+    limit_waits: int = 0
+    quota_waits: int = 0
+    backoffs: int = 0
+    crashes: int = 0
+    cost_usd: float = 0.0
+    unknown_costs: int = 0
+    usage: Usage = Usage()
+    duration: float = 0.0
+    answers_end: int = 0
+    limit: LimitState | None = None
+    cleared_at: float = 0.0
+    breaker: BreakerState = msgspec.field(default_factory=BreakerState)
+    waiting_reason: str = ""
+    waiting_until: float = 0.0
+    stop: Stop | None = None
+    reason: str = ""
+    code: str = ""
+
+
+class JobState:
+    """A job's record, the records of its touched batches, and the agenda derived from both.
+
+    Only `engine.fold.apply` changes it.
+    """
+
+    __slots__ = ("agenda", "batches", "job", "plan")
+
+    def __init__(self, job: JobRecord | None = None, batches: dict[int, BatchState] | None = None) -> None:
+        self.job = job or JobRecord()
+        self.batches = batches if batches is not None else {}
+        self.plan = Plan(self.job.plan)
+        self.agenda = Agenda(self)
+        if self.job.seq:
+            self.agenda.rebuild()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JobState):
+            return NotImplemented
+        return (self.job, self.batches, self.agenda.view()) == (other.job, other.batches, other.agenda.view())
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    @property
+    def status(self) -> JobStatus:
+        return self.job.status
+
+    @property
+    def is_settled(self) -> bool:
+        return self.job.status in SETTLED
+
+    @property
+    def total(self) -> int:
+        return self.job.plan.total
+
+    def status_of(self, number: int) -> BatchStatus:
+        """The status of any batch of the plan, touched or not."""
+        record = self.batches.get(number)
+        if record is not None:
+            return record.status
+        return "skipped" if any(low <= number <= high for low, high in self.job.skipped) else "pending"
+
+    def is_satisfied(self, number: int) -> bool:
+        """Whether batches that depend on `number` may run."""
+        return self.status_of(number) in SATISFIED
+
+    def count(self, status: str) -> int:
+        """How many batches have this status; untouched ones are pending."""
+        if status == "pending":
+            return self.total - sum(n for name, n in self.job.counts.items() if name != "pending")
+        return self.job.counts.get(status, 0)
+
+    @property
+    def max_rank(self) -> int:
+        """The number of batches that have come to an end."""
+        return sum(self.job.counts.get(status, 0) for status in ENDED)
