@@ -116,6 +116,10 @@ def _settle(state: JobState, event: ev.Event, status: Any, reason: str, code: st
     job.finished_at = event.at
     job.waiting_reason, job.waiting_until = "", 0.0
     job.crashes = 0
+    for number in (*state.agenda.due_times, *state.agenda.queued):
+        batch = state.batches.get(number)
+        if batch is not None and batch.status == "waiting":
+            _move(state, batch, "pending")
 
 
 def _paused(state: JobState, event: ev.JobPaused) -> None:
