@@ -146,11 +146,15 @@ class JobWaiting(Event, frozen=True, kw_only=True, tag="job.waiting"):
 
 
 class JobPausing(Event, frozen=True, kw_only=True, tag="job.pausing"):
-    """No new attempts; running ones finish. `by` says who asked (`Ctrl-C`, `pause`, `max_waits` …)."""
+    """No new attempts; running ones finish, or are ended when `stop` is `cancel`. `by` says who asked.
+
+    `stop` says how the job settles then: as paused, failed or cancelled.
+    """
 
     reason: str
     by: str = ""
     code: str = ""
+    stop: Literal["pause", "fail", "cancel"] = "pause"
 
 
 class JobPaused(Event, frozen=True, kw_only=True, tag="job.paused"):
@@ -190,6 +194,12 @@ class CostUpdated(Event, frozen=True, kw_only=True, tag="job.cost_update"):
     cost_usd: float
     limit_usd: float | None = None
     message: str = ""
+
+
+class JobNotice(Event, frozen=True, kw_only=True, tag="job.notice"):
+    """Something to tell people (the clock went back, an observer broke). Told to observers only; never journaled."""
+
+    message: str
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -431,6 +441,7 @@ AnyEvent = (
     | JobCancelled
     | ConfigReloaded
     | CostUpdated
+    | JobNotice
     | BatchStarted
     | BatchPreflight
     | ValidationPassed
@@ -477,6 +488,10 @@ def kind_of(event: Event | type[Event]) -> str:
     """The event's name as journal, log and docs spell it."""
     tag = event.__struct_config__.tag
     return str(tag)
+
+
+VOLATILE: tuple[type[Event], ...] = (SessionProgress, JobNotice)
+"""Told to observers as they happen and never journaled."""
 
 
 def event_types() -> tuple[type[Event], ...]:

@@ -57,6 +57,7 @@ def _begin_run(state: JobState, event: ev.JobStarted | ev.JobResumed) -> None:
     job.runs += 1
     job.run_started_at, job.finished_at = event.at, 0.0
     job.run_batches = job.run_completed = job.run_failures = 0
+    job.run_waits = job.run_quota_waits = 0
     job.stop, job.reason, job.code = None, "", ""
     job.waiting_reason, job.waiting_until = "", 0.0
 
@@ -107,7 +108,7 @@ def _waiting(state: JobState, event: ev.JobWaiting) -> None:
 
 def _pausing(state: JobState, event: ev.JobPausing) -> None:
     state.job.status = "pausing"
-    state.job.stop = Stop("pause", event.reason, event.code, event.by)
+    state.job.stop = Stop(event.stop, event.reason, event.code, event.by)
 
 
 def _settle(state: JobState, event: ev.Event, status: Any, reason: str, code: str) -> None:
@@ -230,7 +231,9 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     if event.answer_at >= 0:
         batch.answer_at, batch.answer_size = event.answer_at, event.answer_size
         job.answers_end = max(job.answers_end, event.answer_at + event.answer_size)
-    _count_failures(job, event.code)
+    if job.limit is not None and job.limit.probe == event.batch and not event.code:
+        job.limit.passed = True
+    _count_failures(job, event.batch, event.code)
 
 
 def _charge(job: JobRecord, batch: BatchState, cost: float | None, *, known: bool) -> None:
@@ -241,12 +244,16 @@ def _charge(job: JobRecord, batch: BatchState, cost: float | None, *, known: boo
         job.unknown_costs += 1
 
 
-def _count_failures(job: JobRecord, code: str) -> None:
+def _count_failures(job: JobRecord, number: int, code: str) -> None:
     """The breaker counts failed attempts in a row; rate limits and unmet rules say nothing about the service."""
-    if not code or lookup(code).category is Category.VALIDATION:
-        job.breaker.failures = 0
-    elif lookup(code).category is not Category.RATE_LIMIT:
-        job.breaker.failures += 1
+    breaker = job.breaker
+    category = lookup(code).category if code else None
+    if category is Category.RATE_LIMIT:
+        return
+    is_failure = category not in (None, Category.VALIDATION)
+    breaker.failures = breaker.failures + 1 if is_failure else 0
+    if breaker.trial == number:
+        breaker.verdict = "failed" if is_failure else "passed"
 
 
 def _adopted(state: JobState, event: ev.SessionAdopted) -> None:
@@ -409,11 +416,11 @@ def _skipped(state: JobState, event: ev.BatchSkipped) -> None:
 
 def _limit_hit(state: JobState, event: ev.LimitHit) -> None:
     job = state.job
-    job.limit_waits = event.number
-    if event.source == "back-off":
-        job.backoffs += 1
-    if event.code == "E102":
-        job.quota_waits += 1
+    if event.number > job.limit_waits:
+        job.limit_waits = event.number
+        job.backoffs += event.source == "back-off"
+        job.run_quota_waits += event.code == "E102"
+        job.run_waits += event.code != "E102"
     job.limit = LimitState(event.code, event.until, event.at, event.wait_seconds, event.source, event.message)
 
 
@@ -430,6 +437,7 @@ def _breaker_opened(state: JobState, event: ev.BreakerOpened) -> None:
 def _half_open(state: JobState, event: ev.BreakerHalfOpen) -> None:
     state.job.breaker.status = "half_open"
     state.job.breaker.trial = 0
+    state.job.breaker.verdict = ""
 
 
 def _breaker_closed(state: JobState, event: ev.BreakerClosed) -> None:

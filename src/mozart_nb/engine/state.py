@@ -81,7 +81,10 @@ class BatchState(msgspec.Struct, omit_defaults=True):
 
 
 class LimitState(msgspec.Struct, omit_defaults=True):
-    """A rate limit that holds the job back. `probe` is the batch whose attempt tries the gate, 0 if none does."""
+    """A rate limit that holds the job back.
+
+    `probe` is the batch whose attempt tries the gate, 0 if none does; `passed`: it got through.
+    """
 
     code: str
     until: float
@@ -90,15 +93,20 @@ class LimitState(msgspec.Struct, omit_defaults=True):
     source: str
     message: str = ""
     probe: int = 0
+    passed: bool = False
 
 
 class BreakerState(msgspec.Struct, omit_defaults=True):
-    """The circuit breaker. `failures` in a row; `trial` is the batch that tries when half open, 0 if none does."""
+    """The circuit breaker. `failures` in a row; `trial` is the batch that tries when half open, 0 if none does.
+
+    `verdict` is how that trial ended.
+    """
 
     status: Literal["closed", "open", "half_open"] = "closed"
     failures: int = 0
     until: float = 0.0
     trial: int = 0
+    verdict: Literal["", "passed", "failed"] = ""
 
 
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -142,7 +150,8 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     retries: int = 0
     completions: int = 0
     limit_waits: int = 0
-    quota_waits: int = 0
+    run_waits: int = 0
+    run_quota_waits: int = 0
     backoffs: int = 0
     crashes: int = 0
     cost_usd: float = 0.0

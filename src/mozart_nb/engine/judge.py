@@ -1,0 +1,60 @@
+"""What an attempt amounts to, once its session is over and the rules have been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mozart_nb.events import RuleResult, ValidationFailed, ValidationPassed
+
+TAIL_OF_PASSED = 500
+"""Characters of output kept in state for an attempt that passed."""
+
+
+def judge(
+    batch: int,
+    attempt: int,
+    *,
+    code: str,
+    message: str,
+    results: Sequence[RuleResult],
+    stdout_tail: str = "",
+    stderr_tail: str = "",
+) -> ValidationPassed | ValidationFailed:
+    """Success needs every rule to pass and either a session that succeeded or a file that this attempt itself wrote.
+
+    `code` is the session's own failure, empty when it succeeded. A failed session without such evidence is a failure
+    whatever the rules say: leftovers of an earlier attempt prove nothing.
+    """
+    failed = [result for result in results if result.status in ("failed", "skipped")]
+    if not failed and (not code or any(result.evidence for result in results)):
+        return ValidationPassed(
+            batch=batch,
+            attempt=attempt,
+            results=tuple(results),
+            code=code,
+            exit_code_ignored=bool(code),
+            stdout_tail=stdout_tail[-TAIL_OF_PASSED:],
+            stderr_tail=stderr_tail[-TAIL_OF_PASSED:],
+        )
+    if not code:
+        code = "E203" if any(result.could_not_run for result in failed) else "E201"
+        message = _unmet(failed)
+    return ValidationFailed(
+        batch=batch,
+        attempt=attempt,
+        code=code,
+        message=message,
+        results=tuple(results),
+        stdout_tail=stdout_tail,
+        stderr_tail=stderr_tail,
+    )
+
+
+def _unmet(failed: Sequence[RuleResult]) -> str:
+    unmet = [result for result in failed if result.status == "failed"]
+    named = "; ".join(_name(result) for result in unmet[:3])
+    return f"{named} (and {len(unmet) - 3} more)" if len(unmet) > 3 else named
+
+
+def _name(result: RuleResult) -> str:
+    return result.message or result.description or f"{result.type} {result.path}".strip()
