@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mozart_nb.job.section import (
     Count,
@@ -181,6 +181,11 @@ class RehearsalStep(Section):
     wait_seconds: Seconds | None = Field(None, description="With `rate_limit`: seconds the refusal asks to wait.")
     writes: Count | None = Field(None, description="With `partial`: how many of the files are written. Unset: half.")
     message: str | None = Field(None, description="Other error text than the usual one.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_or_mapping(cls, value: Any) -> Any:
+        return cls.expand_shorthand(value)
 
     @classmethod
     def expand_shorthand(cls, value: Any) -> Any:

@@ -132,7 +132,7 @@ def _cycles(batch: BatchConfig) -> list[Fault]:
 
 
 def _is_known(number: int, batch: BatchConfig) -> bool:
-    return number >= 1 and (batch.total_items is None or number <= batch.count)
+    return number >= 1 and (batch.count == 0 or number <= batch.count)
 
 
 def _no_such(key: str, number: int, batch: BatchConfig, *below: int) -> Fault:

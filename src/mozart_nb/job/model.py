@@ -190,7 +190,7 @@ def missing_counts(given: Collection[str], *, has_items: bool) -> list[Fault]:
         return []
     hint = "or a section `items`"
     return [
-        Fault(("batch",), f"`batch.{key}` is required", allowed=f"a whole number from 1, {hint}")
+        Fault(("batch", key), "`{path}` is required", allowed=f"a whole number from 1, {hint}")
         for key in ("size", "total_items")
         if key not in given
     ]

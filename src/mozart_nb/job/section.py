@@ -27,7 +27,10 @@ class Section(BaseModel):
 
 
 class Fault(NamedTuple):
-    """One contradiction between fields: where (keys below the section), what, the value, and what would be right."""
+    """One contradiction between fields: where (keys below the section), what, the value, and what would be right.
+
+    `{path}` in the message stands for the whole key path.
+    """
 
     at: tuple[str | int, ...]
     message: str
@@ -38,7 +41,7 @@ class Fault(NamedTuple):
 def refuse(faults: Sequence[Fault]) -> None:
     """Fail a section's validation with all of `faults` at once; return if there are none."""
     if faults:
-        text = "; ".join(fault.message for fault in faults)
+        text = "; ".join(fault.message.replace("{path}", ".".join(map(str, fault.at))) for fault in faults)
         raise PydanticCustomError("contradiction", "{text}", {"text": text, "faults": tuple(faults)})
 
 

@@ -1,0 +1,139 @@
+"""Keys that job files may hold although they do nothing here: each is named in one warning, never dropped in silence.
+
+Two tables. `UNSUPPORTED` is for good: keys of the earlier tool that have no counterpart. `NOT_YET` shrinks: a row goes
+when its feature arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mozart_nb.job.batch import BatchConfig
+from mozart_nb.job.document import KeyPath
+from mozart_nb.job.model import JobConfig
+from mozart_nb.job.outputs import LearningConfig
+from mozart_nb.job.policies import CircuitBreakerPolicy, CostLimits, ParallelConfig, StaleDetectionConfig
+from mozart_nb.job.section import Section
+
+_OUT_OF_SCOPE: Final = "not supported"
+_SHARED: Final = "not supported: all jobs of one account always share one rate-limit gate"
+_PRICES: Final = "not supported: use `prices`"
+_LEARNING: Final = "not supported: `learning` has `enabled` and `apply` only"
+
+UNSUPPORTED: Final[Mapping[type[Section], Mapping[str, str]]] = {
+    JobConfig: dict.fromkeys(("bridge", "grounding", "ai_review", "feedback", "conductor"), _OUT_OF_SCOPE),
+    BatchConfig: {"fan_out_stage_map": "not needed: it is worked out from `fan_out`"},
+    ParallelConfig: {"budget_partition": "not supported: cost limits always hold for the whole job"},
+    CircuitBreakerPolicy: dict.fromkeys(("cross_workspace_coordination", "honor_other_jobs_rate_limits"), _SHARED),
+    CostLimits: dict.fromkeys(("cost_per_1k_input_tokens", "cost_per_1k_output_tokens"), _PRICES),
+    StaleDetectionConfig: {"check_interval_seconds": "not needed: silence is noticed at once"},
+    LearningConfig: dict.fromkeys(
+        (
+            "outcome_store_type",
+            "outcome_store_path",
+            "min_confidence_threshold",
+            "high_confidence_threshold",
+            "escalation_enabled",
+            "use_global_patterns",
+            "exploration_rate",
+            "exploration_min_priority",
+            "entropy_alert_threshold",
+            "entropy_check_interval",
+            "auto_apply_enabled",
+            "auto_apply_trust_threshold",
+            "auto_apply",
+            "exploration_budget",
+            "entropy_response",
+        ),
+        _LEARNING,
+    ),
+}
+"""Per section: key → why it has no effect."""
+
+UNSUPPORTED_BACKENDS: Final = ("ollama", "recursive_light")
+"""Backend types of the earlier tool that do not exist here: an error, because nothing could run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A part of a valid job file that this version does not act on."""
+
+    path: KeyPath
+    is_used: Callable[[JobConfig], bool]
+    message: str
+    is_error: bool = False
+
+
+def _given(section: str, key: str) -> Callable[[JobConfig], bool]:
+    return lambda config: key in getattr(config, section).model_fields_set
+
+
+def _used(key: str) -> Callable[[JobConfig], bool]:
+    return lambda config: key in config.model_fields_set
+
+
+_NO_EFFECT: Final = "has no effect in this version"
+_API: Final = "is not available in this version; use claude_cli or rehearsal"
+
+NOT_YET: Final[tuple[Gap, ...]] = (
+    Gap(
+        ("backend", "type"),
+        lambda config: config.backend.type in ("anthropic_api", "anthropic_batches"),
+        f"this backend {_API}",
+        is_error=True,
+    ),
+    Gap(
+        ("validations",),
+        lambda config: any(rule.type == "python" for rule in config.validations),
+        "rules of type `python` are not available in this version",
+        is_error=True,
+    ),
+    Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
+    Gap(("state_path",), _used("state_path"), f"`state_path` {_NO_EFFECT}; the state is kept in the workspace"),
+    Gap(
+        ("answer",),
+        lambda config: (
+            config.answer.format == "json" or config.answer.json_schema is not None or config.answer.per_item
+        ),
+        f"`answer` {_NO_EFFECT}; answers are kept as text",
+    ),
+    Gap(("rate_limit", "requests_per_minute"), _given("rate_limit", "requests_per_minute"), f"this limit {_NO_EFFECT}"),
+    Gap(("rate_limit", "tokens_per_minute"), _given("rate_limit", "tokens_per_minute"), f"this limit {_NO_EFFECT}"),
+    Gap(
+        ("cost_limits",),
+        lambda config: config.cost_limits.is_active,
+        f"`cost_limits` {_NO_EFFECT}: nothing stops the job",
+    ),
+    Gap(
+        ("isolation",),
+        lambda config: config.isolation.enabled and config.isolation.mode != "none",
+        f"`isolation` {_NO_EFFECT}: sessions work in the working directory itself",
+    ),
+    Gap(("notifications",), _used("notifications"), f"`notifications` {_NO_EFFECT}"),
+    Gap(("logging",), _used("logging"), f"`logging` {_NO_EFFECT}"),
+    Gap(
+        ("learning",),
+        lambda config: "learning" in config.model_fields_set and (config.learning.enabled or config.learning.apply),
+        f"`learning` {_NO_EFFECT}",
+    ),
+    Gap(("on_success",), _used("on_success"), f"`on_success` {_NO_EFFECT}"),
+    Gap(("concert",), lambda config: config.concert.enabled, f"`concert` {_NO_EFFECT}"),
+    Gap(
+        ("workspace_lifecycle",),
+        lambda config: config.workspace_lifecycle.archive_on_fresh,
+        f"`workspace_lifecycle` {_NO_EFFECT}",
+    ),
+    Gap(("checkpoints",), lambda config: config.checkpoints.enabled, f"`checkpoints` {_NO_EFFECT}: nobody is asked"),
+)
+
+
+def gaps(config: JobConfig) -> list[Gap]:
+    """What of `config` this version does not act on."""
+    return [gap for gap in NOT_YET if gap.is_used(config)]
+
+
+def email_notifications(config: JobConfig) -> list[KeyPath]:
+    """Where notifications by e-mail are asked for; they are known, but there is no way to send them."""
+    return [("notifications", index, "type") for index, one in enumerate(config.notifications) if one.type == "email"]

@@ -1,0 +1,162 @@
+"""YAML file, text or mapping → `LoadedJob`. Reads files; everything else of `job/` but `items` does not.
+
+    load_job("job.yaml")                      a file
+    load_text(cell, base_dir=notebook_dir)    the body of a notebook cell
+    load_mapping({...}, base_dir=...)         a dict
+
+All raise ConfigError with every mistake of the text at once, in its order, or UnreadableError when it cannot be parsed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mozart_nb.errors import ConfigError, Problem, UnreadableError
+from mozart_nb.job.document import Document, Positions, parse_document
+from mozart_nb.job.explain import explain
+from mozart_nb.job.keys import Canonical, canonical
+from mozart_nb.job.known import gaps
+from mozart_nb.job.model import JobConfig, missing_counts
+from mozart_nb.job.notices import notices_about
+from mozart_nb.job.overrides import override
+from mozart_nb.job.report import Notice, locate
+
+_P = TypeVar("_P", bound=Problem)
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A valid job file, with what it takes to talk about it.
+
+    `raw` is the mapping as written, overrides applied. `warnings` are in file order; each has a V-code.
+    """
+
+    config: JobConfig
+    source_text: str
+    base_dir: Path
+    file: str
+    positions: Positions = field(default_factory=Positions)
+    warnings: tuple[Notice, ...] = ()
+    raw: dict[Any, Any] = field(default_factory=dict)
+
+    def resolve(self, path: str | os.PathLike[str]) -> Path:
+        """`path` made absolute: relative ones start at the job file's directory, `~` is the home directory."""
+        # Path.expanduser fails for users that do not exist; such a path is then simply not found.
+        return Path(os.path.normpath(self.base_dir / os.path.expanduser(path)))  # noqa: PTH111
+
+    @property
+    def workspace_path(self) -> Path:
+        return self.resolve(self.config.workspace)
+
+    @property
+    def working_directory(self) -> Path:
+        """Where sessions work, and where relative paths in rules start."""
+        return self.resolve(self.config.backend.working_directory or ".")
+
+
+def load_job(path: str | os.PathLike[str], *, overrides: Sequence[str] = (), strict: bool = False) -> LoadedJob:
+    """Load a job file. `overrides` are `key.path=value`; `strict` makes unknown keys errors.
+
+    Raises UnreadableError or ConfigError.
+    """
+    file = Path(path).expanduser()
+    text = _read(file)
+    return load_text(text, base_dir=file.absolute().parent, file_name=str(path), overrides=overrides, strict=strict)
+
+
+def load_text(
+    text: str,
+    *,
+    base_dir: str | os.PathLike[str],
+    file_name: str = "<cell>",
+    first_line: int = 1,
+    overrides: Sequence[str] = (),
+    strict: bool = False,
+) -> LoadedJob:
+    """Load a job from YAML text whose first line is line `first_line` of `file_name`."""
+    document = parse_document(text, file=file_name, first_line=first_line)
+    return _validated(document, text, Path(base_dir).absolute(), file_name, overrides, strict)
+
+
+def load_mapping(
+    data: Mapping[str, Any],
+    *,
+    base_dir: str | os.PathLike[str],
+    file_name: str = "",
+    overrides: Sequence[str] = (),
+    strict: bool = False,
+) -> LoadedJob:
+    """Load a job from a mapping with the keys of a job file. Problems have key paths but no lines."""
+    document = Document(dict(data), Positions(), [])
+    return _validated(document, "", Path(base_dir).absolute(), file_name, overrides, strict)
+
+
+def _read(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise _unreadable("there is no such file", file) from None
+    except IsADirectoryError:
+        raise _unreadable("this is a directory, not a job file", file) from None
+    except OSError as error:
+        raise _unreadable(f"the file cannot be read: {error.strerror}", file) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = "the file is not UTF-8 text"
+        raise UnreadableError(
+            [Problem(message, file=str(file), line=line, value=f"byte 0x{data[error.start]:02X}")]
+        ) from None
+
+
+def _unreadable(message: str, file: Path) -> UnreadableError:
+    return UnreadableError([Problem(message, file=str(file))])
+
+
+def _validated(
+    document: Document, text: str, base_dir: Path, file: str, overrides: Sequence[str], strict: bool
+) -> LoadedJob:
+    raw = override(document.data, overrides, document.positions)
+    keys = canonical(raw, document.positions, file)
+    problems = [*document.problems, *keys.problems, *(keys.unknown if strict else ())]
+    config = _config_or_problems(keys, document.positions, file, problems)
+    if config is None or problems:
+        # A key that is required may well be there, misspelled: unknown keys belong to the picture.
+        raise ConfigError(_in_file_order(problems if strict else [*problems, *keys.unknown]))
+    warnings = [*keys.unknown, *keys.without_effect, *notices_about(config, document.positions, file)]
+    return LoadedJob(
+        config=config,
+        source_text=text,
+        base_dir=base_dir,
+        file=file,
+        positions=document.positions,
+        warnings=tuple(_in_file_order(warnings)),
+        raw=raw,
+    )
+
+
+def _config_or_problems(keys: Canonical, positions: Positions, file: str, problems: list[Problem]) -> JobConfig | None:
+    try:
+        config = JobConfig.model_validate(keys.data)
+    except ValidationError as error:
+        found = explain(error, positions, file)
+        batch = keys.data.get("batch") or {}
+        if isinstance(batch, dict) and all(error["loc"] for error in error.errors()):
+            # The whole job is only checked once all its parts are right; this much can be said at once.
+            for fault in missing_counts(batch, has_items="items" in keys.data):
+                found.append(locate(fault.at, positions, fault.message, file=file, allowed=fault.allowed, at_key=True))
+        problems += found
+        return None
+    problems += [locate(gap.path, positions, gap.message, file=file) for gap in gaps(config) if gap.is_error]
+    return config
+
+
+def _in_file_order(problems: Sequence[_P]) -> list[_P]:
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))

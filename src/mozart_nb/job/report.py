@@ -1,0 +1,80 @@
+"""How findings about a job file are put: where they stand, what was given, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mozart_nb.errors import Problem
+from mozart_nb.job.document import KeyPath, Positions, show_path
+
+MAX_SHOWN_VALUE: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Problem):
+    """A problem that does not stop the job; `code` is the check that found it (V-code)."""
+
+    code: str = ""
+
+
+def locate(
+    path: KeyPath,
+    positions: Positions,
+    message: str,
+    *,
+    file: str = "",
+    value: str = "",
+    allowed: str = "",
+    near: str = "",
+    at_key: bool = False,
+) -> Problem:
+    """A problem at the value of `path` (at its key with `at_key`), or at the `--set` argument that gave it."""
+    override = positions.override_of(path)
+    place = positions.find(path)
+    line, column = (place.line, place.column) if at_key else (place.value_line, place.value_column)
+    if override is not None:
+        file, line, column = f"--set {override}", 0, 0
+    shown = show_path(positions.as_written(path))
+    return Problem(
+        message.replace("{path}", shown),
+        path=shown,
+        line=line,
+        column=column,
+        value=value,
+        allowed=allowed,
+        nearest=near,
+        file=file,
+    )
+
+
+def show_value(value: Any) -> str:
+    """`value` as it could stand in a job file, cut to 80 characters."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    text = " ".join(text.split()) if text.strip() else '""'
+    return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
+
+
+def notice_at(
+    code: str, path: KeyPath, positions: Positions, message: str, *, file: str = "", near: str = ""
+) -> Notice:
+    """A notice at the key of `path`."""
+    found = locate(path, positions, message, file=file, near=near, at_key=True)
+    return Notice(
+        message,
+        path=found.path,
+        line=found.line,
+        column=found.column,
+        nearest=near,
+        file=found.file,
+        code=code,
+    )
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name most like `name`, or an empty text."""
+    matches = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else ""
