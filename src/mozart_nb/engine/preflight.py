@@ -23,17 +23,22 @@ SHOWN_PATHS: Final = 5
 _MAX_LOOKUPS: Final = 200
 _LONGEST_PATH: Final = 400
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # A name alone is taken for a file only with one of these endings: `Node.js` and `example.com` are prose.
-_ENDINGS: Final = frozenset(
+_ENDINGS: Final = _words(
     "md mdx rst txt csv tsv json jsonl ndjson yaml yml toml ini cfg xml html pdf docx xlsx parquet ipynb py sql log "
-    "png jpg jpeg svg".split()
+    "png jpg jpeg svg"
 )
-_ENDINGS_IN_FOLDERS: Final = _ENDINGS | frozenset(
+_ENDINGS_IN_FOLDERS: Final = _ENDINGS | _words(
     "c cc cpp css go h hpp htm java js jsx kt lock lua m mjs php pl proto r rb rs scala scss sh swift tex ts tsx vue "
-    "conf diff patch gif webp gz zip tar db sqlite env bib pyi bash zsh".split()
+    "conf diff patch gif webp gz zip tar db sqlite env bib pyi bash zsh"
 )
-_ROOTS: Final = frozenset(
-    "Users Volumes data etc home media mnt opt private root srv tmp usr var work workspace workspaces".split()
+_ROOTS: Final = _words(
+    "Users Volumes data etc home media mnt opt private root srv tmp usr var work workspace workspaces"
 )
 
 _OPENING: Final = "\"'`“‘«([<{*"
@@ -71,7 +76,9 @@ def preflight(prompt: str, *, exists: Callable[[str], bool], expected: Collectio
     """
     tokens = estimate_tokens(prompt)
     lines = prompt.count("\n") + 1
-    findings = [*_size_findings(prompt, tokens, lines), *_path_findings(prompt, exists, expected)]
+    findings = [*_size_findings(prompt, tokens, lines)]
+    if tokens <= MAX_TOKENS:
+        findings += _path_findings(prompt, exists, expected)
     return Preflight(tokens, len(prompt), lines, tuple(findings))
 
 
@@ -105,10 +112,10 @@ def _missing_paths(prompt: str, exists: Callable[[str], bool], expected: Collect
     seen: set[str] = set()
     missing = []
     for index, word in enumerate(words):
-        if "." not in word and "/" not in word:
+        if "/" not in word and word.find(".", 0, -2) < 0:
             continue
         path = _path_in(word)
-        if path is None or path in seen:
+        if path is None or path in seen or (index and words[index - 1].endswith("\\")):
             continue
         seen.add(path)
         if not (_is_expected(path, expected) or exists(path) or _is_to_be_written(words, index)):
@@ -131,8 +138,9 @@ def _path_in(word: str) -> str | None:
 
 def _is_part_of_a_quotation(word: str) -> bool:
     # The halves of "My Documents/plan.md" are no paths.
-    opens, closes = word[0] in _QUOTES, word.rstrip(".,;:!?)")[-1:] in _QUOTES
-    return opens != closes and bool(word[0] in _QUOTES or word.count(word.rstrip(".,;:!?)")[-1:]) % 2)
+    opens = word.lstrip("([{*")[:1]
+    closes = word.rstrip(".,;:!?)]}*")[-1:]
+    return (opens in _QUOTES) != (closes in _QUOTES)
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -157,6 +165,6 @@ def _is_to_be_written(words: list[str], index: int) -> bool:
     for word in reversed(words[max(0, index - _WORDS_BEFORE) : index]):
         if _WRITING.match(word.lstrip(_OPENING)):
             return True
-        if word[-1] in ".!?" and len(word) > 2 and "/" not in word:
+        if word[-1] in ".!?" and len(word) > 2:
             return False
     return False
