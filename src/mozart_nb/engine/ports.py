@@ -133,6 +133,8 @@ class Backend(Protocol):
     name: str
     outlives_host: bool
     """Sessions survive the death of their host and can be picked up again through `reattach`."""
+    is_free: bool
+    """Sessions cost nothing, so that one that never said what it cost is known to have cost nothing."""
 
     async def run(self, request: SessionRequest, report: Report) -> SessionResult:
         """Run `request` to its end and return what happened; never raises for a failed session.
@@ -190,6 +192,9 @@ class Checker(Protocol):
 class Store(Protocol):
     """The durable record of one job. One writer: whoever holds the lock."""
 
+    pressure: str
+    """Why the job should pause soon although everything is durable so far (disk full); empty when all is well."""
+
     def add_answer(self, answer: Answer) -> tuple[int, int]:
         """Buffer an answer; returns where its line will stand in `answers.jsonl` (offset, size in bytes)."""
 
@@ -212,7 +217,7 @@ class Store(Protocol):
         """Release files and lock."""
 
 
-RequestKind = Literal["pause", "cancel", "detach", "retry", "clear_limit"]
+RequestKind = Literal["pause", "cancel", "detach", "clear_limit"]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -225,8 +230,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     run_id: str = ""
     expires_at: float = 0.0
-    batches: tuple[int, ...] = ()
-    name: str = ""
 
 
 class Requests(Protocol):

@@ -1,0 +1,413 @@
+"""The only writer: inbox → event → journal → apply → step → attempts.
+
+One driver runs one job. Everything that can influence the job arrives in its inbox: what attempts report, what hosts
+and other processes request, what the shared gate says. It works in bursts: drain the inbox, decide until there is
+nothing left to decide, make all of it durable in one commit, and only then carry out what was decided and tell
+observers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from mozart_nb import events as ev
+from mozart_nb.codes import Category, lookup
+from mozart_nb.engine.attempt import Attempt, Parts, gather_quietly, task_name
+from mozart_nb.engine.bus import Bus, Observer
+from mozart_nb.engine.fold import apply
+from mozart_nb.engine.journal_clock import JournalClock
+from mozart_nb.engine.policy import Record, Rest, StartAttempt, step
+from mozart_nb.engine.ports import Gate, Request, Requests, Store
+from mozart_nb.engine.sharing import SharedLimit
+from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.job.model import JobConfig
+
+POLL_SECONDS = 0.5
+"""How often requests of other processes and the shared gate are looked at."""
+
+REFUSED_SECONDS = 2.0
+"""How long to wait before asking again for the right to probe, or whether the backend is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation of a job. `planned` is the first event of a new job; `orphans` are kept answers without event."""
+
+    options: ev.RunOptions = field(default_factory=ev.RunOptions)
+    planned: ev.JobPlanned | None = None
+    reloaded: ev.ConfigReloaded | None = None
+    orphans: Sequence[tuple[ev.Answer, int, int]] = ()
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    pid: int = 0
+
+
+@dataclass(slots=True)
+class _Message:
+    """Something in the inbox. `done` is resolved once the event is durable."""
+
+    event: ev.Event | None = None
+    answer: ev.Answer | None = None
+    request: Request | None = None
+    done: asyncio.Future[None] | None = None
+    answer_place: tuple[int, int] | None = None
+
+
+class Driver:
+    """Runs one job on the running loop. Mutates `state`, through `apply`, and nothing else does."""
+
+    def __init__(
+        self,
+        state: JobState,
+        config: JobConfig,
+        parts: Parts,
+        *,
+        store: Store,
+        requests: Requests,
+        gate: Gate,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.state = state
+        self.config = config
+        self.bus = Bus()
+        self._parts = parts
+        self._store = store
+        self._requests = requests
+        self._gate = gate
+        self._observers = observers
+        self._inbox: list[_Message] = []
+        self._wake = asyncio.Event()
+        self._attempts: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._starting: list[int] = []
+        self._journaled: list[ev.Event] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._probe: bool | None = None
+        self._cancelled: set[Attempt] = set()
+        self._detaching = False
+
+    # --- from outside -------------------------------------------------------------------------------------------------
+
+    def request(self, request: Request) -> None:
+        """Ask something of the job; on the driver's loop. The answer is the event it causes."""
+        self._post(_Message(request=request))
+
+    async def run(self, run: Run) -> JobState:
+        """Run the job until it settles and return its state.
+
+        Raises `CheckpointUnwritableError` when it cannot even be recorded that the job pauses; everything that was
+        durable before still is, and sessions that can be picked up again go on.
+        """
+        loop = asyncio.get_running_loop()
+        self._clock = JournalClock(self._parts.clock, loop.time, self.state.job.at)
+        self._shared = SharedLimit(self._gate, self._parts.clock, run.run_id)
+        async with AsyncExitStack() as stack:
+            for observer in self._observers:
+                await stack.enter_async_context(self.bus.subscribe(observer))
+            poller = asyncio.create_task(self._poll(run.run_id), name="mozart requests")
+            try:
+                await self._begin(run)
+                await self._turn_until_settled()
+                await self._store.checkpoint(self.state)
+            finally:
+                poller.cancel()
+                await gather_quietly([poller])
+                await asyncio.shield(self._end_attempts())
+        return self.state
+
+    # --- attempts report here (engine.attempt.Desk) -------------------------------------------------------------------
+
+    def note(self, event: ev.Event) -> None:
+        """Journal this in its turn."""
+        self._post(_Message(event=event))
+
+    async def record(self, event: ev.Event, answer: ev.Answer | None = None) -> None:
+        """Journal this, the answer first; returns once both are durable."""
+        done = asyncio.get_running_loop().create_future()
+        self._post(_Message(event=event, answer=answer, done=done))
+        await done
+
+    def tell(self, event: ev.Event) -> None:
+        """Tell observers something that is not journaled."""
+        self.bus.publish([event])
+
+    async def read_answer(self, batch: BatchState) -> str:
+        """The text of the batch's last answer; empty if there is none."""
+        if batch.answer_at < 0:
+            return ""
+        return (await self._store.read_answer(batch.answer_at, batch.answer_size)).text
+
+    # --- beginning ----------------------------------------------------------------------------------------------------
+
+    async def _begin(self, run: Run) -> None:
+        state = self.state
+        if run.planned is not None:
+            self._journal(run.planned)
+        for answer, at, size in run.orphans:
+            self._journal(msgspec.structs.replace(answer.finished, answer_at=at, answer_size=size))
+        if run.reloaded is not None:
+            self._journal(run.reloaded)
+        where = {"run_id": run.run_id, "host": socket.gethostname(), "pid": run.pid, "options": run.options}
+        if state.job.runs:
+            crashed = not state.is_settled
+            self._journal(ev.JobResumed(crashed=crashed, **where))  # type: ignore[arg-type]  # see `where`
+        else:
+            self._journal(ev.JobStarted(**where))  # type: ignore[arg-type]  # see `where`
+        await self._check_gate()
+        await self._check_health()
+        await self._commit()
+        self._pick_up()
+
+    def _pick_up(self) -> None:
+        """Go on with the attempts that the death of an earlier host left in the middle."""
+        for number in sorted(self.state.agenda.running):
+            batch = self.state.batches[number]
+            attempt = Attempt(batch, self._parts, self)
+            if batch.phase == "started":
+                self.note(attempt.abandoned("its host died before the session began"))
+            elif batch.phase == "opened":
+                self._launch(attempt, attempt.reattach())
+            elif batch.phase == "finished":
+                self._launch(attempt, attempt.rejudge())
+
+    async def _check_health(self) -> None:
+        health = await self._parts.backend.check()
+        if health.ok or self.state.job.stop is not None:
+            return
+        row = lookup(health.code)
+        if row.category is Category.RATE_LIMIT:
+            wait = self.config.rate_limit.wait_minutes * 60
+            self._journal(
+                ev.LimitHit(
+                    code=row.code,
+                    until=self._clock.now() + wait,
+                    wait_seconds=wait,
+                    source="rate_limit.wait_minutes",
+                    number=self.state.job.limit_waits + 1,
+                    message=health.message,
+                )
+            )
+        elif not row.retriable:
+            self._journal(ev.JobPausing(reason=health.message, code=row.code, by="health check", stop="fail"))
+
+    # --- the turn of the wheel ----------------------------------------------------------------------------------------
+
+    async def _turn_until_settled(self) -> None:
+        while True:
+            until = self._decide()
+            await self._commit()
+            self._carry_out()
+            if self.state.is_settled:
+                return
+            if self._detaching:
+                await self._detach()
+                return
+            if not self._inbox and not self._journaled:
+                await self._sleep(until)
+            self._drain()
+
+    def _decide(self) -> float | None:
+        """Journal and apply every decision that is due; returns when to look again."""
+        while True:
+            command = step(self.state, self.config, self._clock.now())
+            match command:
+                case Record(event):
+                    self._journal(event)
+                case StartAttempt(batch, attempt, mode, probe):
+                    if probe and not self._may_probe():
+                        return None
+                    self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
+                    self._starting.append(batch)
+                case Rest(until):
+                    return until
+
+    def _journal(self, event: ev.Event) -> None:
+        """The one place where state changes."""
+        stamped = msgspec.structs.replace(event, seq=self.state.job.seq + 1, at=round(self._clock.now(), 3))
+        self._store.append(stamped, self.state)
+        apply(self.state, stamped)
+        self._journaled.append(stamped)
+
+    async def _commit(self) -> None:
+        if not self._journaled:
+            return
+        await self._store.commit(self.state)
+        burst, self._journaled = self._journaled, []
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+        await self._shared.share(burst)
+        self.bus.publish(burst)
+        if self._store.pressure and self.state.job.stop is None and not self.state.is_settled:
+            self._journal(ev.JobPausing(reason=self._store.pressure, code="E703", by="checkpoint"))
+
+    def _carry_out(self) -> None:
+        """Begin what is now durable."""
+        for number in self._starting:
+            attempt = Attempt(self.state.batches[number], self._parts, self)
+            self._launch(attempt, attempt.run())
+        self._starting.clear()
+        stop = self.state.job.stop
+        if stop is not None and stop.kind == "cancel":
+            self._cancel_attempts()
+
+    def _launch(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=task_name(attempt.batch))
+        number = attempt.batch.number
+        self._attempts[number] = (attempt, task)
+        task.add_done_callback(lambda _: self._attempt_over(attempt, task))
+
+    def _attempt_over(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+        number = attempt.batch.number
+        if self._attempts.get(number, (None, None))[1] is task:
+            del self._attempts[number]
+        if not task.cancelled():
+            return
+        if not (self._detaching and attempt.detaching and attempt.batch.phase == "opened"):
+            self.note(attempt.abandoned("cancelled"))
+
+    async def _sleep(self, until: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        timer = None
+        if until is not None:
+            timer = loop.call_later(max(0.0, until - self._clock.now()), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    # --- the inbox ----------------------------------------------------------------------------------------------------
+
+    def _post(self, message: _Message) -> None:
+        self._inbox.append(message)
+        self._wake.set()
+
+    def _drain(self) -> None:
+        self._wake.clear()
+        messages, self._inbox = self._inbox, []
+        for message in messages:
+            if message.request is not None:
+                self._obey(message.request)
+            elif message.event is not None:
+                self._take_in(message, message.event)
+
+    def _take_in(self, message: _Message, event: ev.Event) -> None:
+        if message.done is not None:
+            self._waiters.append(message.done)
+        if not self._is_current(event) or (self._detaching and self._is_kept(event)):
+            return
+        if message.answer is not None and isinstance(event, ev.SessionFinished):
+            at, size = self._store.add_answer(message.answer)
+            event = msgspec.structs.replace(event, answer_at=at, answer_size=size)
+        self._journal(event)
+
+    def _is_current(self, event: ev.Event) -> bool:
+        """Whether the attempt that reports this is still the one its batch knows of."""
+        attempt = getattr(event, "attempt", None)
+        if attempt is None:
+            return True
+        batch = self.state.batches.get(event.batch)  # type: ignore[attr-defined]  # attempts belong to batches
+        return batch is not None and batch.status == "running" and batch.attempts == attempt
+
+    def _is_kept(self, event: ev.Event) -> bool:
+        """A session that had finished when the host went away is not lost: its result is journaled."""
+        return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase != "opened"
+
+    def _obey(self, request: Request) -> None:
+        job = self.state.job
+        if self.state.is_settled:
+            return
+        match request.kind:
+            case "cancel":
+                self._journal(ev.JobPausing(reason="cancelled", by=request.by, stop="cancel"))
+            case "detach":
+                self._detaching = True
+            case "pause" if job.stop is None:
+                self._journal(ev.JobPausing(reason="asked to pause", by=request.by))
+            case "clear_limit" if job.limit is not None:
+                self._journal(ev.LimitCleared(by=request.by or "request"))
+            case _:
+                pass
+
+    # --- requests, gate, probe ----------------------------------------------------------------------------------------
+
+    async def _poll(self, run_id: str) -> None:
+        """Bring requests and the gate's news to the inbox, and look at the clock now and then."""
+        while True:
+            await self._parts.clock.sleep(POLL_SECONDS)
+            for request in await self._requests.poll():
+                if request.run_id in ("", run_id):
+                    self.request(request)
+            news = await self._shared.news(self.state, self._clock.now())
+            if news is not None:
+                self.note(news)
+            jump = self._clock.jumped_back()
+            if jump:
+                text = f"the system clock went back by {jump:.0f} s; the job goes on with its own time"
+                self.tell(ev.JobNotice(message=text))
+            self._wake.set()
+
+    async def _check_gate(self) -> None:
+        news = await self._shared.news(self.state, self._clock.now())
+        if news is not None:
+            self._journal(news)
+
+    def _may_probe(self) -> bool:
+        """Whether this job holds the right to probe; asks for it when it is not known."""
+        if self._probe is None:
+            self._probe = False
+            asking = asyncio.create_task(self._ask_to_probe(), name="mozart probe")
+            asking.add_done_callback(lambda _: self._wake.set())
+            self._asking = asking  # kept, or the loop may drop it
+            return False
+        if self._probe:
+            self._probe = None
+            return True
+        return False
+
+    async def _ask_to_probe(self) -> None:
+        granted = False
+        try:
+            if await self._shared.may_probe():
+                health = await self._parts.backend.check()
+                granted = health.ok or not lookup(health.code).retriable
+            if not granted:
+                await self._parts.clock.sleep(REFUSED_SECONDS)
+        finally:
+            self._probe = True if granted else None
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def _cancel_attempts(self) -> list[asyncio.Task[None]]:
+        """Cancel every live attempt, once: a second cancellation would cut its clean-up short."""
+        tasks = []
+        for attempt, task in self._attempts.values():
+            if attempt not in self._cancelled:
+                self._cancelled.add(attempt)
+                task.cancel()
+            tasks.append(task)
+        return tasks
+
+    async def _end_attempts(self) -> None:
+        """Leave no task behind: sessions that can be picked up again stay, the others are ended."""
+        self._detaching = True
+        for attempt, _ in self._attempts.values():
+            attempt.detaching = self._parts.backend.outlives_host
+        await gather_quietly(self._cancel_attempts())
+
+    async def _detach(self) -> None:
+        """The host goes away: journal what was lost by it, and that the rest goes on by itself."""
+        await self._end_attempts()
+        self._drain()
+        left = len(self.state.agenda.running)
+        what = f"; {left} running sessions go on and are picked up on resume" if left else ""
+        self._journal(ev.JobPaused(reason=f"the host was stopped{what}"))
+        await self._commit()

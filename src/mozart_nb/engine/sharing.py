@@ -1,0 +1,72 @@
+"""The job's side of the gate that all jobs of an account share.
+
+What another job ran into becomes this job's `limit.hit`, what this job ran into closes the gate for the others, and
+only one of them all sends the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mozart_nb import events as ev
+from mozart_nb.engine.ports import Clock, Gate, GateReading
+from mozart_nb.engine.state import JobState
+
+ANOTHER_JOB = "another job"
+PROBE_LEASE_SECONDS = 900.0
+"""A probe that has not ended after so long no longer keeps others from probing."""
+
+SLACK_SECONDS = 1.0
+
+
+class SharedLimit:
+    """Translates between the account's gate and the job's limit events. `owner` names this run among all others."""
+
+    def __init__(self, gate: Gate, clock: Clock, owner: str) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._owner = owner
+
+    async def news(self, state: JobState, now: float) -> ev.Event | None:
+        """What the gate says that the job does not know yet."""
+        reading = await self._gate.read()
+        limit = state.job.limit
+        if not reading.closed:
+            told = limit is not None and not limit.probe and (reading.cleared_at or limit.source == ANOTHER_JOB)
+            return ev.LimitCleared(by=ANOTHER_JOB) if told else None
+        wait = reading.until - self._clock.wall()
+        is_over = wait <= 0 and (limit is not None or bool(state.agenda.running))
+        if reading.by == self._owner or is_over:
+            return None
+        if limit is not None and now + wait <= limit.until + SLACK_SECONDS:
+            return None
+        return ev.LimitHit(
+            code=reading.code,
+            until=now + max(wait, 0.0),
+            wait_seconds=max(wait, 0.0),
+            source=ANOTHER_JOB,
+            number=state.job.limit_waits,
+            message=reading.message,
+        )
+
+    async def may_probe(self) -> bool:
+        """Whether this job is the one that tries."""
+        return await self._gate.try_probe(self._owner, PROBE_LEASE_SECONDS)
+
+    async def share(self, events: Sequence[ev.Event]) -> None:
+        """Tell the others what this job ran into, once that is durable."""
+        for event in events:
+            if isinstance(event, ev.LimitHit) and event.source != ANOTHER_JOB:
+                wall = self._clock.wall()
+                await self._gate.hit(
+                    GateReading(
+                        until=wall + event.wait_seconds,
+                        hit_at=wall,
+                        code=event.code,
+                        message=event.message,
+                        source=event.source,
+                        by=self._owner,
+                    )
+                )
+            elif isinstance(event, ev.LimitCleared) and event.by != ANOTHER_JOB:
+                await self._gate.clear(self._owner)
