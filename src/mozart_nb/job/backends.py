@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from mozart_nb.job.section import (
+    Commas,
     Count,
     Dollars,
     Names,
@@ -105,7 +107,7 @@ class BackendConfig(Section):
     bare: bool = Field(
         False, description="`--bare`: a small system prompt, tools Bash, Read and Edit only, no project settings."
     )
-    setting_sources: tuple[SettingSource, ...] | None = Field(
+    setting_sources: Annotated[tuple[SettingSource, ...], Commas] | None = Field(
         None, description="Which settings the session reads; an empty list reads none. Unset: the program's default."
     )
     cli_model: str | None = Field(None, description="Model name or alias. Unset: the program's default.")
@@ -181,6 +183,24 @@ class RehearsalStep(Section):
     wait_seconds: Seconds | None = Field(None, description="With `rate_limit`: seconds the refusal asks to wait.")
     writes: Count | None = Field(None, description="With `partial`: how many of the files are written. Unset: half.")
     message: str | None = Field(None, description="Other error text than the usual one.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        whole = handler.resolve_ref_schema(handler(schema))
+        kinds = list(get_args(StepKind))
+        details = {
+            "type": "object",
+            "properties": {key: value for key, value in whole["properties"].items() if key != "kind"},
+            "additionalProperties": False,
+        }
+        by_kind = {
+            "type": "object",
+            "properties": {kind: {"anyOf": [details, {"type": "null"}]} for kind in kinds},
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+        return {"description": cls.__doc__, "anyOf": [{"enum": kinds}, by_kind, whole]}
 
     @model_validator(mode="before")
     @classmethod

@@ -25,7 +25,9 @@ class BatchConfig(Section):
 
     size: PositiveCount = Field(1, description="Items per batch. May be left out only when `items` is given.")
     total_items: PositiveCount | None = Field(
-        None, description="Number of the last item. May be left out only when `items` is given."
+        None,
+        description="Number of the last item. May be left out only when `items` is given; "
+        "beside `items` it says how many of the rows are used.",
     )
     start_item: PositiveCount = Field(1, description="Number of the first item.")
     descriptions: dict[int, str] = Field(default_factory=dict, description="What a batch is about: number to text.")

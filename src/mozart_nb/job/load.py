@@ -97,6 +97,19 @@ def load_mapping(
     return _validated(document, "", Path(base_dir).absolute(), file_name, overrides, strict)
 
 
+class DiskFiles:
+    """The real file system, as far as the checks of a job file ask about it."""
+
+    def exists(self, path: Path) -> bool:
+        return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that no file can have
+
+    def is_dir(self, path: Path) -> bool:
+        return os.path.isdir(path)  # noqa: PTH112
+
+    def read_text(self, path: Path) -> str:
+        return path.read_text(encoding="utf-8-sig")
+
+
 def _read(file: Path) -> str:
     try:
         data = file.read_bytes()

@@ -7,25 +7,25 @@ from typing import Final
 # The earlier words for the same things; job files written with them keep working.
 SYNONYMS: Final = {"sheet_num": "batch_num", "total_sheets": "total_batches"}
 
-VARIABLES: Final[frozenset[str]] = frozenset(
-    {
-        "batch_num",
-        "total_batches",
-        "start_item",
-        "end_item",
-        "workspace",
-        "stakes",
-        "thinking_method",
-        "stage",
-        "instance",
-        "fan_count",
-        "total_stages",
-        "previous_outputs",
-        "previous_files",
-        "items",
-        "item",
-        "job_name",
-        *SYNONYMS,
-    }
-)
+MEANINGS: Final[dict[str, str]] = {
+    "batch_num": "number of the batch, from 1",
+    "total_batches": "how many batches there are",
+    "start_item": "number of the batch's first item",
+    "end_item": "number of the batch's last item",
+    "workspace": "path of the workspace",
+    "job_name": "`name` of the job",
+    "stakes": "`prompt.stakes`, or an empty text",
+    "thinking_method": "`prompt.thinking_method`, or an empty text",
+    "items": "rows of the batch, in order (with a section `items`)",
+    "item": "the row, when `batch.size` is 1 (with a section `items`)",
+    "stage": "stage of a fan-out; without one the number of the batch",
+    "instance": "number of the copy within its stage, from 1",
+    "fan_count": "how many copies the stage has",
+    "total_stages": "how many stages there are",
+    "previous_outputs": "outputs of earlier batches: batch number to text (with `cross_batch.auto_capture_stdout`)",
+    "previous_files": "captured files: path to text (with `cross_batch.capture_files`)",
+}
+"""Every variable and what it holds."""
+
+VARIABLES: Final[frozenset[str]] = frozenset({*MEANINGS, *SYNONYMS})
 """Every name a prompt template, path, command or pattern can use besides the keys of `prompt.variables`."""

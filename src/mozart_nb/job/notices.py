@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mozart_nb.job.backends import API_FIELDS, CLI_FIELDS
@@ -10,11 +10,13 @@ from mozart_nb.job.document import KeyPath, Positions
 from mozart_nb.job.keys import NO_EFFECT
 from mozart_nb.job.known import email_notifications, gaps
 from mozart_nb.job.model import JobConfig
+from mozart_nb.job.plan import expansion_notice, plan_job
 from mozart_nb.job.report import Notice, notice_at
 
 OTHER_BACKEND: Final = "V118"
 NO_SUCH_BATCH: Final = "V120"
 DEFAULT_PROMPT: Final = "V121"
+STAGE_KEYS: Final = "V122"
 
 
 def notices_about(config: JobConfig, positions: Positions, file: str = "") -> list[Notice]:
@@ -24,7 +26,7 @@ def notices_about(config: JobConfig, positions: Positions, file: str = "") -> li
         for code, path, message in (
             *_gaps(config),
             *_other_backend(config),
-            *_no_such_batch(config),
+            *_per_batch_keys(config),
             *_default_prompt(config),
         )
     ]
@@ -39,8 +41,6 @@ def _gaps(config: JobConfig) -> Iterator[Finding]:
             yield NO_EFFECT, gap.path, gap.message
     for path in email_notifications(config):
         yield NO_EFFECT, path, "notifications by `email` are not supported"
-    if config.items is not None and config.batch.total_items is not None:
-        yield NO_EFFECT, ("batch", "total_items"), "`total_items` has no effect beside `items`: the rows are counted"
 
 
 def _other_backend(config: JobConfig) -> Iterator[Finding]:
@@ -51,24 +51,29 @@ def _other_backend(config: JobConfig) -> Iterator[Finding]:
             yield OTHER_BACKEND, ("backend", key), f"`{key}` has no effect with the backend `{backend.type}`"
 
 
-def _no_such_batch(config: JobConfig) -> Iterator[Finding]:
-    """Keys of per-batch maps beyond the last batch. With a fan-out those keys are stages, like all others."""
+def _per_batch_keys(config: JobConfig) -> Iterator[Finding]:
+    """What the keys of per-batch maps stand for where it is not the batch of that number."""
     if not config.batch.count:
         return
+    plan = plan_job(config)
     word = "stage" if config.batch.fan_out else "batch"
-    for path, numbers in _per_batch_maps(config):
-        for number in numbers:
-            if not 1 <= number <= config.batch.count:
-                message = f"there is no {word} {number}; there are {config.batch.count}"
-                yield NO_SUCH_BATCH, (*path, number), message
+    for path, mapping in _per_batch_maps(config):
+        known = {number: value for number, value in mapping.items() if 1 <= number <= plan.total_stages}
+        for number in mapping.keys() - known.keys():
+            yield NO_SUCH_BATCH, (*path, number), f"there is no {word} {number}; there are {plan.total_stages}"
+        expanded = expansion_notice(str(path[-1]), known, plan)
+        if expanded:
+            yield STAGE_KEYS, path, expanded
 
 
-def _per_batch_maps(config: JobConfig) -> Iterator[tuple[KeyPath, list[int]]]:
-    for key in ("timeout_overrides", "batch_overrides"):
-        yield ("backend", key), list(getattr(config.backend, key))
-    for key in ("descriptions", "skip_when", "skip_when_command", "prompt_extensions"):
-        yield ("batch", key), list(getattr(config.batch, key))
-    yield ("rehearsal", "script"), list(config.rehearsal.script)
+def _per_batch_maps(config: JobConfig) -> Iterator[tuple[KeyPath, Mapping[int, object]]]:
+    yield ("backend", "timeout_overrides"), config.backend.timeout_overrides
+    yield ("backend", "batch_overrides"), config.backend.batch_overrides
+    yield ("batch", "descriptions"), config.batch.descriptions
+    yield ("batch", "skip_when"), config.batch.skip_when
+    yield ("batch", "skip_when_command"), config.batch.skip_when_command
+    yield ("batch", "prompt_extensions"), config.batch.prompt_extensions
+    yield ("rehearsal", "script"), config.rehearsal.script
 
 
 def _default_prompt(config: JobConfig) -> Iterator[Finding]:

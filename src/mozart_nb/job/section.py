@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -75,7 +75,9 @@ Dollars = Annotated[Real, Field(gt=0)]
 """US dollars, more than 0."""
 Percent = Annotated[Real, Field(gt=0, le=100)]
 Probability = Annotated[Real, Field(ge=0, le=1)]
-Text = Annotated[str, BeforeValidator(_as_text)]
+Text = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """Text that may be written as a bare number or as true/false."""
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+Commas = BeforeValidator(_split_commas)
+_LIST_OR_TEXT = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
+Names = Annotated[tuple[str, ...], Commas, WithJsonSchema(_LIST_OR_TEXT)]
 """A list of names, or one text with commas between them."""

@@ -1,0 +1,97 @@
+"""A job's config as plain data: digests that say whether it changed, and the form in which a plan keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from mozart_nb.errors import ConfigError, Problem
+from mozart_nb.job.document import Positions
+from mozart_nb.job.explain import explain
+from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.model import JobConfig
+
+FORMAT: Final = 1
+"""Version of the mapping that `freeze` makes."""
+
+# What is said about a job, and to whom, changes nothing about how it runs.
+_TOLD: Final = frozenset({"description", "notifications", "logging"})
+
+# What decides what is asked, of whom, and what counts as done. The rest decides when, how often and how many at once.
+_WORK: Final = frozenset(
+    {"workspace", "backend", "batch", "items", "prompt", "answer", "validations", "cross_batch", "isolation"}
+)
+_NOT_WORK_OF_BACKEND: Final = frozenset(
+    {"timeout_seconds", "timeout_overrides", "max_output_capture_bytes", "output_format", "cli_path", "api_key_env"}
+)
+
+
+def config_digest(config: JobConfig, contents: Mapping[str, str] | None = None) -> str:
+    """SHA-256 (hex) over everything of `config` that a run depends on.
+
+    `contents` are texts the config only names (templates, schemas): label to text.
+    """
+    data = {key: value for key, value in _plain(config).items() if key not in _TOLD}
+    return _digest(data, contents)
+
+
+def work_digest(config: JobConfig, contents: Mapping[str, str] | None = None) -> str:
+    """SHA-256 (hex) over what is asked and what counts as done: prompts, batches, rules, model.
+
+    Retries, limits, waiting and concurrency are left out: changing those does not make finished work wrong.
+    """
+    data = {key: value for key, value in _plain(config).items() if key in _WORK}
+    data["backend"] = {key: value for key, value in data["backend"].items() if key not in _NOT_WORK_OF_BACKEND}
+    if config.backend.type == "rehearsal":
+        data["rehearsal"] = _plain(config)["rehearsal"]
+    return _digest(data, contents)
+
+
+def freeze(loaded: LoadedJob) -> dict[str, Any]:
+    """Everything about a loaded job that a later process needs, as JSON data."""
+    return {
+        "format": FORMAT,
+        "file": loaded.file,
+        "base_dir": str(loaded.base_dir),
+        "source_text": loaded.source_text,
+        "config": _plain(loaded.config),
+    }
+
+
+def thaw(frozen: Mapping[str, Any], base_dir: str | os.PathLike[str] | None = None) -> LoadedJob:
+    """The job that `freeze` kept; `base_dir` replaces the directory it was loaded from.
+
+    Raises ConfigError when `frozen` is of a newer format or its config is not valid here.
+    """
+    version = frozen.get("format")
+    file = str(frozen.get("file", ""))
+    if version != FORMAT:
+        message = "this frozen job cannot be read by this version"
+        raise ConfigError([Problem(message, path="format", value=str(version), allowed=str(FORMAT), file=file)])
+    try:
+        config = JobConfig.model_validate(frozen["config"])
+    except ValidationError as error:
+        raise ConfigError(explain(error, Positions(), file)) from None
+    return LoadedJob(
+        config=config,
+        source_text=str(frozen["source_text"]),
+        base_dir=Path(base_dir if base_dir is not None else frozen["base_dir"]).absolute(),
+        file=file,
+        raw=dict(frozen["config"]),
+    )
+
+
+def _plain(config: JobConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", by_alias=True)
+
+
+def _digest(data: Mapping[str, Any], contents: Mapping[str, str] | None) -> str:
+    whole = {"config": data, "contents": dict(contents or {})}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,111 @@
+"""The table of checks (V-codes), and what a rule is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+from mozart_nb.job.document import KeyPath
+from mozart_nb.job.load import LoadedJob
+
+
+class Severity(StrEnum):
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+    INFO = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class VCode:
+    """One row of the table of checks."""
+
+    code: str
+    severity: Severity
+    meaning: str
+    auto_fixable: bool = False
+
+
+_E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+V_CODES: Final[dict[str, VCode]] = {
+    row.code: row
+    for row in (
+        VCode("V001", _E, "a template or expression has a syntax error, or an expression names an unknown variable"),
+        VCode("V002", _E, "the folder that should hold the workspace does not exist", auto_fixable=True),
+        VCode("V003", _E, "a template file, or a file of a prompt extension, does not exist"),
+        VCode("V004", _E, "the system prompt file does not exist"),
+        VCode("V005", _E, "the working directory does not exist"),
+        VCode("V007", _E, "a regular expression is not valid"),
+        VCode("V008", _E, "a rule lacks a field that its type needs"),
+        VCode("V101", _W, "a template uses a variable that does not exist"),
+        VCode("V103", _W, "a time limit is very short (below 60 seconds)"),
+        VCode("V104", _I, "a time limit is very long (above 2 hours)"),
+        VCode("V106", _W, "a pattern is empty, so it matches everything"),
+        VCode("V107", _W, "a file whose content a rule looks at does not exist yet"),
+        VCode("V108", _W, "an unknown key"),
+        VCode("V109", _W, "a condition that holds for no batch, so its rule never applies"),
+        VCode("V110", _E, "a rule's path lies outside workspace and working directory"),
+        VCode("V111", _W, "a placeholder that does not exist"),
+        VCode("V113", _W, "the `claude` program is not on PATH"),
+        VCode("V115", _W, "the prompt of some batch is over a token threshold"),
+        VCode("V116", _I, "no rule checks what the batches produce"),
+        VCode("V117", _W, "`skip_permissions` as root, which `claude` refuses unless IS_SANDBOX=1 is set"),
+        VCode("V118", _W, "a field of another backend, which is ignored"),
+        VCode("V119", _W, "a known key or section without effect in this version"),
+        VCode("V120", _W, "a key of a per-batch map for which there is no batch (or stage)"),
+        VCode("V121", _W, "no template: the prompt only names the batch and its items"),
+        VCode("V122", _I, "per-batch keys are stages because of a fan-out: which batches they stand for"),
+    )
+}
+
+
+class Files(Protocol):
+    """The little that rules may ask of the file system."""
+
+    def exists(self, path: Path) -> bool: ...
+
+    def is_dir(self, path: Path) -> bool: ...
+
+    def read_text(self, path: Path) -> str:
+        """The file's text. Raises OSError or UnicodeDecodeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule's own words for what it found, without position.
+
+    `line_below` counts from 1 within the text at `path` (a template). `near` is a known name that was probably meant.
+    """
+
+    path: KeyPath
+    message: str
+    suggestion: str = ""
+    line_below: int = 0
+    creates: Path | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What rules look at."""
+
+    loaded: LoadedJob
+    files: Files
+    env: Mapping[str, str] = field(default_factory=dict)
+    is_root: bool = False
+
+    def text_of(self, path: str) -> str | None:
+        """The text of a file named in the job file, or None when it cannot be read."""
+        try:
+            return self.files.read_text(self.loaded.resolve(path))
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+Rule = Callable[[Subject], Iterator[Finding]]
+
+NOTICED: Final = frozenset({"V108", "V118", "V119", "V120", "V121", "V122"})
+"""Codes that loading finds; `lint` hands them on."""
