@@ -29,3 +29,6 @@ MEANINGS: Final[dict[str, str]] = {
 
 VARIABLES: Final[frozenset[str]] = frozenset({*MEANINGS, *SYNONYMS})
 """Every name a prompt template, path, command or pattern can use besides the keys of `prompt.variables`."""
+
+SKIP_NAMES: Final[frozenset[str]] = frozenset({"batches", "sheets", "job"})
+"""What `skip_when` can use besides: the batches so far, and the job."""

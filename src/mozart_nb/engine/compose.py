@@ -1,0 +1,298 @@
+"""What a batch's next session is sent: variables, prompt, preflight and the request itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mozart_nb import events as ev
+from mozart_nb.engine.attempt import Composed
+from mozart_nb.engine.ports import Checker, Materials, Script, SessionRequest
+from mozart_nb.engine.preflight import Preflight, preflight
+from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.errors import PromptError
+from mozart_nb.job.expressions import Condition, compile_condition
+from mozart_nb.job.model import JobConfig, SkipCommand
+from mozart_nb.job.names import SKIP_NAMES
+from mozart_nb.job.placeholders import expand
+from mozart_nb.job.plan import expand_keyed
+from mozart_nb.job.prompt import (
+    BatchContext,
+    PromptRenderer,
+    completion_prompt,
+    context_for,
+    known_names,
+    retry_prompt,
+)
+from mozart_nb.job.templates import CompiledTemplate
+
+ReadAnswer = Callable[[BatchState], Awaitable[str]]
+Succeeds = Callable[[str, float], Awaitable[bool]]
+"""Runs a shell command with a time limit (seconds) and says whether it ended with exit code 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute folders of a job. `root`: when set (a rehearsal), nothing outside it may be written."""
+
+    workspace: Path
+    working_directory: Path
+    job_folder: Path
+    root: str = ""
+
+
+class JobComposer:
+    """Composes what the batches of one job are sent. Compiled once; raises `PromptError` for what does not compile."""
+
+    def __init__(
+        self,
+        config: JobConfig,
+        state: JobState,
+        places: Places,
+        *,
+        materials: Materials,
+        checker: Checker,
+        read_answer: ReadAnswer,
+        succeeds: Succeeds,
+        log_name: Callable[[int, int], str],
+        rehearses: bool = False,
+    ) -> None:
+        self.log_name = log_name
+        self._config = config
+        self._state = state
+        self._places = places
+        self._materials = materials
+        self._checker = checker
+        self._read_answer = read_answer
+        self._succeeds = succeeds
+        plan = state.plan
+        self._renderer = PromptRenderer(config, plan, read_text=materials.read_text)
+        self._skip_when = expand_keyed(_conditions(config), plan)
+        self._skip_commands: Mapping[int, SkipCommand] = expand_keyed(config.batch.skip_when_command, plan)
+        self._timeouts = expand_keyed(config.backend.timeout_overrides, plan)
+        self._overrides = expand_keyed(config.backend.batch_overrides, plan)
+        self._options = config.backend.model_dump(mode="json")
+        self._captures = [CompiledTemplate(text, "cross_batch.capture_files") for text in _captures(config)]
+        self._stage_directions = _StageDirections(config) if rehearses else None
+
+    # --- variables ----------------------------------------------------------------------------------------------------
+
+    async def values(self, number: int) -> BatchContext:
+        """The template variables of a batch."""
+        outputs = await self._previous_outputs(number)
+        rows: list[Any] = []
+        if self._config.items is not None:
+            start, end = self._state.plan.items_of(number)
+            rows = await asyncio.to_thread(self._materials.rows, start, end)
+        context = self._context(number, rows, outputs, {})
+        if self._captures:
+            patterns = [capture.render(context, batch=number) for capture in self._captures]
+            files = await asyncio.to_thread(self._read_files, patterns)
+            context = self._context(number, rows, outputs, files)
+        return context
+
+    def _context(
+        self, number: int, rows: list[Any], outputs: Mapping[int, str], files: Mapping[str, str]
+    ) -> BatchContext:
+        return context_for(
+            self._state.plan,
+            number,
+            workspace=str(self._places.workspace),
+            job_name=self._config.name,
+            prompt=self._config.prompt,
+            rows=rows,
+            previous_outputs=outputs,
+            previous_files=files,
+        )
+
+    async def _previous_outputs(self, number: int) -> dict[int, str]:
+        """The end of what earlier batches answered, where the conclusions are."""
+        policy = self._config.cross_batch
+        if policy is None or not policy.auto_capture_stdout:
+            return {}
+        first = max(1, number - policy.lookback_batches) if policy.lookback_batches else 1
+        outputs = {}
+        for earlier in range(first, number):
+            batch = self._state.batches.get(earlier)
+            if batch is not None and batch.status == "completed" and batch.answer_at >= 0:
+                outputs[earlier] = (await self._read_answer(batch))[-policy.max_output_chars :]
+        return outputs
+
+    def _read_files(self, patterns: list[str]) -> dict[str, str]:
+        policy = self._config.cross_batch
+        longest = policy.max_output_chars if policy else 0
+        paths = [path for pattern in patterns for path in self._materials.glob(pattern)]
+        texts = {path: self._materials.read_text(path) for path in paths}
+        return {path: text[-longest:] for path, text in texts.items() if text is not None}
+
+    # --- skipping -----------------------------------------------------------------------------------------------------
+
+    async def skip_reason(self, number: int) -> str:
+        """Why the batch is not to be run; empty when it is. `skip_when` is asked first, then the command."""
+        condition = self._skip_when.get(number)
+        if condition is not None and condition(self._skip_context(number)):
+            return f"skip_when: {condition.text}"
+        command = self._skip_commands.get(number)
+        if command is None:
+            return ""
+        text = expand(command.command, await self.values(number), "command")
+        if await self._succeeds(text, command.timeout_seconds):
+            return f"skip_when_command: {command.description or command.command}"
+        return ""
+
+    def _skip_context(self, number: int) -> dict[str, Any]:
+        batches = _Batches(self._state)
+        return {**self._context(number, [], {}, {}), "batches": batches, "sheets": batches, "job": _Job(self._state)}
+
+    # --- the prompt ---------------------------------------------------------------------------------------------------
+
+    async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
+        """What the attempt that just started sends."""
+        values = await self.values(batch.number)
+        prompt = self._prompt(batch, values, continues=continues)
+        expects = self._checker.expected_files(values)
+        findings = await self._look_over(prompt, [expected.path for expected in expects])
+        script = self._stage_directions.script(values, self._places) if self._stage_directions else None
+        return Composed(prompt, values, findings, expects, script)
+
+    def _prompt(self, batch: BatchState, values: BatchContext, *, continues: bool) -> str:
+        original = self._renderer.render(values)
+        results = batch.validation_details
+        failed = [result for result in results if result.status in ("failed", "skipped")]
+        if batch.mode == "completion":
+            passed = [result for result in results if result.status in ("passed", "rehearsed")]
+            most = self._config.retry.max_completion_attempts
+            return completion_prompt(original, passed, failed, batch.completions, most, continues=continues)
+        if batch.mode in ("retry", "healed") and batch.code:
+            return retry_prompt(original, failed, batch.code, batch.message)
+        return original
+
+    async def _look_over(self, prompt: str, expected: list[str]) -> Preflight:
+        """Preflight asks the disk, off the loop, only when the prompt names a file at all."""
+        named: list[str] = []
+
+        def assume(path: str) -> bool:
+            named.append(path)
+            return True
+
+        found = preflight(prompt, exists=assume, expected=expected)
+        if not named:
+            return found
+        return await asyncio.to_thread(preflight, prompt, exists=self._exists, expected=expected)
+
+    def _exists(self, path: str) -> bool:
+        try:
+            return (self._places.working_directory / path).exists()
+        except (OSError, ValueError):
+            return True  # what cannot be looked up is not reported as missing
+
+    # --- the request --------------------------------------------------------------------------------------------------
+
+    def request(self, batch: BatchState, composed: Composed | None, session: ev.SessionOpened) -> SessionRequest:
+        """The request of that session; without `composed`, one to pick it up again."""
+        stale = self._config.stale_detection
+        return SessionRequest(
+            job_id=self._state.job.job_id,
+            batch=batch.number,
+            attempt=batch.attempts,
+            mode=batch.mode,
+            prompt=composed.prompt if composed else "",
+            session_id=session.session_id,
+            marker=session.marker,
+            log=str(self._places.job_folder / session.log),
+            working_directory=str(self._places.working_directory),
+            workspace=str(self._places.workspace),
+            timeout_seconds=self._timeout(batch.number),
+            continues=session.continues,
+            idle_timeout_seconds=stale.idle_timeout_seconds if stale.enabled else 0.0,
+            capture_bytes=self._config.backend.max_output_capture_bytes,
+            seed=self._state.job.seed,
+            options=self._options_of(batch.number),
+            expects=composed.expects if composed else (),
+            script=composed.script if composed else None,
+        )
+
+    def _timeout(self, number: int) -> float:
+        override = self._overrides.get(number)
+        if override is not None and override.timeout_seconds is not None:
+            return override.timeout_seconds
+        return self._timeouts.get(number, self._config.backend.timeout_seconds)
+
+    def _options_of(self, number: int) -> Mapping[str, Any]:
+        override = self._overrides.get(number)
+        if override is None:
+            return self._options
+        return {**self._options, **override.model_dump(mode="json", exclude_none=True)}
+
+
+class _StageDirections:
+    """Renders what a rehearsed session answers and writes."""
+
+    def __init__(self, config: JobConfig) -> None:
+        rehearsal = config.rehearsal
+        self._answer = CompiledTemplate(rehearsal.answer, "rehearsal.answer") if rehearsal.answer else None
+        self._writes = [
+            (path, CompiledTemplate(text, f"rehearsal.writes.{path}")) for path, text in rehearsal.writes.items()
+        ]
+
+    def script(self, values: BatchContext, places: Places) -> Script:
+        answer = self._answer.render(values, batch=values.number) if self._answer else ""
+        writes = {
+            str(places.working_directory / expand(path, values, "path")): text.render(values, batch=values.number)
+            for path, text in self._writes
+        }
+        return Script(answer=answer, writes=writes, root=places.root)
+
+
+class _Batches:
+    """`batches[3].status` in a `skip_when` expression; batches nothing has happened to are pending."""
+
+    def __init__(self, state: JobState) -> None:
+        self._state = state
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if not 1 <= number <= self._state.total:
+            raise PromptError(f"skip_when: there is no batch {number}", code="E502")
+        batch = self._state.batches.get(number) or BatchState(number)
+        return {
+            "status": self._state.status_of(number),
+            "validation_passed": batch.validation_passed,
+            "attempts": batch.attempts,
+            "attempt_count": batch.attempts,
+            "error_code": batch.code,
+            "exit_code": batch.exit_code,
+            "cost": batch.cost_usd,
+            "stdout_tail": batch.stdout_tail,
+            "stderr_tail": batch.stderr_tail,
+        }
+
+    def get(self, number: int, default: Any = None) -> Any:
+        return self[number] if 1 <= number <= self._state.total else default
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and 1 <= number <= self._state.total
+
+    def __len__(self) -> int:
+        return self._state.total
+
+
+class _Job:
+    """`job.status` and the like in a `skip_when` expression."""
+
+    def __init__(self, state: JobState) -> None:
+        job = state.job
+        self.job_id, self.name, self.status, self.cost = job.job_id, job.name, job.status, job.cost_usd
+        self.total_batches = self.total_sheets = state.total
+        self.completed, self.failed = state.count("completed"), state.count("failed")
+
+
+def _conditions(config: JobConfig) -> dict[int, Condition]:
+    names = known_names(config.prompt) | SKIP_NAMES
+    return {number: compile_condition(text, names) for number, text in config.batch.skip_when.items()}
+
+
+def _captures(config: JobConfig) -> tuple[str, ...]:
+    return config.cross_batch.capture_files if config.cross_batch else ()
