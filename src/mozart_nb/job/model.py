@@ -75,7 +75,7 @@ class ItemsConfig(Section):
     """Where the rows come from. `batch.total_items` then follows from them."""
 
     file: str | None = Field(None, description="A .csv, .jsonl, .json, .parquet or .txt file (one item per line).")
-    glob: str | None = Field(None, description="Every file that matches, in order of name.")
+    glob: str | None = Field(None, description="Wildcards; every file that matches is an item, in order of name.")
     command: str | None = Field(None, description="Shell command; every line it prints is an item.")
 
     @model_validator(mode="after")
@@ -90,10 +90,17 @@ class PromptConfig(Section):
 
     template: str | None = Field(None, description="The prompt, a Jinja template.")
     template_file: str | None = Field(None, description="File that holds the template.")
-    variables: dict[str, Any] = Field(default_factory=dict, description="Further names for the template.")
-    stakes: str | None = Field(None, description="What depends on it; `{{ stakes }}` in the template.")
+    variables: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further names for templates and placeholders: name to value. They win over the built-in names.",
+    )
+    stakes: str | None = Field(
+        None,
+        description="What depends on it: `{{ stakes }}` in the template. A template that prints neither this nor "
+        "`thinking_method` gets both at its end.",
+    )
     thinking_method: str | None = Field(
-        None, description="How to go about it; `{{ thinking_method }}` in the template."
+        None, description="How to go about it: `{{ thinking_method }}` in the template."
     )
     prompt_extensions: tuple[str, ...] = Field(
         (), description="Text added to every prompt: texts, or names of .md or .txt files."
@@ -125,7 +132,9 @@ class JobConfig(Section):
         "pause_between_sheets_seconds": "pause_between_batches_seconds",
     }
 
-    name: str = Field(min_length=1, description="Name of the job. Its id is made from it.")
+    name: str = Field(
+        min_length=1, description="Name of the job. Its id is made of the letters, digits, `-`, `_` and `.` of it."
+    )
     description: str | None = Field(None, description="What the job is for.")
     workspace: str = Field(
         "./workspace", min_length=1, description="Folder for results and state; made when it does not exist."
@@ -146,11 +155,11 @@ class JobConfig(Section):
     circuit_breaker: CircuitBreakerPolicy = Field(
         default_factory=CircuitBreakerPolicy, description="A pause after failures in a row."
     )
-    cost_limits: CostLimits = Field(default_factory=CostLimits, description="Money the job may spend.")
-    validations: tuple[RuleConfig, ...] = Field((), description="What must be true after each batch.")
+    cost_limits: CostLimits = Field(default_factory=CostLimits, description="Money the job may spend, in US dollars.")
+    validations: tuple[RuleConfig, ...] = Field((), description="Rules: what must be true after each batch.")
     rehearsal: RehearsalConfig = Field(default_factory=RehearsalConfig, description="How a rehearsal behaves.")
     isolation: IsolationConfig = Field(default_factory=IsolationConfig, description="A git worktree for the job.")
-    notifications: tuple[NotificationConfig, ...] = Field((), description="Whom to tell.")
+    notifications: tuple[NotificationConfig, ...] = Field((), description="Whom to tell when something happens.")
     logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The job's log file.")
     cross_batch: CrossBatchConfig = Field(
         default_factory=CrossBatchConfig, description="What later batches see of earlier ones."
@@ -161,10 +170,13 @@ class JobConfig(Section):
     learning: LearningConfig = Field(default_factory=LearningConfig, description="What is remembered across jobs.")
     on_success: tuple[HookConfig, ...] = Field((), description="What to start after the job completed.")
     workspace_lifecycle: WorkspaceLifecycleConfig = Field(
-        default_factory=WorkspaceLifecycleConfig, description="What happens to old results."
+        default_factory=WorkspaceLifecycleConfig,
+        description="What happens to old results when a job starts from the beginning.",
     )
     concert: ConcertConfig = Field(default_factory=ConcertConfig, description="Jobs that start each other.")
-    checkpoints: CheckpointsConfig = Field(default_factory=CheckpointsConfig, description="Questions to a person.")
+    checkpoints: CheckpointsConfig = Field(
+        default_factory=CheckpointsConfig, description="Questions to a person before chosen batches."
+    )
 
     @field_validator("name")
     @classmethod
