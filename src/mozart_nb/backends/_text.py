@@ -1,0 +1,57 @@
+"""Bytes of other programs made fit for people: decoded, bounded, without control characters."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+# Escape sequences (CSI, OSC, two-character ones) vanish as a whole, and so do other control characters.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """`text` without anything a terminal would obey; line ends become newlines."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def whole(text: str) -> str:
+    """`text` that any encoder accepts: a lone half of a surrogate pair becomes the replacement character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` characters of `text`, with an ellipsis where it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def decode_tail(data: bytes) -> str:
+    """The end of some output as text; a character cut in half at the start is dropped."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:].decode("utf-8", "replace")
+
+
+def last_bytes(text: str, limit: int) -> str:
+    """The end of `text` that takes at most `limit` bytes in UTF-8."""
+    data = whole(text[-limit:] if limit else "").encode()
+    return decode_tail(data[-limit:]) if len(data) > limit else data.decode()
+
+
+def read_tail(path: Path, limit: int) -> str:
+    """The last `limit` bytes of a file as text; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            data = file.read(limit)
+    except OSError:
+        return ""
+    return decode_tail(data) if size > limit else data.decode("utf-8", "replace")

@@ -1,0 +1,296 @@
+"""The `claude` program as a backend: one process per session, driven through `stream-json`.
+
+What is relied on was recorded with version 2.1.197 against a server on loopback: the flags, the meaning of the result
+line, the prompt on standard input (a file is read as well as a pipe in text input mode), the variables set here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment_of, login_state
+from mozart_nb.backends._marked import MARKER, reap
+from mozart_nb.backends._offload import in_thread, outlast
+from mozart_nb.backends._outcome import Ended, session_result, whole_tree
+from mozart_nb.backends._process import Files, Launch, SpawnFailure, accompany, adopt, read_files, run_process
+from mozart_nb.backends._stream import StreamReader, as_int, is_aborted
+from mozart_nb.backends._text import clip, last_bytes, printable, read_tail
+from mozart_nb.engine.ports import Clock, Health, Report, SessionRequest, SessionResult
+
+_VERSION_SECONDS = 10.0
+_REAP_SECONDS = 3.0
+_ERROR_BYTES = 4000
+
+
+def build_argv(request: SessionRequest) -> list[str]:
+    """The command line for `request`; the prompt is not in it, it goes to standard input.
+
+    A session that is continued gets every flag again: the program keeps its history and model, nothing else.
+    """
+    options = request.options
+    argv = [options.get("cli_path") or "claude", "-p", "--output-format", "stream-json", "--verbose"]
+    if mode := options.get("permission_mode"):
+        argv += ["--permission-mode", mode]
+    elif options.get("skip_permissions", True):
+        argv.append("--dangerously-skip-permissions")
+    if options.get("disable_mcp", True):
+        argv.append("--strict-mcp-config")
+    if options.get("bare", False):
+        argv.append("--bare")
+    argv += _valued(options)
+    argv += ["--resume" if request.continues else "--session-id", request.session_id]
+    return [*argv, *options.get("cli_extra_args", ())]
+
+
+def _valued(options: Mapping[str, Any]) -> list[str]:
+    flags: list[str] = []
+    for name, flag in _VALUED.items():
+        if (value := options.get(name)) is not None:
+            flags += [flag, _joined(value)]
+    if allowed := options.get("allowed_tools"):
+        flags += ["--allowedTools", _joined(allowed)]
+    return flags
+
+
+_VALUED = {
+    "setting_sources": "--setting-sources",  # an empty list reads no settings at all
+    "cli_model": "--model",
+    "fallback_model": "--fallback-model",
+    "tools": "--tools",  # an empty list leaves no tools
+    "max_turns": "--max-turns",
+    "max_budget_usd": "--max-budget-usd",
+    "system_prompt_file": "--system-prompt-file",
+    "append_system_prompt": "--append-system-prompt",
+}
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def build_environment(request: SessionRequest, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the session's processes: an allow-list of `environ`, our settings, `backend.env`, the marker.
+
+    `backend.env` wins over all but the marker. `CLAUDECODE` is never inherited: it makes the program believe that it
+    runs inside itself.
+    """
+    return {**environment_of(request.options, environ), MARKER: request.marker}
+
+
+def build_prompt(prompt: str) -> bytes:
+    """What goes to standard input. A prompt that begins with a slash would be taken for a command and never be sent."""
+    return f"\n{prompt}".encode(errors="replace") if prompt.startswith("/") else prompt.encode(errors="replace")
+
+
+class ClaudeCliBackend:
+    """Runs sessions as processes of the `claude` program. They outlive their host and can be picked up again.
+
+    `environ` is what sessions inherit from (by default this process's environment), `options` the job's `backend`
+    section, which only `check` needs: every request carries its own. The one thing remembered between calls is which
+    sessions were told to go on without us.
+    """
+
+    name = "claude_cli"
+    outlives_host = True
+
+    def __init__(
+        self, clock: Clock, environ: Mapping[str, str] | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._clock = clock
+        self._environ = dict(os.environ if environ is None else environ)
+        self._options = options or {}
+        self._detached: set[str] = set()
+
+    async def run(self, request: SessionRequest, report: Report) -> SessionResult:
+        """Run one session to its end; a failed one is a result, never an exception.
+
+        When cancelled, the session and whatever its tools started are gone before `CancelledError` leaves (grace time
+        plus a few seconds at most), unless `detach` was answered with True before.
+        """
+        await report.opened(request.session_id)
+        environment = build_environment(request, self._environ)
+        program = _locate(request.options, environment, request.working_directory)
+        if program is None:
+            return _not_started(SpawnFailure("program_not_found", _missing(request.options), "FileNotFoundError"))
+        launch = _launch(request, [program, *build_argv(request)[1:]], environment)
+        reader = StreamReader()
+        try:
+            ended = await run_process(launch, self._clock, _ear(reader, report), self._is_detached(request))
+        finally:
+            self._detached.discard(request.marker)
+        if isinstance(ended, SpawnFailure):
+            return _not_started(ended)
+        return _conclude(request, reader, ended)
+
+    async def reattach(self, request: SessionRequest, report: Report) -> SessionResult | None:
+        """Follow a session that outlived its host, or read what it left; None when it is gone without a result.
+
+        Limits count from now. A session that somebody interrupted counts as gone, whatever it printed about that.
+        """
+        launch = _launch(request, (), {})
+        process, cancelled = await outlast(in_thread(adopt, launch))
+        if cancelled is not None:
+            raise cancelled
+        reader = StreamReader()
+        hear = _ear(reader, report)
+        if process is not None:
+            try:
+                ended = await accompany(process, launch, self._clock, hear, self._is_detached(request))
+            finally:
+                self._detached.discard(request.marker)
+        else:
+            ended = await _read_what_is_left(launch, hear)
+        reader.close()
+        if ended.cause == "adopted" and (reader.result is None or is_aborted(reader.result)):
+            return None
+        return _conclude(request, reader, ended)
+
+    async def detach(self, request: SessionRequest) -> bool:
+        """Let the session go on without us: True when it runs, and cancelling `run` or `reattach` then spares it."""
+        launch = _launch(request, (), {})
+        # Before looking: a cancellation may come while we look.
+        self._detached.add(request.marker)
+        process, cancelled = await outlast(in_thread(adopt, launch))
+        if process is None:
+            self._detached.discard(request.marker)
+        if cancelled is not None:
+            raise cancelled
+        return process is not None
+
+    async def check(self) -> Health:
+        """Whether the program is there and runs, and what is known about its login. Nothing is contacted or paid."""
+        environment = environment_of(self._options, self._environ)
+        program = _locate(self._options, environment, tempfile.gettempdir())
+        if program is None:
+            return Health(False, "E503", _missing(self._options))
+        version, cancelled = await outlast(in_thread(_ask_version, program, environment))
+        if cancelled is not None:
+            raise cancelled
+        facts = {"program": program, "recorded": RECORDED_VERSION, "login": login_state(environment)}
+        if not version:
+            return Health(False, "E503", f"`{program} --version` does not answer", facts)
+        differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
+        return Health(True, "", differs, {**facts, "version": version})
+
+    def _is_detached(self, request: SessionRequest) -> Callable[[], bool]:
+        return lambda: request.marker in self._detached
+
+
+def _launch(request: SessionRequest, argv: Sequence[str], environment: Mapping[str, str]) -> Launch:
+    return Launch(
+        argv=argv,
+        environment=environment,
+        working_directory=request.working_directory,
+        files=Files.of(request.log),
+        prompt=build_prompt(request.prompt),
+        marker=request.marker,
+        session_id=request.session_id,
+        timeout_seconds=request.timeout_seconds,
+        idle_timeout_seconds=request.idle_timeout_seconds,
+        grace_seconds=request.kill_grace_seconds,
+    )
+
+
+def _locate(options: Mapping[str, Any], environment: Mapping[str, str], working_directory: str) -> str | None:
+    """The program's absolute path, looked for as the session itself would; None if there is none."""
+    program = options.get("cli_path") or "claude"
+    if Path(program).name != program:
+        program = str(Path(working_directory) / Path(program).expanduser())
+    found = shutil.which(program, path=environment.get("PATH", os.defpath))
+    return str(Path(found).absolute()) if found else None
+
+
+def _missing(options: Mapping[str, Any]) -> str:
+    if path := options.get("cli_path"):
+        return f"backend.cli_path: there is no program {path}"
+    return "the program `claude` is not on PATH; install it or set backend.cli_path"
+
+
+def _ask_version(program: str, environment: Mapping[str, str]) -> str:
+    try:
+        answer = subprocess.run(
+            [program, "--version"],
+            env=dict(environment),
+            cwd=tempfile.gettempdir(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+            start_new_session=True,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    words = printable(answer.stdout.decode("utf-8", "replace")).split()
+    return clip(words[0], 40) if words else ""
+
+
+def _ear(reader: StreamReader, report: Report) -> Callable[[bytes], None]:
+    def hear(chunk: bytes) -> None:
+        reader.feed(chunk)
+        report.progress(reader.bytes_received, reader.lines_received, reader.note)
+
+    return hear
+
+
+async def _read_what_is_left(launch: Launch, hear: Callable[[bytes], None]) -> Ended:
+    _, cancelled = await outlast(in_thread(reap, launch.marker, launch.session_id, _REAP_SECONDS))
+    if cancelled is not None:
+        raise cancelled
+    with contextlib.suppress(FileNotFoundError):  # then it never got as far as being started
+        await read_files(launch.files, hear)
+    return Ended("adopted")
+
+
+def _not_started(failure: SpawnFailure) -> SessionResult:
+    return SessionResult(
+        outcome="error",
+        error_kind=failure.kind,
+        error_text=failure.text,
+        exception=failure.exception,
+        cost_usd=0.0,
+        stderr_tail=failure.text,
+    )
+
+
+def _conclude(request: SessionRequest, reader: StreamReader, ended: Ended) -> SessionResult:
+    reader.close()
+    files = Files.of(request.log)
+    stderr = read_tail(files.err, max(request.capture_bytes, _ERROR_BYTES))
+    expects_data = any(arg.startswith("--json-schema") for arg in request.options.get("cli_extra_args", ()))
+    result = session_result(reader, ended, stderr=stderr, expects_data=expects_data)
+    return msgspec.structs.replace(
+        result,
+        lost_session=result.lost_session and request.continues,
+        session_id=result.session_id or request.session_id,
+        duration=_duration(reader) if ended.cause == "adopted" else result.duration,
+        stdout_tail=_captured(request, reader, files, result),
+        stderr_tail=last_bytes(printable(stderr), request.capture_bytes),
+    )
+
+
+def _duration(reader: StreamReader) -> float:
+    milliseconds = as_int((reader.result or {}).get("duration_ms"))
+    return (milliseconds or 0) / 1000
+
+
+def _captured(request: SessionRequest, reader: StreamReader, files: Files, result: SessionResult) -> str:
+    """What is kept as standard output: the answer, the result record or the lines as they came."""
+    kept = ""
+    match request.options.get("output_format", "text"):
+        case "json" if reader.result is not None:
+            kept = msgspec.json.encode(whole_tree(reader.result)).decode()
+        case "text":
+            kept = result.text or (result.error_text if result.has_result else "")
+    kept = kept or read_tail(files.out, request.capture_bytes)
+    return last_bytes(printable(kept), request.capture_bytes)
