@@ -68,7 +68,8 @@ __all__ = [
     "missing_counts",
 ]
 
-MAX_JOB_ID_LENGTH: Final = 100
+MAX_JOB_ID_BYTES: Final = 150
+"""Room for suffixes within the 255 bytes that file systems allow a name."""
 
 
 class ItemsConfig(Section):
@@ -209,7 +210,7 @@ def missing_counts(given: Collection[str], *, has_items: bool) -> list[Fault]:
 
 
 def job_id_of(name: str) -> str:
-    """The slug of `name`: letters, digits, `-`, `_` and `.`, at most 100 characters; empty when nothing is left.
+    """The slug of `name`: letters, digits, `-`, `_` and `.`, at most 150 bytes of UTF-8; empty when nothing is left.
 
     It never begins or ends with a dot, so it is neither hidden nor a way out of the workspace.
     """
@@ -218,8 +219,9 @@ def job_id_of(name: str) -> str:
     slug = re.sub(r"\.{2,}", ".", "-".join(kept.split())).strip("-.")
     if not any(char.isalnum() for char in slug):
         return ""
-    if len(slug) <= MAX_JOB_ID_LENGTH:
+    data = slug.encode()
+    if len(data) <= MAX_JOB_ID_BYTES:
         return slug
     # Cut names stay different when what was cut off was different.
-    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{slug[: MAX_JOB_ID_LENGTH - 9]}-{mark}"
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{data[: MAX_JOB_ID_BYTES - 9].decode(errors='ignore').rstrip('-.')}-{mark}"
