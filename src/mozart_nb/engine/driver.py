@@ -319,7 +319,10 @@ class Driver:
 
     def _is_kept(self, event: ev.Event) -> bool:
         """A session that had finished when the host went away is not lost: its result is journaled."""
-        return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase in ("finished", "judged")
+        return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase in (
+            "finished",
+            "judged",
+        )
 
     def _obey(self, request: Request) -> None:
         job = self.state.job

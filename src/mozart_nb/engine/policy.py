@@ -152,7 +152,7 @@ def _is_news(state: JobState, batch: BatchState) -> bool:
     limit = state.job.limit
     if limit is None:
         return batch.attempt_at >= state.job.cleared_at
-    return batch.probe or batch.attempt_at > limit.hit_at
+    return limit.probe == batch.number or batch.attempt_at > limit.hit_at
 
 
 def _waits_used(state: JobState, code: str, config: JobConfig) -> tuple[int, int]:
