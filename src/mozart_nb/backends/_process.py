@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -278,7 +278,7 @@ async def run_process(
             raise cancelled
         return process
     if cancelled is not None:
-        await outlast(in_thread(end, process, launch))
+        await part(process, launch, is_detached())
         raise cancelled
     return await accompany(process, launch, clock, hear, is_detached)
 
@@ -289,28 +289,38 @@ async def accompany(
     clock: Clock,
     hear: Callable[[bytes], None],
     is_detached: Callable[[], bool],
+    announce: Callable[[], Awaitable[None]] | None = None,
 ) -> Ended:
-    """Follow a running process to its end; limits count from now. Cancellation as in `run_process`."""
+    """Follow a running process to its end; limits count from now. Cancellation as in `run_process`.
+
+    `announce` is awaited first, when a cancellation already has to end the session.
+    """
     began = clock.fair()
     tail = Tail(launch.files)
     try:
+        if announce is not None:
+            await announce()
         cause = await _follow(process, tail, launch, clock, hear)
         forced = await _settle(process, launch, cause)
         await _drain(tail, hear)
     except GeneratorExit:
         raise  # the loop is gone: nothing can be awaited any more, and the session can be picked up again
     except BaseException:
-        if is_detached():
-            if isinstance(process, Child):
-                process.leave()
-        else:
-            await outlast(in_thread(end, process, launch))
+        await part(process, launch, is_detached())
         raise
     finally:
         tail.close()
     code = process.exit_code() if cause == "exited" else None
     adopted = cause == "exited" and isinstance(process, Adopted)
     return Ended("adopted" if adopted else cause, code, forced, clock.fair() - began)
+
+
+async def part(process: Running, launch: Launch, detached: bool) -> None:
+    """Leave a session: to itself when `detached`, else by ending it, however often we are cancelled meanwhile."""
+    if not detached:
+        await outlast(in_thread(end, process, launch))
+    elif isinstance(process, Child):
+        process.leave()
 
 
 async def _settle(process: Running, launch: Launch, cause: Cause) -> bool:

@@ -21,7 +21,7 @@ from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment
 from mozart_nb.backends._marked import MARKER, reap
 from mozart_nb.backends._offload import in_thread, outlast
 from mozart_nb.backends._outcome import Ended, session_result, whole_tree
-from mozart_nb.backends._process import Files, Launch, SpawnFailure, accompany, adopt, read_files, run_process
+from mozart_nb.backends._process import Files, Launch, SpawnFailure, accompany, adopt, part, read_files, run_process
 from mozart_nb.backends._stream import StreamReader, as_int, is_aborted
 from mozart_nb.backends._text import clip, last_bytes, printable, read_tail
 from mozart_nb.engine.ports import Clock, Health, Report, SessionRequest, SessionResult
@@ -96,13 +96,13 @@ def build_prompt(prompt: str) -> bytes:
 class ClaudeCliBackend:
     """Runs sessions as processes of the `claude` program. They outlive their host and can be picked up again.
 
-    `environ` is what sessions inherit from (by default this process's environment), `options` the job's `backend`
-    section, which only `check` needs: every request carries its own. The one thing remembered between calls is which
-    sessions were told to go on without us.
+    `environ` is what sessions inherit from (by default this process's environment); `options`, the job's `backend`
+    section, is only for `check`: every request carries its own.
     """
 
     name = "claude_cli"
     outlives_host = True
+    is_free = False
 
     def __init__(
         self, clock: Clock, environ: Mapping[str, str] | None = None, options: Mapping[str, Any] | None = None
@@ -110,13 +110,12 @@ class ClaudeCliBackend:
         self._clock = clock
         self._environ = dict(os.environ if environ is None else environ)
         self._options = options or {}
-        self._detached: set[str] = set()
 
     async def run(self, request: SessionRequest, report: Report) -> SessionResult:
         """Run one session to its end; a failed one is a result, never an exception.
 
         When cancelled, the session and whatever its tools started are gone before `CancelledError` leaves (grace time
-        plus a few seconds at most), unless `detach` was answered with True before.
+        plus a few seconds at most), unless `report.detaching` is set: then it goes on without us.
         """
         await report.opened(request.session_id)
         environment = build_environment(request, self._environ)
@@ -125,10 +124,7 @@ class ClaudeCliBackend:
             return _not_started(SpawnFailure("program_not_found", _missing(request.options), "FileNotFoundError"))
         launch = _launch(request, [program, *build_argv(request)[1:]], environment)
         reader = StreamReader()
-        try:
-            ended = await run_process(launch, self._clock, _ear(reader, report), self._is_detached(request))
-        finally:
-            self._detached.discard(request.marker)
+        ended = await run_process(launch, self._clock, _ear(reader, report), lambda: report.detaching)
         if isinstance(ended, SpawnFailure):
             return _not_started(ended)
         return _conclude(request, reader, ended)
@@ -136,37 +132,31 @@ class ClaudeCliBackend:
     async def reattach(self, request: SessionRequest, report: Report) -> SessionResult | None:
         """Follow a session that outlived its host, or read what it left; None when it is gone without a result.
 
-        Limits count from now. A session that somebody interrupted counts as gone, whatever it printed about that.
+        `report.opened` is called when it still runs; limits count from then. A session that somebody interrupted
+        counts as gone, whatever it printed about that.
         """
         launch = _launch(request, (), {})
         process, cancelled = await outlast(in_thread(adopt, launch))
         if cancelled is not None:
+            if process is not None:
+                await part(process, launch, report.detaching)
             raise cancelled
         reader = StreamReader()
-        hear = _ear(reader, report)
-        if process is not None:
-            try:
-                ended = await accompany(process, launch, self._clock, hear, self._is_detached(request))
-            finally:
-                self._detached.discard(request.marker)
+        if process is None:
+            ended = await _read_what_is_left(launch, _ear(reader, report))
         else:
-            ended = await _read_what_is_left(launch, hear)
+            ended = await accompany(
+                process,
+                launch,
+                self._clock,
+                _ear(reader, report),
+                lambda: report.detaching,
+                lambda: report.opened(request.session_id),
+            )
         reader.close()
         if ended.cause == "adopted" and (reader.result is None or is_aborted(reader.result)):
             return None
         return _conclude(request, reader, ended)
-
-    async def detach(self, request: SessionRequest) -> bool:
-        """Let the session go on without us: True when it runs, and cancelling `run` or `reattach` then spares it."""
-        launch = _launch(request, (), {})
-        # Before looking: a cancellation may come while we look.
-        self._detached.add(request.marker)
-        process, cancelled = await outlast(in_thread(adopt, launch))
-        if process is None:
-            self._detached.discard(request.marker)
-        if cancelled is not None:
-            raise cancelled
-        return process is not None
 
     async def check(self) -> Health:
         """Whether the program is there and runs, and what is known about its login. Nothing is contacted or paid."""
@@ -182,9 +172,6 @@ class ClaudeCliBackend:
             return Health(False, "E503", f"`{program} --version` does not answer", facts)
         differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
         return Health(True, "", differs, {**facts, "version": version})
-
-    def _is_detached(self, request: SessionRequest) -> Callable[[], bool]:
-        return lambda: request.marker in self._detached
 
 
 def _launch(request: SessionRequest, argv: Sequence[str], environment: Mapping[str, str]) -> Launch:
