@@ -1,0 +1,129 @@
+"""Where everything about a job stands on disk.
+
+Nothing stored below a workspace names the workspace itself, so a workspace may be moved or renamed between runs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mozart_nb.errors import MisuseError
+
+STATE_FOLDER = ".mozart"
+ARCHIVE = "archive"
+ANSWER_INDEX = "answers.db"
+LOGS_PER_FOLDER = 1000
+SEGMENT_NAME = re.compile(r"\d{6,}\.jsonl")
+
+_SAFE_ID = re.compile(r"[^\W_][\w.\-]*|_[\w.\-]*")
+_RESERVED = frozenset({ARCHIVE, ANSWER_INDEX})
+_LONGEST_ID_BYTES = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Every path of one job.
+
+    Raises `MisuseError` for an id that could leave the workspace or stands for something else in it: ids are letters,
+    digits, `-`, `_` and `.`, do not begin with `.` or `-`, and fit into a file name.
+    """
+
+    workspace: Path
+    job_id: str
+
+    def __post_init__(self) -> None:
+        check_job_id(self.job_id)
+
+    @property
+    def snapshot(self) -> Path:
+        return self.workspace / f"{self.job_id}.json"
+
+    @property
+    def state_root(self) -> Path:
+        """The folder that the jobs of a workspace share."""
+        return self.workspace / STATE_FOLDER
+
+    @property
+    def root(self) -> Path:
+        """The job's own folder."""
+        return self.state_root / self.job_id
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan"
+
+    @property
+    def previous_plan(self) -> Path:
+        return self.root / "plan.previous"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    def segment(self, number: int) -> Path:
+        """Part `number` (from 1) of the journal."""
+        return self.journal / f"{number:06d}.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        return self.root / "answers.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def log_name(self, batch: int, attempt: int) -> str:
+        """Where an attempt's raw output goes (`session.opened.log`): relative to the job's folder, without suffix."""
+        return f"logs/{batch // LOGS_PER_FOLDER:04d}/{batch:04d}-{attempt}"
+
+    def log_stem(self, batch: int, attempt: int) -> Path:
+        """The same as a path, still without suffix."""
+        return self.root / self.log_name(batch, attempt)
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def control(self) -> Path:
+        return self.root / "control"
+
+    @property
+    def reserve(self) -> Path:
+        """Room kept for the answers in flight when the disk is full."""
+        return self.root / "reserve"
+
+    @property
+    def snapshot_draft(self) -> Path:
+        return self.root / "snapshot.tmp"
+
+    @property
+    def archive(self) -> Path:
+        return self.state_root / ARCHIVE
+
+    @property
+    def exists(self) -> bool:
+        """Whether the workspace holds anything of this job."""
+        return self.journal.is_dir() or self.snapshot.is_file()
+
+
+def check_job_id(job_id: str) -> None:
+    """Raise `MisuseError` unless `job_id` is safe to build paths from."""
+    if not _SAFE_ID.fullmatch(job_id) or len(job_id.encode()) > _LONGEST_ID_BYTES:
+        raise MisuseError(
+            f"`{job_id}` cannot be a job id",
+            hint="use letters, digits, `-`, `_` and `.`, begin with a letter or digit, at most 180 bytes",
+            job_id=job_id,
+        )
+    if job_id.lower() in _RESERVED:
+        raise MisuseError(f"`{job_id}` is reserved", hint="give the job another name", job_id=job_id)
+
+
+def jobs_in(workspace: Path) -> list[str]:
+    """Ids of the jobs that a workspace holds, sorted."""
+    root = workspace / STATE_FOLDER
+    if not root.is_dir():
+        return []
+    return sorted(path.name for path in root.iterdir() if path.name not in _RESERVED and (path / "journal").is_dir())
