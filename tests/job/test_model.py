@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -278,7 +279,7 @@ def test_a_chain_of_a_hundred_thousand_dependencies_is_checked_without_recursion
 @given(st.dictionaries(st.integers(1, 8), st.lists(st.integers(1, 8), max_size=4), max_size=8))
 def test_a_cycle_is_found_exactly_when_no_order_exists(edges: dict[int, list[int]]) -> None:
     cycle = find_cycle(edges)
-    for node, following in zip(cycle, cycle[1:], strict=False):
+    for node, following in pairwise(cycle):
         assert following in edges[node]
     assert bool(cycle) == (not _can_be_ordered(edges))
 

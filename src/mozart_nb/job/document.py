@@ -38,6 +38,7 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SCALAR_TAGS: Final = {"tag:yaml.org,2002:" + kind for kind in ("str", "int", "float", "bool", "null")}
 _MERGE: Final = "tag:yaml.org,2002:merge"
 
@@ -74,7 +75,10 @@ class Positions:
         return path
 
     def find(self, path: KeyPath) -> Place:
-        path = self.as_written(path)
+        return self.find_written(self.as_written(path))
+
+    def find_written(self, path: KeyPath) -> Place:
+        """As `find`, for a path that has the document's spellings already."""
         for length in range(len(path), -1, -1):
             place = self.places.get(path[:length])
             if place is not None:
@@ -83,8 +87,14 @@ class Positions:
 
     def override_of(self, path: KeyPath) -> str | None:
         """The `--set` argument that gave the value at `path`, if one did."""
-        path = self.as_written(path)
-        return next((text for key, text in self.overrides.items() if path[: len(key)] == key), None)
+        return self.override_of_written(self.as_written(path))
+
+    def override_of_written(self, path: KeyPath) -> str | None:
+        """As `override_of`, for a path that has the document's spellings already."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.overrides:
+                return self.overrides[path[:length]]
+        return None
 
 
 @dataclass
@@ -183,7 +193,7 @@ class _Builder:
             self._problem(node, path, "YAML tags are not allowed here", value=node.tag)
             return node.value
         try:
-            return self.scalars.construct_object(node)
+            return self._whole(node, path, self.scalars.construct_object(node))
         except (ValueError, KeyError):
             self._problem(node, path, "this value does not fit its YAML tag", value=node.value)
             return node.value
@@ -227,7 +237,17 @@ class _Builder:
         # A plain `on`, `no` or `1.5` as a key is the word it looks like, not true, false or a number.
         if node.tag == "tag:yaml.org,2002:int":
             return int(self.scalars.construct_object(node))
-        return str(node.value)
+        return str(self._whole(node, path, node.value))
+
+    def _whole(self, node: yaml.Node, path: KeyPath, value: Any) -> Any:
+        """`value` with pairs of surrogates joined (JSON writes such escapes); half a pair is no character."""
+        if not isinstance(value, str) or not _SURROGATE.search(value):
+            return value
+        try:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._problem(node, path, "half of a surrogate pair is no character", value=ascii(value))
+            return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def show_path(path: KeyPath) -> str:

@@ -71,7 +71,7 @@ def _missing(path: KeyPath, positions: Positions, file: str) -> Problem:
 def _wrong_value(path: KeyPath, details: ErrorDetails, positions: Positions, file: str) -> Problem:
     annotation = type_at(JobConfig, path)
     given = details["input"]
-    written = positions.find(path).text
+    written = positions.find(path).text if positions.override_of(path) is None else ""
     allowed = describe(annotation)
     section = shape_of(annotation).section
     if section is not None:

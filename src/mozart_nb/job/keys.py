@@ -12,7 +12,7 @@ from mozart_nb.job.document import KeyPath, Positions
 from mozart_nb.job.fields import field_type, keys_of, shape_of
 from mozart_nb.job.known import UNSUPPORTED
 from mozart_nb.job.model import JobConfig
-from mozart_nb.job.report import Notice, locate, nearest, notice_at
+from mozart_nb.job.report import Notice, locate_written, nearest, notice
 from mozart_nb.job.section import Section
 
 UNKNOWN_KEY: Final = "V108"
@@ -59,7 +59,7 @@ class _Walk:
                 self._unknown(model, key, below)
             elif name in spelled:
                 message = f"`{spelled[name]}` and `{key}` mean the same; give one of them"
-                self.result.problems.append(locate(below, self.positions, message, file=self.file, at_key=True))
+                self.result.problems.append(self._problem(message, below))
             else:
                 spelled[name] = key
                 if name != key:
@@ -86,13 +86,14 @@ class _Walk:
         reason = UNSUPPORTED.get(model, {}).get(key)
         if reason is not None:
             message = f"`{key}` is {reason}"
-            notice = notice_at(NO_EFFECT, written, self.positions, message, file=self.file)
-            self.result.without_effect.append(notice)
+            self.result.without_effect.append(notice(NO_EFFECT, self._problem(message, written)))
             return
         near = nearest(str(key), [*keys_of(model), *model.SYNONYMS]) or _elsewhere(str(key))
         message = f"unknown key `{key}`; it has no effect"
-        notice = notice_at(UNKNOWN_KEY, written, self.positions, message, file=self.file, near=near)
-        self.result.unknown.append(notice)
+        self.result.unknown.append(notice(UNKNOWN_KEY, self._problem(message, written, near)))
+
+    def _problem(self, message: str, written: KeyPath, near: str = "") -> Problem:
+        return locate_written(written, self.positions, message, file=self.file, near=near, at_key=True)
 
 
 def _elsewhere(key: str) -> str:

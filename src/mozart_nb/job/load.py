@@ -165,7 +165,9 @@ def _config_or_problems(keys: Canonical, positions: Positions, file: str, proble
             # The whole job is only checked once all its parts are right; this much can be said at once.
             for fault in missing_counts(batch, has_items="items" in keys.data):
                 found.append(locate(fault.at, positions, fault.message, file=file, allowed=fault.allowed, at_key=True))
-        problems += found
+        # What YAML itself could not make sense of is not explained a second time.
+        garbled = {problem.path for problem in problems}
+        problems += [problem for problem in found if problem.path not in garbled]
         return None
     problems += [locate(gap.path, positions, gap.message, file=file) for gap in gaps(config) if gap.is_error]
     return config

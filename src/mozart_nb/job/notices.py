@@ -11,7 +11,7 @@ from mozart_nb.job.keys import NO_EFFECT
 from mozart_nb.job.known import email_notifications, gaps
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import expansion_notice, plan_job
-from mozart_nb.job.report import Notice, notice_at
+from mozart_nb.job.report import Notice, locate, notice
 
 OTHER_BACKEND: Final = "V118"
 NO_SUCH_BATCH: Final = "V120"
@@ -22,7 +22,7 @@ STAGE_KEYS: Final = "V122"
 def notices_about(config: JobConfig, positions: Positions, file: str = "") -> list[Notice]:
     """Everything of `config` that will have no effect, or another one than it seems."""
     return [
-        notice_at(code, path, positions, message, file=file)
+        notice(code, locate(path, positions, message, file=file, at_key=True))
         for code, path, message in (
             *_gaps(config),
             *_other_backend(config),

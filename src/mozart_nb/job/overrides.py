@@ -31,11 +31,11 @@ def override(raw: dict[Any, Any], overrides: Sequence[str], positions: Positions
     for argument in overrides:
         try:
             path, value = _parse(argument)
-            written = _put(changed, path, value)
+            given = _put(changed, path, value)
         except _OverrideError as error:
             problems.append(Problem(str(error), file=f"--set {argument}", allowed="key.path=value"))
         else:
-            positions.overrides[written] = argument
+            positions.overrides |= dict.fromkeys(given, argument)
     if problems:
         raise ConfigError(problems)
     return changed
@@ -56,27 +56,32 @@ def _parse(argument: str) -> tuple[list[str], Any]:
         raise _OverrideError(f"the value is not YAML: {error.problems[0].message}") from None
 
 
-def _put(target: Any, steps: list[str], value: Any) -> KeyPath:
+def _put(target: Any, steps: list[str], value: Any) -> list[KeyPath]:
+    """Set the value; what was given by that: its path, and those of sections that had to be made for it."""
     annotation: Any = JobConfig
-    written: KeyPath = ()
+    path: KeyPath = ()
+    given = []
     for step in steps[:-1]:
         key, annotation = _step(target, step, annotation)
-        written = (*written, key)
-        target = _enter(target, key)
+        path = (*path, key)
+        if _is_missing(target, key):
+            given.append(path)
+            _set(target, key, {})
+        target = target[key]
     key, _ = _step(target, steps[-1], annotation)
+    _set(target, key, value)
+    return [*given, (*path, key)]
+
+
+def _is_missing(target: Any, key: Any) -> bool:
+    return key == len(target) if isinstance(target, list) else target.get(key) is None
+
+
+def _set(target: Any, key: Any, value: Any) -> None:
     if isinstance(target, list) and key == len(target):
         target.append(value)
     else:
         target[key] = value
-    return (*written, key)
-
-
-def _enter(target: Any, key: Any) -> Any:
-    if isinstance(target, dict) and target.get(key) is None:
-        target[key] = {}
-    elif isinstance(target, list) and key == len(target):
-        target.append({})
-    return target[key]
 
 
 def _step(target: Any, step: str, annotation: Any) -> tuple[str | int, Any]:

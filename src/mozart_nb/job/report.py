@@ -21,7 +21,15 @@ class Notice(Problem):
     code: str = ""
 
 
-def locate(
+def locate(path: KeyPath, positions: Positions, message: str, **more: Any) -> Problem:
+    """A problem at the value of `path` (at its key with `at_key`), or at the `--set` argument that gave it.
+
+    `path` has the models' names. Further arguments are those of `locate_written`.
+    """
+    return locate_written(positions.as_written(path), positions, message, **more)
+
+
+def locate_written(
     path: KeyPath,
     positions: Positions,
     message: str,
@@ -32,13 +40,13 @@ def locate(
     near: str = "",
     at_key: bool = False,
 ) -> Problem:
-    """A problem at the value of `path` (at its key with `at_key`), or at the `--set` argument that gave it."""
-    override = positions.override_of(path)
-    place = positions.find(path)
+    """As `locate`, for a path with the spellings of the document. `{path}` in `message` is filled in."""
+    override = positions.override_of_written(path)
+    place = positions.find_written(path)
     line, column = (place.line, place.column) if at_key else (place.value_line, place.value_column)
     if override is not None:
         file, line, column = f"--set {override}", 0, 0
-    shown = show_path(positions.as_written(path))
+    shown = show_path(path)
     return Problem(
         message.replace("{path}", shown),
         path=shown,
@@ -51,27 +59,16 @@ def locate(
     )
 
 
+def notice(code: str, problem: Problem) -> Notice:
+    """`problem` as something that does not stop the job."""
+    return Notice(**{name: getattr(problem, name) for name in Problem.__dataclass_fields__}, code=code)
+
+
 def show_value(value: Any) -> str:
     """`value` as it could stand in a job file, cut to 80 characters."""
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     text = " ".join(text.split()) if text.strip() else '""'
     return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
-
-
-def notice_at(
-    code: str, path: KeyPath, positions: Positions, message: str, *, file: str = "", near: str = ""
-) -> Notice:
-    """A notice at the key of `path`."""
-    found = locate(path, positions, message, file=file, near=near, at_key=True)
-    return Notice(
-        message,
-        path=found.path,
-        line=found.line,
-        column=found.column,
-        nearest=near,
-        file=found.file,
-        code=code,
-    )
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
