@@ -1,0 +1,1 @@
+"""What reads the events of a running job: progress, log, index of jobs."""

@@ -1,0 +1,1 @@
+"""Who owns the event loop while a job runs."""
