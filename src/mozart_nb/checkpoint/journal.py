@@ -107,11 +107,13 @@ class Line:
     checksum: str
 
 
-def read_lines(files: Files, layout: Layout, segment: int, offset: int = 0) -> Iterator[Line]:
+def read_lines(
+    files: Files, layout: Layout, segment: int, offset: int = 0, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Line]:
     """The lines of one segment from `offset` on, whole or not; what follows the last newline is a line too."""
     path = layout.segment(segment)
     rest, start = b"", offset
-    while chunk := files.read(path, start + len(rest), CHUNK_BYTES):
+    while chunk := files.read(path, start + len(rest), chunk_bytes):
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
         for line in lines:
@@ -120,6 +122,12 @@ def read_lines(files: Files, layout: Layout, segment: int, offset: int = 0) -> I
             start = end
     if rest:
         yield Line(start, start + len(rest), None, "")
+
+
+def first_line(files: Files, layout: Layout, segment: int) -> Line | None:
+    """The first line of a segment if it is whole."""
+    line = next(read_lines(files, layout, segment, chunk_bytes=1 << 14), None)
+    return line if line is not None and line.document is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +182,8 @@ class JournalScan:
     def _superseded_from(self, number: int, numbers: list[int]) -> int | None:
         """The event that the next segment with anything in it begins with; None when there is no such segment."""
         for later in numbers[number:]:
-            first = next(read_lines(self._files, self._layout, later), None)
-            if first is not None and first.document is not None:
+            first = first_line(self._files, self._layout, later)
+            if first is not None:
                 return self._decode(later, first).seq
         return None
 

@@ -1,0 +1,144 @@
+"""The user's index of jobs, by which an id is found from any folder.
+
+One small file per job and workspace, replaced atomically and without locks. The index only points: what it names is
+looked at before it is believed, and a job that is not in it can still be named with its workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from mozart_nb.checkpoint.files import DiskFiles, write_atomically
+from mozart_nb.checkpoint.layout import Layout, check_job_id, jobs_in
+from mozart_nb.errors import AmbiguousJobError, MisuseError, UnknownJobError
+
+HOME_VARIABLE = "MOZART_NB_HOME"
+DEFAULT_WORKSPACE = "workspace"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One job somewhere. `registered_at` is epoch seconds."""
+
+    job_id: str
+    name: str
+    workspace: str
+    registered_at: float
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path(self.workspace), self.job_id)
+
+
+def home() -> Path:
+    """Where data that belong to the user, not to a workspace, are kept: `MOZART_NB_HOME` or the platform's place."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("mozart_nb"))
+
+
+def register(layout: Layout, name: str) -> None:
+    """Remember that the workspace holds this job. A home that cannot be written to is no reason to fail."""
+    workspace = str(layout.workspace.resolve())
+    entry = Entry(layout.job_id, name, workspace, time.time())
+    path = _folder() / _file_name(layout.job_id, workspace)
+    draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    with contextlib.suppress(OSError):
+        _folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(DiskFiles(), path, msgspec.json.encode(entry) + b"\n", draft)
+
+
+def find(job_id: str) -> list[Path]:
+    """Workspaces that hold the job, the one registered last first; entries that are no longer true are dropped."""
+    try:
+        check_job_id(job_id)
+    except MisuseError:
+        return []
+    # The pattern also fits `x--y` when `x` is asked for.
+    return [Path(entry.workspace) for entry in _entries(f"{job_id}--*.json") if entry.job_id == job_id]
+
+
+def all_jobs() -> list[Entry]:
+    """Every job of the user that is still where it was, the one registered last first."""
+    return _entries("*.json")
+
+
+def resolve(job_id: str, workspace: Path | None = None) -> Layout:
+    """Where a job is: in `workspace` if that is given, else wherever the index or the current folder has it.
+
+    Raises `UnknownJobError` with the nearest ids, `AmbiguousJobError` when several workspaces have the job.
+    """
+    if workspace is not None:
+        layout = _layout_or_unknown(workspace, job_id)
+        if not layout.exists:
+            raise _unknown(job_id, f"in {workspace}", jobs_in(workspace))
+        return layout
+    places = {path.resolve(): path for path in (*find(job_id), *_here(job_id))}
+    if len(places) > 1:
+        raise AmbiguousJobError(job_id, sorted(str(path) for path in places))
+    if not places:
+        raise _unknown(job_id, "here", [entry.job_id for entry in all_jobs()])
+    return Layout(places.popitem()[1], job_id)
+
+
+def _here(job_id: str) -> Iterator[Path]:
+    """A workspace that was moved is found from inside, or from the folder that holds it."""
+    current = Path.cwd()
+    for workspace in (current, current / DEFAULT_WORKSPACE):
+        with contextlib.suppress(MisuseError):
+            if Layout(workspace, job_id).exists:
+                yield workspace
+
+
+def _layout_or_unknown(workspace: Path, job_id: str) -> Layout:
+    try:
+        return Layout(workspace, job_id)
+    except MisuseError as error:
+        raise _unknown(job_id, f"in {workspace}", jobs_in(workspace)) from error
+
+
+def _unknown(job_id: str, where: str, known: list[str]) -> UnknownJobError:
+    nearest = difflib.get_close_matches(job_id, sorted(set(known)), n=3)
+    hint = (
+        f"did you mean {' or '.join(f'`{name}`' for name in nearest)}?" if nearest else "`mozart list` shows all jobs"
+    )
+    return UnknownJobError(f"no job `{job_id}` is known {where}", hint=hint, job_id=job_id)
+
+
+def _folder() -> Path:
+    return home() / "index"
+
+
+def _file_name(job_id: str, workspace: str) -> str:
+    return f"{job_id}--{hashlib.sha256(workspace.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
+
+
+def _entries(pattern: str) -> list[Entry]:
+    found = []
+    for path in _folder().glob(pattern) if _folder().is_dir() else ():
+        entry = _read(path)
+        if entry is None or path.name != _file_name(entry.job_id, entry.workspace):
+            continue
+        if entry.layout.exists:
+            found.append(entry)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return sorted(found, key=lambda entry: -entry.registered_at)
+
+
+def _read(path: Path) -> Entry | None:
+    try:
+        entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+        entry.layout  # noqa: B018  # an unsafe id is as good as no entry
+    except (OSError, msgspec.DecodeError, ValueError, MisuseError):
+        return None
+    return entry

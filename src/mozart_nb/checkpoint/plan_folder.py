@@ -1,0 +1,121 @@
+"""What a job needs to run, frozen when it is planned; and where a job goes that is started over."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable, write_synced
+from mozart_nb.checkpoint.folders import make_job_folders
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.errors import MisuseError, UnknownJobError
+
+
+def freeze_plan(layout: Layout, contents: Mapping[str, bytes], files: Files | None = None) -> None:
+    """Put the files of a plan (relative path → content) into the job's folder, all of them or none.
+
+    A plan that was there becomes the previous one and can still be read. Only the holder of the job's lock may do
+    this. Raises `CheckpointUnwritableError`.
+    """
+    files = files or DiskFiles()
+    make_job_folders(layout, files)
+    draft = layout.root / "plan.tmp"
+    try:
+        _recover(layout, files)
+        _remove_tree(draft)
+        _write_tree(files, draft, contents)
+        if layout.plan.is_dir():
+            _remove_tree(layout.previous_plan)
+            files.replace(layout.plan, layout.previous_plan)
+        files.replace(draft, layout.plan)
+        files.sync_folder(layout.root)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            _recover(layout, files)
+        with contextlib.suppress(OSError):
+            _remove_tree(draft)
+        raise unwritable(error, layout.plan, layout.job_id) from error
+
+
+def read_plan(layout: Layout, *, previous: bool = False) -> dict[str, bytes]:
+    """The files of the plan, by relative path; with `previous`, of the one it replaced (empty when there is none).
+
+    Raises `UnknownJobError` when no plan was ever frozen.
+    """
+    folder = layout.previous_plan if previous else layout.plan
+    if not previous and not folder.is_dir():
+        folder = layout.previous_plan  # the host died between the two renames of `freeze_plan`
+        if not folder.is_dir():
+            raise UnknownJobError(f"{layout.root} holds no plan", job_id=layout.job_id)
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+def archive(layout: Layout, files: Files | None = None) -> Path | None:
+    """Move everything a job left in its workspace out of the way; returns where it went, None if there was nothing.
+
+    Nothing is ever deleted. The caller holds the job's lock, which moves with the rest: release it afterwards and
+    take a new one. Raises `CheckpointUnwritableError`.
+    """
+    if not layout.root.exists() and not layout.snapshot.exists():
+        return None
+    files = files or DiskFiles()
+    try:
+        files.make_folder(layout.state_root)
+        files.make_folder(layout.archive)
+        place = _new_place(layout, files)
+        # The snapshot first: a journal without its snapshot is whole, a snapshot without its journal is not.
+        if layout.snapshot.exists():
+            files.replace(layout.snapshot, place / layout.snapshot.name)
+            files.sync_folder(layout.workspace)
+        if layout.root.exists():
+            files.replace(layout.root, place / layout.job_id)
+            files.sync_folder(layout.state_root)
+        files.sync_folder(place)
+    except OSError as error:
+        raise unwritable(error, layout.archive, layout.job_id) from error
+    return place
+
+
+def _new_place(layout: Layout, files: Files) -> Path:
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for number in count(1):
+        place = layout.archive / f"{layout.job_id}-{stamp}-{number}"
+        if files.make_folder(place):
+            break
+    return place
+
+
+def _recover(layout: Layout, files: Files) -> None:
+    """Undo a replacement that never got to its second rename."""
+    if not layout.plan.is_dir() and layout.previous_plan.is_dir():
+        files.replace(layout.previous_plan, layout.plan)
+
+
+def _write_tree(files: Files, root: Path, contents: Mapping[str, bytes]) -> None:
+    folders = {root}
+    files.make_folder(root)
+    for name, content in contents.items():
+        path = root / _checked(name)
+        for parent in reversed(path.relative_to(root).parents[:-1]):
+            files.make_folder(root / parent)
+            folders.add(root / parent)
+        write_synced(files, path, content)
+    for folder in sorted(folders, reverse=True):
+        files.sync_folder(folder)
+
+
+def _checked(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+        raise MisuseError(f"`{name}` cannot be part of a plan", hint="use relative paths without `..`")
+    return path
+
+
+def _remove_tree(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
