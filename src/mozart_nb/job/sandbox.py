@@ -21,7 +21,9 @@ from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
 MAX_STEPS: Final = 1_000_000
-"""Turns of loops and calls in one rendering."""
+"""Turns of loops in one rendering."""
+CALL_STEPS: Final = 10
+"""What a call costs, in turns."""
 MAX_CHARACTERS: Final = 4_000_000
 """Length of one text or list, far above what any model reads."""
 MAX_WIDTH: Final = 100_000
@@ -109,7 +111,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self._steps.left = before
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        __self._step()
+        __self._step(CALL_STEPS)
         if isinstance(__obj, LoopContext) and args:
             args = (__self._counted(args[0]), *args[1:])
         elif isinstance(getattr(__obj, "__self__", None), str):
@@ -141,8 +143,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
         return tree
 
-    def _step(self) -> None:
-        left = getattr(self._steps, "left", 0) - 1
+    def _step(self, steps: int = 1) -> None:
+        left = getattr(self._steps, "left", 0) - steps
         if left < 0:
             raise LimitExceededError(f"more than {MAX_STEPS:,} turns of loops and calls")
         self._steps.left = left
