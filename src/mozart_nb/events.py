@@ -63,7 +63,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `only`: inclusive ranges of batches to run, empty for all; `limit`: settle as paused after so many batches (a
     pilot); `start_batch`: earlier batches are skipped; `max_concurrent`: 0 leaves the config's value; `keep_failed`:
-    a resume leaves failed batches as they are.
+    a resume leaves failed batches as they are; `recover`: no attempt begins, results are only looked at.
     """
 
     only: tuple[tuple[int, int], ...] = ()
@@ -71,6 +71,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     start_batch: int = 1
     max_concurrent: int = 0
     keep_failed: bool = False
+    recover: bool = False
 
 
 class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True):

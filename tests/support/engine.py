@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
@@ -290,12 +291,12 @@ class World:
         self.driver = Driver(
             self.state,
             self.config,
-            parts,
             store=self.store,
             requests=self.requests,
             gate=self.gate,
             observers=self.observers,
         )
+        self.driver.equip(parts)
         planned = None
         if not self.state.job.seq:
             shape = plan_job(self.config, None).shape
@@ -323,9 +324,11 @@ class World:
             other.backend.plays[batch] = other.backend.plays.get(batch, 0) + 1
         return other
 
-    def _orphans(self) -> list[tuple[ev.Answer, int, int]]:
+    def _orphans(self) -> list[ev.Answer]:
         return [
-            (answer, at, 100)
+            msgspec.structs.replace(
+                answer, finished=msgspec.structs.replace(answer.finished, answer_at=at, answer_size=100)
+            )
             for answer, at in self.store.answers
             if at >= self.state.job.answers_end and answer.finished.batch in self.state.agenda.running
         ]

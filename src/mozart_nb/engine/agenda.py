@@ -205,15 +205,16 @@ class Agenda:
             yield expected, self._state.total
 
     def _selected(self, number: int) -> bool:
-        only = self._state.job.options.only
-        return not only or any(low <= number <= high for low, high in only)
+        options = self._state.job.options
+        if options.recover:
+            return False
+        return not options.only or any(low <= number <= high for low, high in options.only)
 
     def _selected_parts(self, low: int, high: int) -> Iterator[tuple[int, int]]:
-        only = self._state.job.options.only
-        if not only:
-            yield low, high
+        options = self._state.job.options
+        if options.recover:
             return
-        for first, last in only:
+        for first, last in options.only or ((low, high),):
             if max(low, first) <= min(high, last):
                 yield max(low, first), min(high, last)
 

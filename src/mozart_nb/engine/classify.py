@@ -26,6 +26,7 @@ import msgspec
 
 from mozart_nb.codes import Category, lookup
 from mozart_nb.engine.patterns import (
+    ANSWER_LIMIT,
     CONNECTION,
     CREDIT,
     DEFAULT,
@@ -181,7 +182,7 @@ def _by_reason(case: _Case) -> str:
     result = case.result
     if result.terminal_reason in ("prompt_too_long", "blocking_limit", "rapid_refill_breaker"):
         return "E505"
-    if result.stop_reason == "refusal" or result.error_kind == "max_output_tokens":
+    if result.stop_reason == "refusal" or result.error_kind == "max_output_tokens" or matches(case.text, ANSWER_LIMIT):
         return "E999"
     if result.api_status == 400 and (code := code_by_text(case.text)) in ("E505", "E506"):
         return code

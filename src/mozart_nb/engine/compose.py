@@ -18,7 +18,7 @@ from mozart_nb.job.expressions import Condition, compile_condition
 from mozart_nb.job.model import JobConfig, SkipCommand
 from mozart_nb.job.names import SKIP_NAMES
 from mozart_nb.job.placeholders import expand
-from mozart_nb.job.plan import expand_keyed
+from mozart_nb.job.plan import Plan, expand_keyed
 from mozart_nb.job.prompt import (
     BatchContext,
     PromptRenderer,
@@ -50,9 +50,11 @@ class JobComposer:
     def __init__(
         self,
         config: JobConfig,
+        plan: Plan,
         state: JobState,
         places: Places,
         *,
+        options: Mapping[str, Any],
         materials: Materials,
         checker: Checker,
         read_answer: ReadAnswer,
@@ -68,14 +70,16 @@ class JobComposer:
         self._checker = checker
         self._read_answer = read_answer
         self._succeeds = succeeds
-        plan = state.plan
+        self._plan = plan
         self._renderer = PromptRenderer(config, plan, read_text=materials.read_text)
         self._skip_when = expand_keyed(_conditions(config), plan)
         self._skip_commands: Mapping[int, SkipCommand] = expand_keyed(config.batch.skip_when_command, plan)
         self._timeouts = expand_keyed(config.backend.timeout_overrides, plan)
         self._overrides = expand_keyed(config.backend.batch_overrides, plan)
-        self._options = config.backend.model_dump(mode="json")
-        self._captures = [CompiledTemplate(text, "cross_batch.capture_files") for text in _captures(config)]
+        self._options = options
+        self._captures = [
+            CompiledTemplate(text, "cross_batch.capture_files") for text in config.cross_batch.capture_files
+        ]
         self._stage_directions = _StageDirections(config) if rehearses else None
 
     # --- variables ----------------------------------------------------------------------------------------------------
@@ -85,7 +89,7 @@ class JobComposer:
         outputs = await self._previous_outputs(number)
         rows: list[Any] = []
         if self._config.items is not None:
-            start, end = self._state.plan.items_of(number)
+            start, end = self._plan.items_of(number)
             rows = await asyncio.to_thread(self._materials.rows, start, end)
         context = self._context(number, rows, outputs, {})
         if self._captures:
@@ -98,7 +102,7 @@ class JobComposer:
         self, number: int, rows: list[Any], outputs: Mapping[int, str], files: Mapping[str, str]
     ) -> BatchContext:
         return context_for(
-            self._state.plan,
+            self._plan,
             number,
             workspace=str(self._places.workspace),
             job_name=self._config.name,
@@ -111,7 +115,7 @@ class JobComposer:
     async def _previous_outputs(self, number: int) -> dict[int, str]:
         """The end of what earlier batches answered, where the conclusions are."""
         policy = self._config.cross_batch
-        if policy is None or not policy.auto_capture_stdout:
+        if not policy.auto_capture_stdout:
             return {}
         first = max(1, number - policy.lookback_batches) if policy.lookback_batches else 1
         outputs = {}
@@ -122,8 +126,7 @@ class JobComposer:
         return outputs
 
     def _read_files(self, patterns: list[str]) -> dict[str, str]:
-        policy = self._config.cross_batch
-        longest = policy.max_output_chars if policy else 0
+        longest = self._config.cross_batch.max_output_chars
         paths = [path for pattern in patterns for path in self._materials.glob(pattern)]
         texts = {path: self._materials.read_text(path) for path in paths}
         return {path: text[-longest:] for path, text in texts.items() if text is not None}
@@ -292,7 +295,3 @@ class _Job:
 def _conditions(config: JobConfig) -> dict[int, Condition]:
     names = known_names(config.prompt) | SKIP_NAMES
     return {number: compile_condition(text, names) for number, text in config.batch.skip_when.items()}
-
-
-def _captures(config: JobConfig) -> tuple[str, ...]:
-    return config.cross_batch.capture_files if config.cross_batch else ()

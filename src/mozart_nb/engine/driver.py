@@ -39,12 +39,18 @@ REFUSED_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One invocation of a job. `planned` is the first event of a new job; `orphans` are kept answers without event."""
+    """One invocation of a job.
+
+    `planned` is the first event of a new job; `orphans` are answers that were kept although the host died before
+    their `session.finished` (with its place filled in) was journaled; `inferred` are batches whose results stand
+    although no event says so.
+    """
 
     options: ev.RunOptions = field(default_factory=ev.RunOptions)
     planned: ev.JobPlanned | None = None
     reloaded: ev.ConfigReloaded | None = None
-    orphans: Sequence[tuple[ev.Answer, int, int]] = ()
+    orphans: Sequence[ev.Answer] = ()
+    inferred: Sequence[int] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     pid: int = 0
 
@@ -57,7 +63,6 @@ class _Message:
     answer: ev.Answer | None = None
     request: Request | None = None
     done: asyncio.Future[None] | None = None
-    answer_place: tuple[int, int] | None = None
 
 
 class Driver:
@@ -67,7 +72,6 @@ class Driver:
         self,
         state: JobState,
         config: JobConfig,
-        parts: Parts,
         *,
         store: Store,
         requests: Requests,
@@ -77,7 +81,6 @@ class Driver:
         self.state = state
         self.config = config
         self.bus = Bus()
-        self._parts = parts
         self._store = store
         self._requests = requests
         self._gate = gate
@@ -91,6 +94,10 @@ class Driver:
         self._probe: bool | None = None
         self._cancelled: set[Attempt] = set()
         self._detaching = False
+
+    def equip(self, parts: Parts) -> None:
+        """Hand over what attempts work with; they report to the driver, so they come second."""
+        self._parts = parts
 
     # --- from outside -------------------------------------------------------------------------------------------------
 
@@ -149,8 +156,8 @@ class Driver:
         state = self.state
         if run.planned is not None:
             self._journal(run.planned)
-        for answer, at, size in run.orphans:
-            self._journal(msgspec.structs.replace(answer.finished, answer_at=at, answer_size=size))
+        for answer in run.orphans:
+            self._journal(answer.finished)
         if run.reloaded is not None:
             self._journal(run.reloaded)
         where = {"run_id": run.run_id, "host": socket.gethostname(), "pid": run.pid, "options": run.options}
@@ -159,6 +166,8 @@ class Driver:
             self._journal(ev.JobResumed(crashed=crashed, **where))  # type: ignore[arg-type]  # see `where`
         else:
             self._journal(ev.JobStarted(**where))  # type: ignore[arg-type]  # see `where`
+        for number in run.inferred:
+            self._journal(ev.BatchCompleted(batch=number, recovered=True))
         await self._check_gate()
         await self._check_health()
         await self._commit()
@@ -177,6 +186,8 @@ class Driver:
                 self._launch(attempt, attempt.rejudge())
 
     async def _check_health(self) -> None:
+        if self.state.job.options.recover:
+            return
         health = await self._parts.backend.check()
         if health.ok or self.state.job.stop is not None:
             return

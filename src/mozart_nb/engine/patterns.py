@@ -78,6 +78,9 @@ CREDIT: Final = next(pattern for code, pattern in _BY_TEXT if code == "E506")
 ROOT_REFUSED: Final = r"cannot be used with root/sudo privileges"
 """`claude` 2.1.197 as root with `--dangerously-skip-permissions` and without `IS_SANDBOX=1`."""
 
+ANSWER_LIMIT: Final = r"exceeded the \d+ output token maximum"
+"""What `max_output_tokens` says where the output format has no kind of error."""
+
 SESSION_IN_USE: Final = r"session id \S+ is already in use"
 
 

@@ -1,0 +1,126 @@
+"""What a run needs, frozen into the job's folder when it is planned: config, texts and items.
+
+A job that is resumed next week runs what was planned, not what has become of the files since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.plan import freeze_plan, read_plan
+from mozart_nb.errors import CheckpointCorruptError
+from mozart_nb.job.frozen import freeze, thaw
+from mozart_nb.job.items import ItemTable, dump_items
+from mozart_nb.job.load import LoadedJob
+
+CONFIG, TEXTS, ITEMS = "config.json", "texts.json", "items.jsonl"
+
+
+@dataclass(frozen=True)
+class FrozenPlan:
+    """A loaded job with the texts it names and the rows it works on. `rows` is None for a job without `items`."""
+
+    loaded: LoadedJob
+    texts: Mapping[str, str]
+    rows: Sequence[Any] | None = None
+
+    @property
+    def item_count(self) -> int | None:
+        return len(self.rows) if self.rows is not None else None
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """What the config's digest covers besides the config itself."""
+        if self.rows is None:
+            return dict(self.texts)
+        digest = hashlib.sha256()
+        for line in dump_items(self.rows):
+            digest.update(line)
+        return {**self.texts, ITEMS: digest.hexdigest()}
+
+    def write(self, layout: Layout) -> None:
+        """Put it into the job's folder, all of it or nothing. Raises `CheckpointUnwritableError`."""
+        files = {
+            CONFIG: json.dumps(freeze(self.loaded), ensure_ascii=False, indent=1).encode(),
+            TEXTS: json.dumps(dict(self.texts), ensure_ascii=False, indent=1).encode(),
+        }
+        if self.rows is not None:
+            files[ITEMS] = b"".join(dump_items(self.rows))
+        freeze_plan(layout, files)
+
+
+def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None) -> FrozenPlan:
+    """Read every text that the job's prompts name."""
+    texts = {}
+    for name in _named_texts(loaded):
+        path = loaded.resolve(name)
+        if path.is_file():
+            texts[name] = path.read_text(encoding="utf-8-sig", errors="replace")
+    return FrozenPlan(loaded, texts, rows)
+
+
+def _named_texts(loaded: LoadedJob) -> Iterator[str]:
+    prompt, batch = loaded.config.prompt, loaded.config.batch
+    if prompt.template_file is not None:
+        yield prompt.template_file
+    for texts in (prompt.prompt_extensions, *batch.prompt_extensions.values()):
+        for text in texts:
+            name = text.strip()
+            if name.lower().endswith((".md", ".txt")) and "\n" not in name:
+                yield name
+
+
+def read_frozen(layout: Layout) -> FrozenPlan:
+    """What `FrozenPlan.write` kept. Raises `CheckpointCorruptError` when it cannot be read."""
+    files = read_plan(layout)
+    try:
+        loaded = thaw(json.loads(files[CONFIG]))
+        texts = json.loads(files[TEXTS])
+    except (KeyError, ValueError) as error:
+        raise CheckpointCorruptError(
+            f"the frozen plan in {layout.plan} cannot be read: {type(error).__name__}: {error}",
+            hint="restore it from a backup, or start over with --fresh",
+            job_id=layout.job_id,
+            code="E701",
+        ) from error
+    return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None)
+
+
+class PlanMaterials:
+    """Rows and texts of a frozen plan, and files below its workspace (`engine.ports.Materials`)."""
+
+    def __init__(self, frozen: FrozenPlan, layout: Layout) -> None:
+        self._frozen = frozen
+        self._workspace = layout.workspace
+
+    def rows(self, start: int, end: int) -> list[Any]:
+        """Items `start..end`, counted from 1."""
+        return list((self._frozen.rows or [])[start - 1 : end])
+
+    def read_text(self, path: str) -> str | None:
+        """A text frozen under that name, or else a file of the workspace."""
+        if path in self._frozen.texts:
+            return self._frozen.texts[path]
+        file = self._workspace / path
+        if not self._is_inside(file) or not file.is_file():
+            return None
+        return file.read_text(encoding="utf-8", errors="replace")
+
+    def glob(self, pattern: str) -> list[str]:
+        """Files below the workspace that match, as absolute paths, sorted."""
+        relative = Path(pattern)
+        if relative.is_absolute():
+            try:
+                relative = relative.relative_to(self._workspace)
+            except ValueError:
+                return []
+        return sorted(str(path) for path in self._workspace.glob(str(relative)) if path.is_file())
+
+    def _is_inside(self, file: Path) -> bool:
+        return file.resolve().is_relative_to(self._workspace.resolve())

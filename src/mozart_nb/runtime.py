@@ -1,0 +1,387 @@
+"""The composition root: the only place that names concrete classes.
+
+prepared = prepare(load_job("job.yaml"))         reads, writes nothing
+state = await run_job(prepared, RunOptions())    runs it, or goes on with it, until it settles
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mozart_nb import events as ev
+from mozart_nb.backends.claude_cli import ClaudeCliBackend
+from mozart_nb.backends.rehearsal import RehearsalBackend
+from mozart_nb.checkpoint.control import ControlFolder
+from mozart_nb.checkpoint.files import DiskFiles, Files
+from mozart_nb.checkpoint.follow import read_state
+from mozart_nb.checkpoint.index import register, resolve, user_folder
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.load import load_state
+from mozart_nb.checkpoint.lock import JobLock, Owner, owner
+from mozart_nb.checkpoint.plan import archive
+from mozart_nb.checkpoint.store import JobStore
+from mozart_nb.clock import SystemClock
+from mozart_nb.engine.attempt import Parts
+from mozart_nb.engine.bus import Observer
+from mozart_nb.engine.compose import JobComposer, Places
+from mozart_nb.engine.driver import Driver, Run
+from mozart_nb.engine.ports import Backend, Gate
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MisuseError, PlanMismatchError
+from mozart_nb.frozen import FrozenPlan, PlanMaterials, freeze_job, read_frozen
+from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
+from mozart_nb.job.frozen import config_digest
+from mozart_nb.job.items import read_items
+from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.plan import Plan, compatible, plan_job
+from mozart_nb.validation import RuleChecker, succeeds
+
+OnStart = Callable[[Driver], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job ready to be run or looked at. `rehearsed`: a stand-in answers, in a scratch folder, free of charge."""
+
+    loaded: LoadedJob
+    plan: Plan
+    layout: Layout
+    places: Places
+    frozen: FrozenPlan
+    digest: str
+    rehearsed: bool = False
+
+    @property
+    def job_id(self) -> str:
+        return self.layout.job_id
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the rehearsal backend runs it, asked for by `--rehearse` or by the job file."""
+        return self.rehearsed or self.loaded.config.backend.type == "rehearsal"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is on disk of a job, before anything is done about it."""
+
+    kind: Literal["new", "running", "unfinished", "completed", "changed"]
+    state: JobState | None = None
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True)
+class Revalidated:
+    """What re-validating a batch found."""
+
+    batch: int
+    passed: bool
+    results: tuple[ev.RuleResult, ...] = ()
+
+
+# --- preparing --------------------------------------------------------------------------------------------------------
+
+
+def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool = False) -> Prepared:
+    """Read items and templates and plan the batches; writes nothing but, for a rehearsal, an empty scratch folder.
+
+    Raises `ConfigError` and `PromptError`.
+    """
+    config = loaded.config
+    rows = read_items(config.items, loaded.base_dir) if config.items is not None else None
+    plan = plan_job(config, len(rows) if rows is not None else None)
+    if rehearse:
+        root = Path(tempfile.mkdtemp(prefix=f"mozart-rehearsal-{config.job_id}-"))
+        folders = root / "workspace", root / "work"
+        for folder in folders:
+            folder.mkdir(mode=0o700)
+    else:
+        root = None
+        folders = workspace or loaded.workspace_path, loaded.working_directory
+    layout = Layout(folders[0].absolute(), config.job_id)
+    frozen = freeze_job(loaded, rows)
+    places = Places(layout.workspace, folders[1], layout.root, str(root) if root else "")
+    return Prepared(loaded, plan, layout, places, frozen, config_digest(config, frozen.contents), rehearse)
+
+
+def open_job(job_id: str, workspace: Path | None = None) -> Prepared:
+    """A job that has been planned before, from what was frozen then.
+
+    Raises `UnknownJobError`, `AmbiguousJobError`, `CheckpointCorruptError`.
+    """
+    return opened(resolve(job_id, workspace))
+
+
+def opened(layout: Layout) -> Prepared:
+    """The job that stands at `layout`. The workspace may have been moved since it was planned."""
+    frozen = read_frozen(layout)
+    loaded = frozen.loaded
+    plan = plan_job(loaded.config, frozen.item_count)
+    places = Places(layout.workspace, loaded.working_directory, layout.root)
+    return Prepared(loaded, plan, layout, places, frozen, config_digest(loaded.config, frozen.contents))
+
+
+def standing(prepared: Prepared) -> Standing:
+    """What is on disk of this job. Reads only."""
+    layout = prepared.layout
+    if not layout.exists:
+        return Standing("new")
+    state = read_state(layout)
+    if not state.job.seq:
+        return Standing("new")
+    holder = owner(layout)
+    if holder is not None:
+        return Standing("running", state, holder)
+    if state.job.config_digest != prepared.digest:
+        return Standing("changed", state)
+    return Standing("completed" if state.status == "completed" else "unfinished", state)
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Opened:
+    """A job whose lock is held, with everything its driver works with."""
+
+    prepared: Prepared
+    store: JobStore
+    driver: Driver
+    composer: JobComposer
+    checker: RuleChecker
+    orphans: Sequence[ev.Answer]
+    warnings: Sequence[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> JobState:
+        return self.driver.state
+
+
+async def run_job(
+    prepared: Prepared,
+    options: ev.RunOptions,
+    *,
+    observers: Sequence[Observer] = (),
+    fresh: bool = False,
+    reload: Prepared | None = None,
+    infer: bool = False,
+    on_start: OnStart | None = None,
+    files: Files | None = None,
+) -> JobState:
+    """Run a job, or go on with it, until it settles. Takes the job's lock for that long.
+
+    `fresh` archives what was there and starts over; `reload` is the same job with a new config whose plan must be
+    compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
+    to send it requests. Raises `JobBusyError`, `PlanMismatchError` and the `WorldError`s of the checkpoint.
+    """
+    run = Run(options, pid=os.getpid())
+    async with AsyncExitStack() as stack:
+        clock = await stack.enter_async_context(SystemClock())
+        opened_job = await _open(stack, reload or prepared, clock, run.run_id, observers, fresh=fresh, files=files)
+        run = replace(run, orphans=opened_job.orphans)
+        run = _with_plan(run, opened_job, reloaded=reload is not None)
+        if infer:
+            numbers = await _passing(opened_job, range(1, opened_job.prepared.plan.count + 1))
+            run = replace(run, inferred=[found.batch for found in numbers if found.passed])
+        if on_start is not None:
+            on_start(opened_job.driver)
+        for warning in opened_job.warnings:
+            opened_job.driver.tell(ev.JobNotice(message=warning))
+        return await opened_job.driver.run(run)
+
+
+async def recover_job(
+    prepared: Prepared, *, dry_run: bool = False, observers: Sequence[Observer] = ()
+) -> list[Revalidated]:
+    """Check the rules of every failed batch again, without executing anything; those that pass become completed.
+
+    Returns one entry per failed batch.
+    """
+    options = ev.RunOptions(keep_failed=True, recover=True)
+    run = Run(options, pid=os.getpid())
+    async with AsyncExitStack() as stack:
+        clock = await stack.enter_async_context(SystemClock())
+        job = await _open(stack, prepared, clock, run.run_id, observers)
+        failed = [number for number, batch in job.state.batches.items() if batch.status == "failed"]
+        found = await _passing(job, failed)
+        passed = [entry.batch for entry in found if entry.passed]
+        if passed and not dry_run:
+            await job.driver.run(replace(run, orphans=job.orphans, inferred=passed))
+        return found
+
+
+async def _open(
+    stack: AsyncExitStack,
+    prepared: Prepared,
+    clock: SystemClock,
+    run_id: str,
+    observers: Sequence[Observer],
+    *,
+    fresh: bool = False,
+    files: Files | None = None,
+) -> _Opened:
+    layout, disk = prepared.layout, files or DiskFiles()
+    lock = JobLock(layout)
+    await asyncio.to_thread(lock.acquire, run_id)
+    stack.callback(lock.release)
+    if fresh and layout.exists:
+        await asyncio.to_thread(archive, layout)
+    loaded = await asyncio.to_thread(load_state, layout, disk, holder=True)
+    store = JobStore(layout, loaded, files=disk)
+    stack.push_async_callback(store.close)
+    if not loaded.state.job.seq:
+        await asyncio.to_thread(prepared.frozen.write, layout)
+        if not prepared.rehearsed:
+            await asyncio.to_thread(register, layout, prepared.loaded.config.name)
+    checker = _checker(prepared)
+    driver = Driver(
+        loaded.state,
+        prepared.loaded.config,
+        store=store,
+        requests=ControlFolder(layout),
+        gate=_gate(prepared),
+        observers=observers,
+    )
+    composer = _composer(prepared, loaded.state, checker, driver)
+    driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared)))
+    return _Opened(prepared, store, driver, composer, checker, loaded.orphans, loaded.warnings)
+
+
+def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
+    """The first event of a new job, or the one that changes the config of an old one."""
+    prepared, state = job.prepared, job.state
+    config, shape = prepared.loaded.config, prepared.plan.shape
+    if not state.job.seq:
+        planned = ev.JobPlanned(
+            job_id=prepared.job_id,
+            name=config.name,
+            description=config.description or "",
+            plan=shape,
+            seed=_seed(prepared),
+            config_digest=prepared.digest,
+            backend="rehearsal" if prepared.is_rehearsal else config.backend.type,
+        )
+        return replace(run, planned=planned)
+    if reloaded and state.job.config_digest != prepared.digest:
+        conflicts = compatible(state.plan, prepared.plan, state.batches)
+        if conflicts:
+            text = "; ".join(conflicts)
+            raise PlanMismatchError(
+                f"the new config would change batches that have run: {text}",
+                hint="start over with `run --fresh`",
+                job_id=prepared.job_id,
+            )
+        prepared.frozen.write(prepared.layout)
+        return replace(run, reloaded=ev.ConfigReloaded(config_digest=prepared.digest, plan=shape))
+    return run
+
+
+def _seed(prepared: Prepared) -> int:
+    given = prepared.loaded.config.rehearsal.seed
+    return given if prepared.is_rehearsal and given is not None else random.SystemRandom().getrandbits(32)
+
+
+async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
+    """Which of these batches have results that pass every rule. A batch without rules proves nothing."""
+    found = []
+    for number in numbers:
+        values = await job.composer.values(number)
+        batch = job.state.batches.get(number)
+        answer = await job.driver.read_answer(batch) if batch is not None else ""
+        baseline = (batch.baseline or {}) if batch is not None else {}
+        results = await job.checker.check(values, answer=answer, baseline=baseline, before={})
+        passed = bool(results) and all(result.status in ("passed", "rehearsed") for result in results)
+        found.append(Revalidated(number, passed, results))
+    return found
+
+
+# --- choosing parts ---------------------------------------------------------------------------------------------------
+
+
+def _backend(prepared: Prepared, clock: SystemClock) -> Backend:
+    config = prepared.loaded.config
+    if prepared.is_rehearsal:
+        return RehearsalBackend(config.rehearsal, clock)
+    if config.backend.type == "claude_cli":
+        return ClaudeCliBackend(clock, options=_options(prepared))
+    raise MisuseError(
+        f"backend `{config.backend.type}` is not available in this version", hint="use claude_cli or rehearsal"
+    )
+
+
+def _options(prepared: Prepared) -> dict[str, Any]:
+    """The backend section as plain data, its paths made absolute."""
+    options = prepared.loaded.config.backend.model_dump(mode="json")
+    for key in ("system_prompt_file",):
+        if options.get(key):
+            options[key] = str(prepared.loaded.resolve(options[key]))
+    if options.get("cli_path") and os.sep in options["cli_path"]:
+        options["cli_path"] = str(prepared.loaded.resolve(options["cli_path"]))
+    return options
+
+
+def _checker(prepared: Prepared) -> RuleChecker:
+    return RuleChecker(
+        prepared.loaded.config.validations,
+        workspace=prepared.places.workspace,
+        working_directory=prepared.places.working_directory,
+        rehearsed_commands=prepared.rehearsed,
+    )
+
+
+def _composer(prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver) -> JobComposer:
+    return JobComposer(
+        prepared.loaded.config,
+        prepared.plan,
+        state,
+        prepared.places,
+        options=_options(prepared),
+        materials=PlanMaterials(prepared.frozen, prepared.layout),
+        checker=checker,
+        read_answer=driver.read_answer,
+        succeeds=_never if prepared.rehearsed else _shell(prepared),
+        log_name=prepared.layout.log_name,
+        rehearses=prepared.is_rehearsal,
+    )
+
+
+def _shell(prepared: Prepared) -> Callable[[str, float], Awaitable[bool]]:
+    async def run(command: str, timeout_seconds: float) -> bool:
+        return await succeeds(command, cwd=prepared.places.workspace, timeout_seconds=timeout_seconds)
+
+    return run
+
+
+async def _never(command: str, timeout_seconds: float) -> bool:
+    """A rehearsal executes no commands: nothing is skipped because of one."""
+    return False
+
+
+def _patterns(prepared: Prepared) -> tuple[str, ...]:
+    return prepared.loaded.config.rate_limit.detection_patterns
+
+
+def _gate(prepared: Prepared) -> Gate:
+    """The gate of the account that pays; a rehearsal has none."""
+    if prepared.is_rehearsal:
+        return NullGate()
+    backend = prepared.loaded.config.backend
+    environ = {**os.environ, **backend.env}
+    login = environ.get("CLAUDE_CONFIG_DIR") or str(Path.home())
+    credential = environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
+    address = environ.get("ANTHROPIC_BASE_URL", "")
+    key = account_key(backend.type, address, credential)
+    return FileGate(gate_book().path(key), account=f"{backend.type} {address}".strip())
+
+
+def gate_book() -> GateBook:
+    """All shared gates of this user."""
+    return GateBook(user_folder() / "gates")
