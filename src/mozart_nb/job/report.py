@@ -71,7 +71,7 @@ def show_value(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """The known name most like `name`, or an empty text."""
-    matches = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    matches = difflib.get_close_matches(name, sorted(known), n=1)
     return matches[0] if matches else ""
