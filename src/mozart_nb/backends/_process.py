@@ -156,7 +156,7 @@ def spawn(launch: Launch) -> Child | SpawnFailure:
     try:
         return _start(launch)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return _explain(error, launch)
+        return explain(error, launch)
 
 
 def _start(launch: Launch) -> Child:
@@ -174,7 +174,8 @@ def _start(launch: Launch) -> Child:
     return Child(popen)
 
 
-def _explain(error: Exception, launch: Launch) -> SpawnFailure:
+def explain(error: Exception, launch: Launch) -> SpawnFailure:
+    """What an exception of the spawn means."""
     number = error.errno if isinstance(error, OSError) else None
     name = type(error).__name__
     if isinstance(error, OSError) and error.filename == launch.working_directory != launch.argv[0]:
