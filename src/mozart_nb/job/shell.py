@@ -27,6 +27,8 @@ _SUBSCRIPT = re.compile(r"\[(?![\s\[])")
 _CASE = re.compile(r"case\s")
 # Characters after which a new word begins, so that `#` starts a comment.
 _BOUNDARIES: Final = frozenset(" \t\n;&|()<>")
+# First halves of operators; a backslash and a newline between the halves are no more than a line break in the text.
+_SPLITTABLE: Final = frozenset("$<([")
 _OPENERS: Final[tuple[tuple[str, Frame], ...]] = (
     ("$((", "((…))"),
     ("$[", "[…]"),
@@ -156,6 +158,8 @@ class ShellScanner:
                 return 0
             return 1
         if char == "\\" and frame != "single":
+            if text.startswith("\n", at + 1) and text[max(0, at - 1) : at] in _SPLITTABLE:
+                return self._lose(Spot("bare", "a command whose operators are split over lines"))
             self.escaped = True
             return 1
         if char == _CLOSERS.get(frame):
@@ -182,6 +186,10 @@ class ShellScanner:
 
     def _read_nested(self, char: str, frame: Frame) -> int:
         opener, closer = _NESTED[frame]
+        if char in "\n<" and (char == "\n" or frame == "[…]"):
+            return self._lose(_UNSURE_HERE)
+        if frame == "[…]" and char in _BOUNDARIES:
+            return self._lose(Spot("bare", frame))
         if char == closer:
             self._frames.pop()
         elif char == opener:
