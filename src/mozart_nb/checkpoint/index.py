@@ -129,7 +129,7 @@ def _entries(pattern: str) -> list[Entry]:
             continue
         if entry.layout.exists:
             found.append(entry)
-        else:
+        elif not entry.layout.root.is_dir():  # else it may be about to begin
             with contextlib.suppress(OSError):
                 path.unlink()
     return sorted(found, key=lambda entry: -entry.registered_at)

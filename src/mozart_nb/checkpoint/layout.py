@@ -100,25 +100,34 @@ class Layout:
         return self.root / "snapshot.tmp"
 
     @property
+    def archiving(self) -> Path:
+        """Names the place in the archive that the job is being moved to."""
+        return self.root / "archiving"
+
+    @property
     def archive(self) -> Path:
         return self.state_root / ARCHIVE
 
     @property
     def exists(self) -> bool:
-        """Whether the workspace holds anything of this job."""
-        return self.journal.is_dir() or self.snapshot.is_file()
+        """Whether the workspace has a record of this job: folders alone are none."""
+        return self.segment(1).is_file() or self.snapshot.is_file()
 
 
 def check_job_id(job_id: str) -> None:
     """Raise `MisuseError` unless `job_id` is safe to build paths from."""
-    if not _SAFE_ID.fullmatch(job_id) or len(job_id.encode()) > _LONGEST_ID_BYTES:
+    if not _is_safe(job_id):
         raise MisuseError(
             f"`{job_id}` cannot be a job id",
-            hint="use letters, digits, `-`, `_` and `.`, begin with a letter or digit, at most 180 bytes",
+            hint=f"use letters, digits, `-`, `_` and `.`, at most {_LONGEST_ID_BYTES} bytes, but not `{ARCHIVE}`",
             job_id=job_id,
         )
-    if job_id.lower() in _RESERVED:
-        raise MisuseError(f"`{job_id}` is reserved", hint="give the job another name", job_id=job_id)
+
+
+def _is_safe(job_id: str) -> bool:
+    if not _SAFE_ID.fullmatch(job_id) or job_id.lower() in _RESERVED:
+        return False
+    return len(job_id.encode(errors="surrogatepass")) <= _LONGEST_ID_BYTES
 
 
 def jobs_in(workspace: Path) -> list[str]:
@@ -126,4 +135,5 @@ def jobs_in(workspace: Path) -> list[str]:
     root = workspace / STATE_FOLDER
     if not root.is_dir():
         return []
-    return sorted(path.name for path in root.iterdir() if path.name not in _RESERVED and (path / "journal").is_dir())
+    names = [path.name for path in root.iterdir() if path.is_dir() and _is_safe(path.name)]
+    return sorted(name for name in names if Layout(workspace, name).exists)

@@ -22,6 +22,7 @@ import psutil
 from mozart_nb.checkpoint.files import DiskFiles, unwritable
 from mozart_nb.checkpoint.folders import make_job_folders
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.plan import finish_archiving
 from mozart_nb.errors import CheckpointUnwritableError, JobBusyError
 
 
@@ -75,6 +76,7 @@ class JobLock:
         try:
             self._lock(file)
             _write_owner(file, run_id)
+            finish_archiving(self._layout)
         except OSError as error:
             file.close()
             raise unwritable(error, self._layout.lock, self._layout.job_id) from error
@@ -118,7 +120,7 @@ class JobLock:
                 job_id=self._layout.job_id,
                 code="E703",
             ) from error
-        if not _is_same_file(file, self._layout.lock):  # archived between opening and locking
+        if not _is_same_file(file, self._layout.lock):  # the folder was moved away or removed in between
             raise self._busy()
 
     def _busy(self) -> JobBusyError:

@@ -36,8 +36,8 @@ class JobStore:
     happens in one thread of its own, in the order of the calls, even when a waiting `commit` is cancelled.
 
     When `commit` raises, what it could not save stays buffered and the next `commit` saves it: nothing must be
-    appended twice. On a full disk it raises once even though the reserve made room and everything is durable, so that
-    no new work begins; later commits live on what the reserve gave back.
+    appended twice. On a full disk the reserve makes room once: then everything is durable and `pressure` says why the
+    job should pause all the same. From then on there are no more snapshots.
 
     `warnings` collects what people should know and what did not stop the job.
     """
@@ -53,6 +53,7 @@ class JobStore:
         snapshot_after_bytes: int = SNAPSHOT_AFTER_BYTES,
     ) -> None:
         self.layout = layout
+        self.pressure = ""
         self._files = files or DiskFiles()
         self._lock = lock
         self._writer = Writer(layout, self._files, loaded.tip, loaded.answers_bytes, segment_bytes=segment_bytes)
@@ -178,6 +179,7 @@ class JobStore:
         done = await self._in_thread(lambda: self._writer.run(work))
         self._note_snapshot(done, encoder)
         self._has_unsaved = done.error is not None
+        self.pressure = self._writer.pressure
         if done.error is not None:
             raise done.error
 

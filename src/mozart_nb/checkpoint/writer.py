@@ -50,11 +50,13 @@ class Done:
 class Writer:
     """Saves in order, keeps what could not be saved, and never lets a snapshot stand in the way.
 
-    `warnings` grows by what people should know; read from other threads, written by this one.
+    `warnings` grows by what people should know; `pressure` says why the job should pause although everything is saved.
+    Both are read from other threads and written by this one.
     """
 
     def __init__(self, layout: Layout, files: Files, tip: Tip, answers_bytes: int, *, segment_bytes: int) -> None:
         self.warnings: list[str] = []
+        self.pressure = ""
         self._layout = layout
         self._files = files
         self._journal = Journal(layout, files, tip, segment_bytes=segment_bytes)
@@ -117,15 +119,18 @@ class Writer:
         self._say(f"the disk failed to sync ({error}); what was in doubt was written again and is safe")
         return None
 
-    def _use_reserve(self, error: OSError) -> CheckpointUnwritableError:
-        """On a full disk the reserve makes room for what is in flight; the caller still hears that the disk is full."""
+    def _use_reserve(self, error: OSError) -> CheckpointUnwritableError | None:
+        """On a full disk the reserve makes room for what is in flight: enough for the job to pause."""
         refusal = self._refusal(error)
-        if error.errno in FULL and self._release_reserve():
-            try:
-                self._flush()
-            except OSError as again:
-                return self._refusal(again)
-        return refusal
+        if error.errno not in FULL or not self._release_reserve():
+            return refusal
+        self._snapshot.abandon()
+        try:
+            self._flush()
+        except OSError as again:
+            return self._refusal(again)
+        self.pressure = refusal.message
+        return None
 
     def _refusal(self, error: OSError) -> CheckpointUnwritableError:
         return unwritable(error, self._layout.root, self._layout.job_id)
@@ -150,9 +155,7 @@ class Writer:
         try:
             if work.abandon:
                 self._snapshot.abandon()
-            if work.begin is not None:
-                if not self._has_reserve:
-                    self._make_reserve()
+            if work.begin is not None and not self.pressure:
                 self._snapshot.begin(work.begin, self._journal.tip)
             if not self._snapshot.is_open:
                 return Done(None, "none")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
 
-from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable, write_synced
+from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable, write_atomically, write_synced
 from mozart_nb.checkpoint.folders import make_job_folders
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.errors import MisuseError, UnknownJobError
@@ -58,27 +58,56 @@ def read_plan(layout: Layout, *, previous: bool = False) -> dict[str, bytes]:
 def archive(layout: Layout, files: Files | None = None) -> Path | None:
     """Move everything a job left in its workspace out of the way; returns where it went, None if there was nothing.
 
-    Nothing is ever deleted. The caller holds the job's lock, which moves with the rest: release it afterwards and
-    take a new one. Raises `CheckpointUnwritableError`.
+    Nothing that anybody may want is deleted. The caller holds the job's lock and keeps it: the lock file stays where
+    it is, and the job's folders are empty again on return. Raises `CheckpointUnwritableError`.
     """
-    if not layout.root.exists() and not layout.snapshot.exists():
-        return None
     files = files or DiskFiles()
+    if not layout.exists and not any(_is_something(layout.root / name) for name in _leftovers(layout, files)):
+        return None
     try:
-        files.make_folder(layout.state_root)
         files.make_folder(layout.archive)
         place = _new_place(layout, files)
-        # The snapshot first: a journal without its snapshot is whole, a snapshot without its journal is not.
-        if layout.snapshot.exists():
-            files.replace(layout.snapshot, place / layout.snapshot.name)
-            files.sync_folder(layout.workspace)
-        if layout.root.exists():
-            files.replace(layout.root, place / layout.job_id)
-            files.sync_folder(layout.state_root)
-        files.sync_folder(place)
+        write_atomically(files, layout.archiving, place.name.encode(), layout.archiving.with_suffix(".tmp"))
+        _move(layout, place, files)
     except OSError as error:
         raise unwritable(error, layout.archive, layout.job_id) from error
     return place
+
+
+def finish_archiving(layout: Layout) -> None:
+    """Go on with an `archive` whose host died, so that nobody takes half a job for a whole one. For the lock's holder.
+
+    Raises `OSError`.
+    """
+    files = DiskFiles()
+    if layout.archiving.is_file():
+        place = layout.archive / Path(layout.archiving.read_text()).name
+        files.make_folder(place)
+        _move(layout, place, files)
+
+
+def _move(layout: Layout, place: Path, files: Files) -> None:
+    """Can be repeated after a crash: what has been moved is no longer there."""
+    inside = place / layout.job_id
+    files.make_folder(inside)
+    files.remove(layout.reserve)
+    if layout.snapshot.exists():
+        files.replace(layout.snapshot, place / layout.snapshot.name)
+    for name in _leftovers(layout, files):
+        files.replace(layout.root / name, inside / name)
+    for folder in (layout.workspace, layout.root, inside, place, layout.archive):
+        files.sync_folder(folder)
+    files.remove(layout.archiving)
+    make_job_folders(layout, files)
+
+
+def _is_something(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
+
+
+def _leftovers(layout: Layout, files: Files) -> list[str]:
+    stays = {layout.lock.name, layout.reserve.name, layout.archiving.name}
+    return [name for name in files.names(layout.root) if name not in stays]
 
 
 def _new_place(layout: Layout, files: Files) -> Path:
