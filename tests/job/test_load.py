@@ -239,7 +239,7 @@ def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> 
         "learning: {apply: true}",
         "on_success: [{type: run_command, command: ls}]",
         "concert: {enabled: true}",
-        "checkpoints: {enabled: true}",
+        "checkpoints: {enabled: true, triggers: [{name: a, min_retry_count: 1}]}",
     ],
 )
 def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:

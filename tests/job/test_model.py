@@ -168,17 +168,6 @@ def test_a_permission_mode_takes_the_place_of_skip_permissions() -> None:
     assert job(backend={"permission_mode": "bypassPermissions"}).backend.asks_no_permission
 
 
-def test_the_time_limit_of_a_batch_comes_from_the_most_special_place() -> None:
-    backend = job(
-        backend={
-            "timeout_seconds": 100,
-            "timeout_overrides": {2: 200, 3: 300},
-            "batch_overrides": {3: {"timeout_seconds": 30}, 2: {"cli_model": "haiku"}},
-        }
-    ).backend
-    assert [backend.timeout_of(number) for number in (1, 2, 3)] == [100, 200, 30]
-
-
 def test_a_step_of_a_rehearsal_is_a_word_or_a_word_with_details() -> None:
     script = job(rehearsal={"script": {1: ["ok", {"rate_limit": {"wait_seconds": 2}}, {"partial": None}]}}).rehearsal
     first, second, third = script.script[1]
@@ -191,7 +180,21 @@ def test_cost_limits_are_on_when_a_limit_is_given() -> None:
     assert not job().cost_limits.is_active
     assert job(cost_limits={"max_cost_per_job": 5}).cost_limits.is_active
     assert not job(cost_limits={"max_cost_per_job": 5, "enabled": False}).cost_limits.is_active
-    assert not job(cost_limits={"enabled": True}).cost_limits.is_active
+    assert faults_of(cost_limits={"enabled": True})[0].at == ("enabled",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"on_success": [{"type": "run_job", "command": "x"}]},
+        {"on_success": [{"type": "run_command"}]},
+        {"checkpoints": {"enabled": True}},
+        {"checkpoints": {"triggers": [{"name": "x"}]}},
+        {"rehearsal": {"failures": {"crash": 0.6, "timeout": 0.6}}},
+    ],
+)
+def test_sections_that_could_not_work_are_refused(data: dict[str, Any]) -> None:
+    assert len(faults_of(**data)) == 1
 
 
 def test_notification_events_may_speak_of_sheets() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -11,6 +11,7 @@ from mozart_nb.job.section import (
     Commas,
     Count,
     Dollars,
+    Fault,
     Names,
     PositiveCount,
     PositiveSeconds,
@@ -19,6 +20,7 @@ from mozart_nb.job.section import (
     Seconds,
     Section,
     Text,
+    refuse,
 )
 
 BackendType = Literal["claude_cli", "anthropic_api", "anthropic_batches", "rehearsal"]
@@ -147,13 +149,6 @@ class BackendConfig(Section):
             return self.permission_mode == "bypassPermissions"
         return self.skip_permissions
 
-    def timeout_of(self, batch: int) -> float:
-        """Seconds one attempt of `batch` may take."""
-        override = self.batch_overrides.get(batch)
-        if override is not None and override.timeout_seconds is not None:
-            return override.timeout_seconds
-        return self.timeout_overrides.get(batch, self.timeout_seconds)
-
 
 class RehearsalFailures(Section):
     """How often a rehearsed attempt fails in which way. Probabilities from 0 to 1, at most 1 together."""
@@ -163,6 +158,13 @@ class RehearsalFailures(Section):
     timeout: Probability = Field(0.0, description="Takes longer than `backend.timeout_seconds`.")
     invalid_output: Probability = Field(0.0, description="Ends well but writes none of the files asked for.")
     crash: Probability = Field(0.0, description="Ends with a non-zero exit code and no result.")
+
+    @model_validator(mode="after")
+    def _at_most_always(self) -> Self:
+        total = sum(getattr(self, name) for name in type(self).model_fields)
+        if total > 1 + 1e-9:
+            refuse([Fault((), "the probabilities add up to more than 1", f"{total:g}", "at most 1 together")])
+        return self
 
 
 class RehearsalUsage(Section):

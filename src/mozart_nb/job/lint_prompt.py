@@ -1,4 +1,4 @@
-"""Rules about what is rendered: templates, placeholders, conditions, and the size of prompts."""
+"""Rules about templates: their syntax, their variables, and how long the prompts get."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Final
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from mozart_nb.errors import ConfigError, PromptError
+from mozart_nb.errors import PromptError
 from mozart_nb.job.document import KeyPath, show_path
+from mozart_nb.job.lint_places import expressions_compile
 from mozart_nb.job.lint_rules import extensions
-from mozart_nb.job.plan import Plan, plan_job
-from mozart_nb.job.prompt import PromptRenderer, context_for, known_names
+from mozart_nb.job.plan import Plan
+from mozart_nb.job.prompt import PromptRenderer, known_names
 from mozart_nb.job.sandbox import SANDBOX
 from mozart_nb.job.templates import CompiledTemplate
 from mozart_nb.job.vcodes import Finding, Rule, Subject
@@ -32,10 +33,13 @@ def templates_compile(subject: Subject) -> Iterator[Finding]:
             cause = error.__cause__
             line = cause.lineno if isinstance(cause, TemplateSyntaxError) else 0
             yield Finding(path, error.message, line_below=0 if path in _FROM_FILES else line)
+    yield from expressions_compile(subject)
 
 
 def template_variables_exist(subject: Subject) -> Iterator[Finding]:
-    known = known_names(subject.loaded.config.prompt)
+    known = set(known_names(subject.loaded.config.prompt))
+    if subject.loaded.config.batch.size > 1 and "item" not in subject.loaded.config.prompt.variables:
+        known.discard("item")
     for path, text in _templates(subject):
         try:
             unknown = CompiledTemplate(text, "").unknown(known)
@@ -47,6 +51,8 @@ def template_variables_exist(subject: Subject) -> Iterator[Finding]:
                 where = f" (line {name.line} of the file)" if path in _FROM_FILES else ""
                 advice = f"did you mean `{name.nearest}`?" if name.nearest else "define it in `prompt.variables`"
                 line = 0 if path in _FROM_FILES else name.line
+                if name.name == "item":
+                    advice = "it needs `batch.size: 1`; all rows of the batch are in `items`"
                 yield Finding(path, f"there is no variable `{name.name}`{where}", advice, line_below=line)
 
 
@@ -98,19 +104,16 @@ def _optional_names(text: str) -> set[str]:
 
 def _prompt_sizes(subject: Subject) -> Iterator[tuple[int, int]]:
     """Characters and number of the prompts of chosen batches."""
-    loaded = subject.loaded
-    prompt = loaded.config.prompt
+    plan = subject.plan
+    if plan is None:
+        return
     try:
-        plan = plan_job(loaded.config, loaded.config.batch.total_items)
-        renderer = PromptRenderer(loaded.config, plan, read_text=subject.text_of)
-    except (ConfigError, PromptError):
-        return  # other rules and the planning say why
+        renderer = PromptRenderer(subject.loaded.config, plan, read_text=subject.text_of)
+    except PromptError:
+        return  # V001 and V003 say why
     for number in _chosen(plan, subject):
-        context = context_for(
-            plan, number, workspace=str(loaded.workspace_path), job_name=loaded.config.name, prompt=prompt
-        )
         try:
-            yield len(renderer.render(context)), number
+            yield len(renderer.render(subject.context_of(number, plan))), number
         except PromptError:
             continue  # a template that needs its rows or earlier outputs
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import regex
-
 from mozart_nb.job.document import KeyPath
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.outputs import REQUIRED_FIELDS
@@ -128,28 +126,11 @@ def root_may_skip_permissions(subject: Subject) -> Iterator[Finding]:
         yield Finding(("backend", key), "`claude` refuses to skip permissions as root", advice)
 
 
-def regexes_compile(subject: Subject) -> Iterator[Finding]:
-    config = subject.loaded.config
-    patterns: list[tuple[KeyPath, str]] = [
-        (("rate_limit", "detection_patterns", index), pattern)
-        for index, pattern in enumerate(config.rate_limit.detection_patterns)
-    ]
-    for index, rule in enumerate(config.validations):
-        if rule.type in ("content_regex", "answer_matches") and rule.pattern is not None:
-            patterns.append((("validations", index, "pattern"), rule.pattern))
-    for path, pattern in patterns:
-        try:
-            regex.compile(pattern)
-        except regex.error as error:
-            yield Finding(path, f"the regular expression `{pattern}` is not valid: {error}")
-
-
 RULES: Final[Mapping[str, Rule]] = {
     "V002": workspace_can_be_made,
     "V003": template_files_exist,
     "V004": system_prompt_file_exists,
     "V005": working_directory_exists,
-    "V007": regexes_compile,
     "V008": rules_have_their_fields,
     "V103": timeouts_are_not_short,
     "V104": timeouts_are_not_long,

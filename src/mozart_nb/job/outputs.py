@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from mozart_nb.job.section import Count, PositiveCount, PositiveSeconds, Real, Seconds, Section, Text, Whole
+from mozart_nb.job.section import (
+    Count,
+    Fault,
+    PositiveCount,
+    PositiveSeconds,
+    Real,
+    Seconds,
+    Section,
+    Text,
+    Whole,
+    refuse,
+)
 
 RuleType = Literal[
     "file_exists",
@@ -184,6 +195,13 @@ class HookConfig(Section):
     detached: bool = Field(False, description="Do not wait for it.")
     fresh: bool = Field(False, description="Start that job from the beginning.")
 
+    @model_validator(mode="after")
+    def _something_to_start(self) -> Self:
+        key = "job_path" if self.type == "run_job" else "command"
+        if not getattr(self, key):
+            refuse([Fault((), f"a hook of type `{self.type}` needs `{key}`")])
+        return self
+
 
 class ConcertConfig(Section):
     """Jobs that start each other."""
@@ -220,9 +238,21 @@ class CheckpointTrigger(Section):
     requires_confirmation: bool = Field(True, description="Wait for the answer.")
     message: str = Field("", description="What is asked.")
 
+    @model_validator(mode="after")
+    def _when(self) -> Self:
+        if self.batch_nums is None and self.prompt_contains is None and self.min_retry_count is None:
+            refuse([Fault((), "a trigger needs a condition", allowed="batch_nums, prompt_contains or min_retry_count")])
+        return self
+
 
 class CheckpointsConfig(Section):
     """Questions to a person before chosen batches."""
 
-    enabled: bool = Field(False, description="Ask.")
-    triggers: tuple[CheckpointTrigger, ...] = Field((), description="When to ask.")
+    enabled: bool = Field(False, description="Ask before the batches that the triggers choose.")
+    triggers: tuple[CheckpointTrigger, ...] = Field((), description="When to ask; needed when enabled.")
+
+    @model_validator(mode="after")
+    def _enabled_with_triggers(self) -> Self:
+        if self.enabled and not self.triggers:
+            refuse([Fault(("enabled",), "there are no triggers", "true", "at least one trigger as well")])
+        return self

@@ -122,10 +122,16 @@ class CostLimits(Section):
         description="Prices that replace the built-in table: model to US dollars per million tokens.",
     )
 
+    @model_validator(mode="after")
+    def _enabled_with_a_limit(self) -> Self:
+        if self.enabled and self.max_cost_per_batch is None and self.max_cost_per_job is None:
+            refuse([Fault(("enabled",), "there is no limit", "true", "max_cost_per_batch or max_cost_per_job as well")])
+        return self
+
     @property
     def is_active(self) -> bool:
         has_limit = self.max_cost_per_batch is not None or self.max_cost_per_job is not None
-        return has_limit if self.enabled is None else self.enabled and has_limit
+        return has_limit and self.enabled is not False
 
 
 class StaleDetectionConfig(Section):

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
+from mozart_nb.errors import ConfigError
 from mozart_nb.job.document import KeyPath
 from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.plan import Plan, plan_job
+from mozart_nb.job.prompt import BatchContext, context_for
 
 
 class Severity(StrEnum):
@@ -103,6 +108,23 @@ class Subject:
             return self.files.read_text(self.loaded.resolve(path))
         except (OSError, UnicodeDecodeError):
             return None
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The batches, None when planning will say what is wrong. Rows are not read: as many are assumed as needed."""
+        config, batch = self.loaded.config, self.loaded.config.batch
+        named = [*batch.dependencies, *batch.fan_out, *chain.from_iterable(batch.dependencies.values())]
+        assumed = batch.start_item - 1 + batch.size * max(named, default=1)
+        try:
+            return plan_job(config, assumed if batch.total_items is None else batch.total_items)
+        except ConfigError:
+            return None
+
+    def context_of(self, number: int, plan: Plan) -> BatchContext:
+        """The variables of a batch, without rows."""
+        config = self.loaded.config
+        workspace = str(self.loaded.workspace_path)
+        return context_for(plan, number, workspace=workspace, job_name=config.name, prompt=config.prompt)
 
 
 Rule = Callable[[Subject], Iterator[Finding]]

@@ -1,0 +1,437 @@
+"""The checks of `validate`: one test or more per V-code, and no false alarms on good job files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mozart_nb.job.known import NOT_YET
+from mozart_nb.job.lint import NOTICED, RULES, V_CODES, Issue, Severity, has_errors, lint
+from mozart_nb.job.load import DiskFiles, LoadedJob, load_text
+
+HEAD = "name: sample\nbatch: {size: 10, total_items: 100}\n"
+PROMPT = "prompt: {template: go}\n"
+RULE = "validations: [{type: file_exists, path: x}]\n"
+QUIET = HEAD + PROMPT + RULE
+
+
+class MemoryFiles:
+    """Files and folders (names that end with `/`) that exist only here."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.texts = {Path(name): text for name, text in files.items() if not name.endswith("/")}
+        folders = [Path(name) for name in files if name.endswith("/")]
+        self.folders = {parent for path in [*folders, *self.texts] for parent in (path, *path.parents)} - set(
+            self.texts
+        )
+
+    def exists(self, path: Path) -> bool:
+        return path in self.texts or path in self.folders
+
+    def is_dir(self, path: Path) -> bool:
+        return path in self.folders
+
+    def read_text(self, path: Path) -> str:
+        if path not in self.texts:
+            raise FileNotFoundError(path)
+        return self.texts[path]
+
+
+def load(text: str) -> LoadedJob:
+    return load_text(text, base_dir="/jobs", file_name="job.yaml")
+
+
+def issues_of(text: str, files: Mapping[str, str] | None = None, **options: Any) -> list[Issue]:
+    env = options.pop("env", {"PATH": "/bin"})
+    disk = MemoryFiles({"/jobs/": "", "/bin/claude": "", **(files or {})})
+    return lint(load(text), disk, env, **options)
+
+
+def only(code: str, text: str, files: Mapping[str, str] | None = None, **options: Any) -> Issue:
+    """The one issue of that code; whatever else is found is not asked about."""
+    [issue] = [issue for issue in issues_of(text, files, **options) if issue.code == code]
+    return issue
+
+
+def codes(text: str, files: Mapping[str, str] | None = None, **options: Any) -> list[str]:
+    return [issue.code for issue in issues_of(text, files, **options)]
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_every_code_has_a_rule_or_is_noticed_while_loading_and_has_a_test_here() -> None:
+    assert {*RULES, *NOTICED} == {*V_CODES}
+    assert not RULES.keys() & NOTICED
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [code for code in V_CODES if f'"{code}"' not in source] == []
+    assert all(code == row.code and row.meaning for code, row in V_CODES.items())
+
+
+def test_errors_are_those_codes_that_the_documentation_says() -> None:
+    errors = {code for code, row in V_CODES.items() if row.severity is Severity.ERROR}
+    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110"}
+    infos = {code for code, row in V_CODES.items() if row.severity is Severity.INFO}
+    assert infos == {"V104", "V116", "V122"}
+    assert [code for code, row in V_CODES.items() if row.auto_fixable] == ["V002"]
+
+
+def test_a_plain_job_has_no_issue() -> None:
+    assert issues_of(QUIET) == []
+
+
+def test_the_job_of_the_readme_has_no_issue() -> None:
+    text = """
+name: "my-batch-job"
+backend: {type: claude_cli, skip_permissions: true}
+batch: {size: 10, total_items: 100}
+prompt:
+  template: |
+    Process batch {{ batch_num }} of {{ total_batches }}.
+    Items {{ start_item }} to {{ end_item }}.
+
+    {{ stakes }}
+  stakes: "Complete all items correctly for a reward!"
+validations:
+  - {type: file_exists, path: "output/batch{{ batch_num }}-result.md"}
+  - {type: file_exists, path: "{workspace}/batch{batch_num}-output.md"}
+"""
+    assert issues_of(text) == []
+
+
+def test_issues_come_in_the_order_of_the_file_and_read_like_compiler_messages() -> None:
+    text = HEAD + "prompt: {template: '{{ nope }}'}\nbackend: {timeout_seconds: 5}\n" + RULE + "bogus: 1\n"
+    issues = issues_of(text)
+    assert [issue.code for issue in issues] == ["V101", "V103", "V108"]
+    assert str(issues[1]) == "job.yaml:4:28: V103 WARNING: 5 seconds are very short for a session (60 or more)"
+    assert not has_errors(issues)
+    assert has_errors(issues_of(QUIET + "workspace: /nowhere/x\n"))
+
+
+def test_an_issue_of_an_overridden_value_points_at_the_override() -> None:
+    loaded = load_text(QUIET, base_dir="/jobs", file_name="job.yaml", overrides=["backend.timeout_seconds=5"])
+    [issue] = lint(loaded, MemoryFiles({"/jobs/": "", "/bin/claude": ""}), {"PATH": "/bin"})
+    assert (issue.file, issue.line) == ("--set backend.timeout_seconds=5", 0)
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_that_does_not_parse_is_shown_with_its_own_line() -> None:
+    text = HEAD + "prompt:\n  template: |\n    fine\n    {% if batch_num %}\n    {{ broken }\n" + RULE
+    issue = only("V001", text)
+    assert (issue.severity, issue.line, issue.path) == (Severity.ERROR, 7, "prompt.template")
+
+
+def test_a_template_in_one_line_is_shown_where_it_stands() -> None:
+    issue = only("V001", HEAD + "prompt: {template: '{% if %}'}\n" + RULE)
+    assert (issue.line, issue.column) == (3, 20)
+
+
+def test_a_template_file_names_its_own_lines() -> None:
+    text = HEAD + "prompt: {template_file: t.md}\n" + RULE
+    issue = only("V001", text, {"/jobs/t.md": "a\n{% if %}\n"})
+    assert "line 2" in issue.message
+    assert issue.line == 3
+    issue = only("V101", text, {"/jobs/t.md": "a\n{{ batchnum }}\n"})
+    assert "line 2" in issue.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt: {template: go, prompt_extensions: ['{{ x']}",
+        PROMPT + "rehearsal: {answer: '{% x %}'}",
+        PROMPT + "rehearsal: {writes: {a.md: '{{'}}",
+        PROMPT + "cross_batch: {capture_files: ['{{ batch_num']}",
+    ],
+)
+def test_all_templates_of_a_job_are_parsed(text: str) -> None:
+    assert codes(HEAD + RULE + text) == ["V001"]
+
+
+@pytest.mark.parametrize("condition", ["batch_num >=", "batch_num = 1", "batchnum > 1", "open('x')"])
+def test_a_condition_that_cannot_be_evaluated_is_an_error(condition: str) -> None:
+    text = HEAD + PROMPT + f'validations: [{{type: file_exists, path: x, condition: "{condition}"}}]\n'
+    issue = only("V001", text)
+    assert issue.severity is Severity.ERROR
+    assert issue.path == "validations.0.condition"
+    assert "V109" not in codes(text)
+
+
+def test_skip_expressions_see_earlier_batches_and_conditions_do_not() -> None:
+    batch = "batch: {size: 1, total_items: 3, skip_when: {2: 'batches[1].validation_passed', 3: 'sheets.get(1)'}}\n"
+    assert codes("name: x\n" + PROMPT + RULE + batch) == []
+    issue = only("V001", "name: x\n" + PROMPT + RULE + batch.replace("batches[1]", "batchs[1]"))
+    assert issue.path == "batch.skip_when.2"
+    assert "V001" in codes(HEAD + PROMPT + "validations: [{type: file_exists, path: x, condition: 'batches[1]'}]")
+
+
+def test_an_unknown_variable_gets_the_nearest_known_name() -> None:
+    text = HEAD + "prompt:\n  template: |\n    one\n    {{ batchnum }}\n  variables: {topic: x}\n" + RULE
+    issue = only("V101", text)
+    assert (issue.line, issue.suggestion) == (6, "did you mean `batch_num`?")
+    assert only("V101", text.replace("batchnum", "topik")).suggestion == "did you mean `topic`?"
+    assert "prompt.variables" in only("V101", text.replace("batchnum", "zzz")).suggestion
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ topic }} {{ item.name }} {{ previous_outputs[1] }} {{ sheet_num }}",
+        "{% for row in items %}{{ loop.index }} {{ row }}{% endfor %}",
+        "{% set note = 1 %}{{ note }} {{ range(3) | list }}",
+        "{% if maybe is defined %}{{ maybe }}{% endif %}{{ perhaps | default('x') }}",
+    ],
+)
+def test_names_that_exist_or_need_not_exist_are_no_issue(template: str) -> None:
+    prompt = f"prompt:\n  variables: {{topic: x}}\n  template: |\n    {template}\n"
+    assert codes("name: sample\nbatch: {size: 1, total_items: 10}\n" + prompt + RULE) == []
+
+
+def test_a_batch_of_several_rows_has_no_single_item() -> None:
+    assert "items" in only("V101", HEAD + "prompt: {template: '{{ item.name }}'}\n" + RULE).suggestion
+
+
+def test_a_long_prompt_is_measured_for_every_batch() -> None:
+    text = HEAD + "prompt: {template: \"{{ 'word ' * (5000 * batch_num) }}\"}\n" + RULE
+    issue = only("V115", text)
+    assert "batch 10 has about 62,500 tokens" in issue.message
+    assert "not sent" in only("V115", text.replace("5000", "50000")).message
+    assert codes(text.replace("5000", "500")) == []
+
+
+def test_of_very_many_batches_some_are_measured_and_those_with_extensions() -> None:
+    batch = "batch: {size: 1, total_items: 100000, prompt_extensions: {500: [\"{{ 'x' * 400000 }}\"]}}\n"
+    assert "batch 500 " in only("V115", "name: x\n" + PROMPT + RULE + batch).message
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_in_a_folder_that_does_not_exist_can_be_fixed() -> None:
+    issue = only("V002", QUIET + "workspace: /data/runs/one\n")
+    assert issue.auto_fixable
+    assert issue.creates == Path("/data/runs")
+    assert codes(QUIET + "workspace: /data/runs/one\n", {"/data/runs/": ""}) == []
+    issue = only("V002", QUIET + "workspace: taken\n", {"/jobs/taken": "a file"})
+    assert not issue.auto_fixable
+
+
+def test_missing_template_files_are_errors() -> None:
+    text = HEAD + RULE + "prompt: {template_file: missing.md, prompt_extensions: [rules.md, Follow README.md]}\n"
+    missing = [issue for issue in issues_of(text) if issue.code == "V003"]
+    assert [issue.path for issue in missing] == ["prompt.template_file", "prompt.prompt_extensions.0"]
+    assert "/jobs/missing.md" in missing[0].message
+    assert codes(text, {"/jobs/missing.md": "go", "/jobs/rules.md": "x"}) == []
+    assert only("V003", text, {"/jobs/missing.md/": "", "/jobs/rules.md": ""}).message.endswith("not a file")
+
+
+def test_a_missing_system_prompt_file_is_an_error() -> None:
+    text = QUIET + "backend: {system_prompt_file: system.md}\n"
+    assert only("V004", text).path == "backend.system_prompt_file"
+    assert codes(text, {"/jobs/system.md": "be brief"}) == []
+
+
+def test_a_missing_working_directory_is_an_error() -> None:
+    text = QUIET + "backend: {working_directory: repo}\n"
+    assert "does not exist" in only("V005", text).message
+    assert "not a folder" in only("V005", text, {"/jobs/repo": "a file"}).message
+    assert codes(text, {"/jobs/repo/": ""}) == []
+
+
+def test_text_that_is_not_utf8_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "t.md").write_bytes(b"\xff\xfe")
+    loaded = load_text(HEAD + RULE + "prompt: {template_file: t.md}\n", base_dir=tmp_path)
+    [issue] = [issue for issue in lint(loaded, DiskFiles(), {}) if issue.code == "V003"]
+    assert "UTF-8" in issue.message
+
+
+def test_a_fixed_file_whose_content_is_looked_at_should_exist() -> None:
+    rule = "validations: [{type: content_contains, path: /jobs/notes.md, pattern: x}]\n"
+    assert only("V107", HEAD + PROMPT + rule).severity is Severity.WARNING
+    assert codes(HEAD + PROMPT + rule, {"/jobs/notes.md": ""}) == []
+    assert codes(HEAD + PROMPT + rule.replace("/jobs/notes.md", "'{workspace}/notes.md'")) == []
+    assert codes(HEAD + PROMPT + rule.replace("content_contains", "file_exists")) == []
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def rules(*entries: str) -> str:
+    return HEAD + PROMPT + "validations:\n" + "".join(f"  - {entry}\n" for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("entry", "missing"),
+    [
+        ("{type: file_exists}", ["path"]),
+        ("{type: file_modified, path: ''}", ["path"]),
+        ("{type: content_contains}", ["path", "pattern"]),
+        ("{type: content_regex, path: x}", ["pattern"]),
+        ("{type: command_succeeds, command: ' '}", ["command"]),
+        ("{type: answer_matches}", ["pattern"]),
+    ],
+)
+def test_a_rule_needs_the_fields_of_its_type(entry: str, missing: list[str]) -> None:
+    issues = [issue for issue in issues_of(rules("{type: file_exists, path: x}", entry)) if issue.code == "V008"]
+    assert [issue.message.split("`")[3] for issue in issues] == missing
+    assert {(issue.line, issue.severity) for issue in issues} == {(6, Severity.ERROR)}
+
+
+def test_regular_expressions_must_compile() -> None:
+    text = rules('{type: content_regex, path: x, pattern: "("}') + "rate_limit: {detection_patterns: [quota, '[']}\n"
+    assert [issue.path for issue in issues_of(text) if issue.code == "V007"] == [
+        "validations.0.pattern",
+        "rate_limit.detection_patterns.1",
+    ]
+    assert "V007" in codes(rules('{type: answer_matches, pattern: "*"}'))
+    assert codes(rules('{type: content_contains, path: x, pattern: "("}')) == []
+
+
+def test_placeholders_are_filled_in_before_a_pattern_is_compiled() -> None:
+    assert codes(rules(r'{type: content_regex, path: x, pattern: "^Batch {batch_num}: \\d{1,3}$"}')) == []
+
+
+def test_empty_patterns_match_everything() -> None:
+    text = rules('{type: content_contains, path: x, pattern: ""}') + "rate_limit: {detection_patterns: ['']}\n"
+    assert codes(text) == ["V106", "V106"]
+
+
+def test_a_job_without_rules_is_told_so() -> None:
+    issue = only("V116", HEAD + PROMPT)
+    assert issue.severity is Severity.INFO
+
+
+def test_a_condition_that_holds_for_no_batch_is_pointless() -> None:
+    text = rules("{type: file_exists, path: x, condition: batch_num > 10}")
+    assert only("V109", text).path == "validations.0.condition"
+    assert codes(text.replace("> 10", "== 10")) == []
+    with_variable = text.replace("template: go", "template: go, variables: {first: 3}")
+    assert codes(with_variable.replace("batch_num > 10", "batch_num < first")) == []
+
+
+def test_a_condition_that_depends_on_rows_is_not_judged() -> None:
+    text = "name: x\nitems: {glob: '*'}\n" + PROMPT
+    text += "validations: [{type: file_exists, path: x, condition: batch_num > 999}]\n"
+    assert codes(text) == []
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../up.md", "{workspace}/../../x", "out/{{ '../' * 3 ~ batch_num }}"])
+def test_paths_that_leave_the_jobs_folders_are_errors(path: str) -> None:
+    issue = only("V110", rules(f'{{type: file_exists, path: "{path}"}}'))
+    assert issue.severity is Severity.ERROR
+    assert issue.path == "validations.0.path"
+
+
+@pytest.mark.parametrize(
+    "path", ["x", "a/../x", "{workspace}/x", "/jobs/x", "/elsewhere/work/{batch_num}.md", "/repo/x"]
+)
+def test_paths_in_workspace_or_working_directory_are_fine(path: str) -> None:
+    text = rules(f'{{type: file_exists, path: "{path}"}}')
+    text += "workspace: /elsewhere/work\nbackend: {working_directory: /repo}\n"
+    files = {"/elsewhere/": "", "/repo/": ""}
+    assert ("V110" in codes(text, files)) == (path == "/jobs/x")
+
+
+def test_paths_are_checked_although_rows_are_not_known_yet() -> None:
+    text = "name: x\nitems: {glob: '*'}\n" + PROMPT
+    text += "validations: [{type: file_exists, path: '/etc/{batch_num}'}, {type: file_exists, path: '{item.name}'}]\n"
+    assert [issue.path for issue in issues_of(text)] == ["validations.0.path"]
+
+
+@pytest.mark.parametrize("braces", ["{%s}", "{{ %s }}"])
+def test_a_placeholder_that_does_not_exist_stays_as_it_is_and_is_reported(braces: str) -> None:
+    issue = only("V111", rules(f'{{type: file_exists, path: "{braces % "batchnum"}.md"}}'))
+    assert issue.suggestion == "did you mean `batch_num`?"
+    assert issue.severity is Severity.WARNING
+    assert codes(rules(f'{{type: file_exists, path: "{braces % "sheet_num"}.md"}}')) == []
+
+
+def test_braces_of_commands_and_patterns_are_left_alone_unless_they_nearly_name_something() -> None:
+    assert codes(rules("""{type: command_succeeds, command: "awk '{print}' ${HOME}/x | jq '{a: 1}'"}""")) == []
+    assert codes(rules('{type: answer_matches, pattern: "a{2,3}{xyz}"}')) == []
+    assert codes(rules('{type: command_succeeds, command: "test -f {batch_nums}.md"}')) == ["V111"]
+    skip = "batch: {size: 1, total_items: 2, skip_when_command: {2: {command: 'test -f {workspac}/x'}}}\n"
+    assert codes("name: x\n" + PROMPT + RULE + skip) == ["V111"]
+
+
+# --- the machine and the backend --------------------------------------------------------------------------------------
+
+
+def test_time_limits_that_are_very_short_or_very_long_are_pointed_out() -> None:
+    text = (
+        QUIET + "backend:\n  timeout_overrides: {2: 59, 3: 60, 4: 7201}\n  batch_overrides: {5: {timeout_seconds: 1}}\n"
+    )
+    found = [(issue.code, issue.path) for issue in issues_of(text)]
+    assert found == [
+        ("V103", "backend.timeout_overrides.2"),
+        ("V104", "backend.timeout_overrides.4"),
+        ("V103", "backend.batch_overrides.5.timeout_seconds"),
+    ]
+    assert codes(QUIET + "backend: {type: rehearsal, timeout_seconds: 1}\n") == []
+
+
+def test_the_claude_program_is_looked_for_on_path() -> None:
+    assert codes(QUIET, env={"PATH": "/bin"}) == []
+    issue = only("V113", QUIET, env={"PATH": "/usr/bin:/sbin"})
+    assert "rehearse" in issue.suggestion
+    assert codes(QUIET, env={}) == ["V113"]
+    assert codes(QUIET + "backend: {type: rehearsal}\n", env={}) == []
+
+
+def test_a_cli_path_is_looked_for_where_it_points() -> None:
+    text = QUIET + "backend: {cli_path: tools/claude}\n"
+    assert only("V113", text).path == "backend.cli_path"
+    assert codes(text, {"/jobs/tools/claude": ""}, env={}) == []
+    assert (
+        codes(QUIET + "backend: {cli_path: claude-next}\n", {"/opt/claude-next": ""}, env={"PATH": "/bin:/opt"}) == []
+    )
+
+
+def test_skipping_permissions_as_root_is_refused_by_the_program() -> None:
+    assert codes(QUIET, is_root=True) == ["V117"]
+    assert codes(QUIET, is_root=True, env={"PATH": "/bin", "IS_SANDBOX": "1"}) == []
+    assert codes(QUIET + "backend: {env: {IS_SANDBOX: 1}}\n", is_root=True) == []
+    assert codes(QUIET + "backend: {permission_mode: acceptEdits}\n", is_root=True) == []
+    assert codes(QUIET + "backend: {skip_permissions: false}\n", is_root=True) == []
+    assert only("V117", QUIET + "backend: {permission_mode: bypassPermissions}\n", is_root=True).line == 5
+
+
+def test_fields_of_another_backend_are_ignored_with_a_warning() -> None:
+    issues = issues_of(QUIET + "backend: {model: sonnet, temperature: 0.5, cli_model: opus}\n")
+    assert [(issue.code, issue.path) for issue in issues] == [
+        ("V118", "backend.model"),
+        ("V118", "backend.temperature"),
+    ]
+    assert codes(QUIET + "backend: {type: rehearsal, cli_model: opus}\n") == ["V118"]
+
+
+# --- noticed while loading --------------------------------------------------------------------------------------------
+
+
+def test_unknown_keys_are_issues_too() -> None:
+    issue = only("V108", QUIET + "retries: {}\n")
+    assert (issue.severity, issue.suggestion) == (Severity.WARNING, "did you mean `retry`?")
+
+
+def test_sections_of_later_versions_are_issues() -> None:
+    assert codes(QUIET + "isolation: {enabled: true}\n") == ["V119"]
+    assert all(gap.message for gap in NOT_YET)
+
+
+def test_keys_of_batches_that_do_not_exist_are_issues() -> None:
+    assert codes(QUIET + "backend: {timeout_overrides: {11: 600}}\n") == ["V120"]
+
+
+def test_a_missing_template_is_an_issue() -> None:
+    assert codes(HEAD + RULE) == ["V121"]
+
+
+def test_stage_keys_are_explained() -> None:
+    text = "name: x\nbatch: {size: 1, total_items: 3, fan_out: {2: 3}, descriptions: {2: a}}\n" + PROMPT + RULE
+    issue = only("V122", text)
+    assert issue.severity is Severity.INFO
