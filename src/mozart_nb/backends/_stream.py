@@ -20,7 +20,7 @@ LINE_LIMIT = 8 * 1024 * 1024
 """Bytes of one line that are kept at most; what is longer is skipped, so that memory stays bounded."""
 
 _PLAIN_LIMIT = 4096
-_READ = frozenset({"system", "assistant", "result", "rate_limit_event"})
+_READ = ("system", "assistant", "result", "rate_limit_event")  # no set: what stands there may be anything
 
 
 class Lines:
@@ -186,7 +186,7 @@ def parse(line: bytes) -> Sequence[Mapping[str, Any]] | None:
         if line.lstrip()[:1] == b"{":
             return [_decode(line)] if _decode_head(line).type in _READ else []
         value = _decode(line)
-    except (msgspec.MsgspecError, RecursionError, TypeError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         value = _parse_leniently(line)
     if isinstance(value, Mapping):
         return [value]
