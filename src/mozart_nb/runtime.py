@@ -21,14 +21,15 @@ from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files
-from mozart_nb.checkpoint.follow import read_state
-from mozart_nb.checkpoint.index import register, resolve, user_folder
+from mozart_nb.checkpoint.follow import look
+from mozart_nb.checkpoint.index import home, register, resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import load_state
-from mozart_nb.checkpoint.lock import JobLock, Owner, owner
+from mozart_nb.checkpoint.lock import JobLock, Owner
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
+from mozart_nb.commands import run_command
 from mozart_nb.engine.attempt import Parts
 from mozart_nb.engine.bus import Observer
 from mozart_nb.engine.compose import JobComposer, Places
@@ -42,7 +43,7 @@ from mozart_nb.job.frozen import config_digest
 from mozart_nb.job.items import read_items
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.plan import Plan, compatible, plan_job
-from mozart_nb.validation import RuleChecker, succeeds
+from mozart_nb.validation import RuleChecker
 
 OnStart = Callable[[Driver], None]
 
@@ -134,12 +135,12 @@ def standing(prepared: Prepared) -> Standing:
     layout = prepared.layout
     if not layout.exists:
         return Standing("new")
-    state = read_state(layout)
+    glimpse = look(layout)
+    state = glimpse.state
     if not state.job.seq:
         return Standing("new")
-    holder = owner(layout)
-    if holder is not None:
-        return Standing("running", state, holder)
+    if glimpse.owner is not None:
+        return Standing("running", state, glimpse.owner)
     if state.job.config_digest != prepared.digest:
         return Standing("changed", state)
     return Standing("completed" if state.status == "completed" else "unfinished", state)
@@ -355,7 +356,8 @@ def _composer(prepared: Prepared, state: JobState, checker: RuleChecker, driver:
 
 def _shell(prepared: Prepared) -> Callable[[str, float], Awaitable[bool]]:
     async def run(command: str, timeout_seconds: float) -> bool:
-        return await succeeds(command, cwd=prepared.places.workspace, timeout_seconds=timeout_seconds)
+        ended = await run_command(command, cwd=str(prepared.places.workspace), timeout_seconds=timeout_seconds)
+        return ended.exit_code == 0
 
     return run
 
@@ -384,4 +386,4 @@ def _gate(prepared: Prepared) -> Gate:
 
 def gate_book() -> GateBook:
     """All shared gates of this user."""
-    return GateBook(user_folder() / "gates")
+    return GateBook(home() / "gates")
