@@ -38,6 +38,9 @@ _OPENERS: Final[tuple[tuple[str, Frame], ...]] = (
 )
 # Arithmetic, array subscripts and the like: bash expands what stands there even between single quotes.
 _NESTED: Final[dict[Frame, tuple[str, str]]] = {"${…}": ("{", "}"), "((…))": ("(", ")"), "[…]": ("[", "]")}
+_EXPANSIONS: Final = tuple(opener for opener, _ in _OPENERS)
+_PLAIN_EXPANSION = re.compile(r"\$\{\w+\}|\$\([^()'\"`$\\{}#\n]*\)")
+_VARIABLE = re.compile(r"\$\w+\Z")
 _CLOSERS: Final[dict[Frame, str]] = {"single": "'", "double": '"', "$'…'": "'", "backticks": "`"}
 _INSIDE_A_WORD: Final = "x"
 
@@ -51,13 +54,15 @@ class Spot:
     """A place in a command.
 
     `how` a value is written there; `within` names the place in a refusal. No value may end the here-document that
-    `delimiter` ends. `one_line`: a newline, even a quoted one, could begin a here-document.
+    `delimiter` ends. `one_line`: a newline, even a quoted one, could begin a here-document. `after_variable`: `$name`
+    stands before it, and the value must not become part of that name.
     """
 
     how: How
     within: str = ""
     delimiter: str = ""
     one_line: bool = False
+    after_variable: bool = False
 
     def write(self, value: str) -> str:
         """`value` in such a form that the shell reads exactly it. Raises `UnquotableError`."""
@@ -66,9 +71,11 @@ class Spot:
             raise UnquotableError(refusal)
         match self.how:
             case "word":
-                return shlex.quote(value)
+                quoted = shlex.quote(value)
+                return f"'{quoted}'" if self.after_variable and quoted == value else quoted
             case "double":
-                return re.sub(r'([\\"$`])', r"\\\1", value)
+                escaped = re.sub(r'([\\"$`])', r"\\\1", value)
+                return f'""{escaped}' if self.after_variable else escaped
             case "single":
                 return value.replace("'", "'\\''")
             case "here-document":
@@ -87,6 +94,8 @@ class Spot:
             return f"a value of several lines cannot be written safely inside {self.within}"
         if self.delimiter and value.strip("\t") in self.delimiter:
             return f"this value could end {self.within}"
+        if self.how == "here-document" and self.after_variable and re.match(r"\w", value):
+            return f"this value would become part of the variable before it, inside {self.within}"
         return ""
 
 
@@ -99,10 +108,9 @@ class _HereDoc:
     is_literal: bool
     strips_tabs: bool
 
-    @property
-    def spot(self) -> Spot:
+    def spot(self, after_variable: bool) -> Spot:
         how: How = "literal here-document" if self.is_literal else "here-document"
-        return Spot(how, "a here-document", self.delimiter, one_line=True)
+        return Spot(how, "a here-document", self.delimiter, one_line=True, after_variable=after_variable)
 
 
 class ShellScanner:
@@ -119,34 +127,37 @@ class ShellScanner:
         self._announced: list[_HereDoc] = []
         self._bodies: list[_HereDoc] = []
         self._line = ""
+        self._after_variable = False
         self._lost: Spot | None = None
 
     def feed(self, text: str) -> None:
         """Read on."""
+        self._after_variable = _VARIABLE.search(text) is not None
         position = 0
         while position < len(text) and self._lost is None:
             position += self._read(text, position)
 
     def spot(self) -> Spot:
         """How a value must be written here. One is taken to follow."""
+        after_variable, self._after_variable = self._after_variable, False
         self._previous = _INSIDE_A_WORD
         self._line += "\0"  # a line with a value in it is no delimiter: `Spot` sees to that
         if self._lost is not None:
             return self._lost
         if self._bodies:
-            return self._bodies[0].spot
+            return self._bodies[0].spot(after_variable)
         frame = self._frames[-1]
         starts_here = "a line that begins a here-document" if self._announced else ""
         if frame in ("word", "group", "command substitution"):
-            return Spot("word", starts_here, one_line=bool(self._announced))
+            return Spot("word", starts_here, one_line=bool(self._announced), after_variable=after_variable)
         if frame == "double" or frame == "single" or frame == "comment":
-            return Spot(frame, starts_here, one_line=bool(self._announced))
+            return Spot(frame, starts_here, one_line=bool(self._announced), after_variable=after_variable)
         return Spot("bare", f"{frame} (use $(…))" if frame == "backticks" else frame)
 
     def _read(self, text: str, at: int) -> int:
         """Take in what stands at `at`; returns how many characters that were."""
         if self._bodies:
-            return self._read_here_document(text[at])
+            return self._read_here_document(text, at)
         char, frame = text[at], self._frames[-1]
         if self.escaped:
             self.escaped = False
@@ -237,8 +248,8 @@ class ShellScanner:
         self._previous = _INSIDE_A_WORD
         return found.end() - at
 
-    def _read_here_document(self, char: str) -> int:
-        here = self._bodies[0]
+    def _read_here_document(self, text: str, at: int) -> int:
+        char, here = text[at], self._bodies[0]
         if self.escaped:
             self.escaped = False
             if char == "\n":
@@ -248,6 +259,12 @@ class ShellScanner:
             if (self._line.lstrip("\t") if here.strips_tabs else self._line) == here.delimiter:
                 self._bodies.pop(0)
             self._line = ""
+        elif not here.is_literal and text.startswith(_EXPANSIONS, at):
+            plain = _PLAIN_EXPANSION.match(text, at)
+            if plain is None:
+                return self._lose(_UNSURE_HERE)
+            self._line += plain[0]
+            return plain.end() - at
         else:
             self.escaped = char == "\\" and not here.is_literal
             self._line += char

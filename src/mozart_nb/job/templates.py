@@ -55,6 +55,8 @@ class CompiledTemplate:
                     if size > MAX_CHARACTERS:
                         raise LimitExceededError(f"a text of more than {MAX_CHARACTERS:,} characters")
                     pieces.append(piece)
+        except PromptError:
+            raise
         except Exception as error:
             raise explain(error, self.label, values, batch=batch) from error
         return "".join(pieces)
@@ -88,6 +90,8 @@ class Expression:
                 value = self._compiled(values)
             if isinstance(value, Undefined):
                 str(value)  # an undefined value says what it misses only when it is used
+        except PromptError:
+            raise
         except Exception as error:
             raise explain(error, self.label, values, batch=batch) from error
         return value
