@@ -10,9 +10,11 @@ Costs are US dollars; `None` means unknown, which is not zero. Durations are sec
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 FORMAT = 1
 """Version of the event vocabulary; a journal that names a higher one is refused with E702."""
@@ -483,6 +485,25 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 encode_event = msgspec.json.Encoder().encode
 decode_event = msgspec.json.Decoder(AnyEvent).decode
+
+
+def writable(record: T) -> T:
+    """`record` without lone surrogates, which a model or a file name can contain and no journal can hold."""
+    try:
+        encode_event(record)
+    except UnicodeEncodeError:
+        return msgspec.convert(_without_surrogates(msgspec.to_builtins(record)), type(record))
+    return record
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
 
 
 def kind_of(event: Event | type[Event]) -> str:

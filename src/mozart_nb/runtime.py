@@ -187,15 +187,13 @@ async def run_job(
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(SystemClock())
         opened_job = await _open(stack, reload or prepared, clock, run.run_id, observers, fresh=fresh, files=files)
-        run = replace(run, orphans=opened_job.orphans)
+        run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
             numbers = await _passing(opened_job, range(1, opened_job.prepared.plan.count + 1))
             run = replace(run, inferred=[found.batch for found in numbers if found.passed])
         if on_start is not None:
             on_start(opened_job.driver)
-        for warning in opened_job.warnings:
-            opened_job.driver.tell(ev.JobNotice(message=warning))
         return await opened_job.driver.run(run)
 
 

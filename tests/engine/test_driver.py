@@ -401,3 +401,11 @@ def test_a_clock_set_forward_costs_an_early_probe_and_no_retry() -> None:
     assert status == "completed"
     assert elapsed < 3600
     assert world.state.batches[1].retries == 0
+
+
+def test_lone_surrogates_in_an_answer_are_replaced_and_nothing_is_lost() -> None:
+    odd = SessionResult(outcome="ok", text="half a character: \ud83d", has_result=True, warnings=("\udc80",))
+    world = World(outcomes={1: [odd]})
+    assert world.run().status == "completed"
+    assert world.store.answers[0][0].text == "half a character: ?"
+    assert world.all(ev.SessionFinished)[0].warnings == ("?",)

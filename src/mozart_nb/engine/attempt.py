@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import msgspec
-
 from mozart_nb import events as ev
 from mozart_nb.engine.classify import Verdict, classify
 from mozart_nb.engine.judge import judge
@@ -213,7 +211,6 @@ class Attempt:
 
     async def _conclude(self, result: SessionResult) -> None:
         """Keep the answer first, then check what the session did."""
-        result = _speakable(result)
         verdict = classify(result, patterns=self._parts.patterns, wall=self._parts.clock.wall())
         finished = self._finished(result, verdict)
         await self._desk.record(finished, ev.Answer(finished=finished, text=result.text))
@@ -289,18 +286,6 @@ class Attempt:
     async def _rejudge(self) -> None:
         batch = self.batch
         await self._check(await self._desk.read_answer(batch), batch.code, batch.message)
-
-
-def _speakable(result: SessionResult) -> SessionResult:
-    """The result without lone surrogates, which a model can write and no file can hold."""
-    changes = {}
-    for field in ("text", "error_text", "stdout_tail", "stderr_tail", "model", "session_id"):
-        text = getattr(result, field)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            changes[field] = text.encode("utf-8", "replace").decode("utf-8")
-    return msgspec.structs.replace(result, **changes) if changes else result
 
 
 def task_name(batch: BatchState) -> str:

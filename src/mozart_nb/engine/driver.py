@@ -43,7 +43,7 @@ class Run:
 
     `planned` is the first event of a new job; `orphans` are answers that were kept although the host died before
     their `session.finished` (with its place filled in) was journaled; `inferred` are batches whose results stand
-    although no event says so.
+    although no event says so; `notices` are told to observers first.
     """
 
     options: ev.RunOptions = field(default_factory=ev.RunOptions)
@@ -51,6 +51,7 @@ class Run:
     reloaded: ev.ConfigReloaded | None = None
     orphans: Sequence[ev.Answer] = ()
     inferred: Sequence[int] = ()
+    notices: Sequence[str] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     pid: int = 0
 
@@ -119,6 +120,8 @@ class Driver:
                 await stack.enter_async_context(self.bus.subscribe(observer))
             poller = asyncio.create_task(self._poll(run.run_id), name="mozart requests")
             try:
+                for notice in run.notices:
+                    self.tell(ev.JobNotice(message=notice))
                 await self._begin(run)
                 await self._turn_until_settled()
                 await self._store.checkpoint(self.state)
@@ -316,9 +319,9 @@ class Driver:
         if not self._is_current(event) or (self._detaching and self._is_kept(event)):
             return
         if message.answer is not None and isinstance(event, ev.SessionFinished):
-            at, size = self._store.add_answer(message.answer)
+            at, size = self._store.add_answer(ev.writable(message.answer))
             event = msgspec.structs.replace(event, answer_at=at, answer_size=size)
-        self._journal(event)
+        self._journal(ev.writable(event))
 
     def _is_current(self, event: ev.Event) -> bool:
         """Whether the attempt that reports this is still the one its batch knows of."""
