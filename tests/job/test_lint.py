@@ -250,6 +250,18 @@ def test_text_that_is_not_utf8_is_said_to_be_unreadable(tmp_path: Path) -> None:
     assert "UTF-8" in issue.message
 
 
+def test_names_that_no_file_can_have_are_simply_missing(tmp_path: Path) -> None:
+    text = (
+        HEAD + RULE + 'workspace: "~\\0/x"\nprompt: {template_file: "a\\0.md"}\nbackend: {working_directory: "b\\0"}\n'
+    )
+    loaded = load_text(text, base_dir=tmp_path)
+    assert [issue.code for issue in lint(loaded, DiskFiles(), {}) if issue.severity is Severity.ERROR] == [
+        "V002",
+        "V003",
+        "V005",
+    ]
+
+
 def test_a_fixed_file_whose_content_is_looked_at_should_exist() -> None:
     rule = "validations: [{type: content_contains, path: /jobs/notes.md, pattern: x}]\n"
     assert only("V107", HEAD + PROMPT + rule).severity is Severity.WARNING

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from mozart_nb.errors import ConfigError, Problem, UnreadableError
 from mozart_nb.job.document import Positions, parse_document, parse_value
+from mozart_nb.job.fields import keys_of
 from mozart_nb.job.frozen import config_digest, freeze, thaw, work_digest
 from mozart_nb.job.known import NOT_YET, UNSUPPORTED
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.overrides import apply_overrides
+from mozart_nb.job.schema import sections
 
 HEAD = "name: sample\nbatch: {size: 10, total_items: 100}\nprompt: {template: go}\n"
 
@@ -607,6 +609,34 @@ def test_disk_files_answer_for_names_that_no_file_can_have(tmp_path: Path) -> No
     assert not DiskFiles().exists(tmp_path / "a\0b")
     assert not DiskFiles().is_dir(tmp_path / "a\0b")
     assert DiskFiles().is_dir(tmp_path)
+
+
+# --- whatever is in the file ------------------------------------------------------------------------------------------
+
+_top = st.sampled_from([*keys_of(JobConfig), *JobConfig.SYNONYMS, "bogus"])
+_below = st.sampled_from(sorted({key for model in sections() for key in (*keys_of(model), *model.SYNONYMS)}))
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["ok", "json"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_below | st.integers(-1, 9), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(_top, _anything, max_size=5))
+def test_any_mapping_loads_or_is_explained(data: dict[str, Any]) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        load_mapping({"name": "x", "batch": {"size": 1, "total_items": 2}, **data}, base_dir="/jobs")
+    except ConfigError as error:
+        problems = error.problems
+    assert all(problem.message and "{path}" not in problem.message for problem in problems)
+
+
+@given(st.text(alphabet="name: x\n-[]{}&*!|>'\"#,?%@`\t\\1", max_size=60))
+def test_any_text_loads_or_is_explained(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert caught.value.problems
 
 
 # --- overrides --------------------------------------------------------------------------------------------------------

@@ -14,11 +14,10 @@ from mozart_nb.job.names import SKIP_NAMES
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import compile_pattern
 from mozart_nb.job.placeholders import Mode, expand, unknown_placeholders
-from mozart_nb.job.plan import Plan
-from mozart_nb.job.prompt import known_names
+from mozart_nb.job.prompt import BatchContext, known_names
 from mozart_nb.job.vcodes import Finding, Rule, Subject
 
-MAX_TRIED: Final = 10_000
+MAX_TRIED: Final = 2_000
 """Batches for which a condition is tried out."""
 
 _REGEX_TYPES: Final = ("content_regex", "answer_matches")
@@ -75,15 +74,15 @@ def conditions_can_hold(subject: Subject) -> Iterator[Finding]:
     plan = subject.plan
     if plan is None or subject.loaded.config.items is not None or plan.count > MAX_TRIED:
         return
-    names = known_names(subject.loaded.config.prompt)
-    for index, rule in enumerate(subject.loaded.config.validations):
-        try:
-            condition = compile_condition(rule.condition, names) if rule.condition is not None else None
-        except PromptError:
-            continue  # V001
-        if condition is not None and not _holds_somewhere(condition, subject, plan):
-            message = f"`{rule.condition}` holds for none of the {plan.count} batches, so the rule never applies"
-            yield Finding(("validations", index, "condition"), message)
+    untrue = dict(_conditions(subject))
+    for number in range(1, plan.count + 1):
+        if not untrue:
+            return
+        context = subject.context_of(number, plan)
+        untrue = {index: condition for index, condition in untrue.items() if not _may_hold(condition, context)}
+    for index, condition in untrue.items():
+        message = f"`{condition.text}` holds for none of the {plan.count} batches, so the rule never applies"
+        yield Finding(("validations", index, "condition"), message)
 
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -144,11 +143,19 @@ def _places(subject: Subject, rule: RuleConfig) -> Iterator[Path]:
         yield Path(os.path.normpath(subject.loaded.working_directory / text))
 
 
-def _holds_somewhere(condition: Condition, subject: Subject, plan: Plan) -> bool:
-    for number in range(1, plan.count + 1):
-        try:
-            if condition(subject.context_of(number, plan)):
-                return True
-        except PromptError:
-            return True  # it needs what is only known while the job runs
-    return False
+def _conditions(subject: Subject) -> Iterator[tuple[int, Condition]]:
+    """The conditions that compile, by number of their rule; V001 is about the others."""
+    names = known_names(subject.loaded.config.prompt)
+    for index, rule in enumerate(subject.loaded.config.validations):
+        if rule.condition is not None:
+            try:
+                yield index, compile_condition(rule.condition, names)
+            except PromptError:
+                continue
+
+
+def _may_hold(condition: Condition, context: BatchContext) -> bool:
+    try:
+        return bool(condition(context))
+    except PromptError:
+        return True  # it needs what is only known while the job runs

@@ -47,8 +47,7 @@ class LoadedJob:
 
     def resolve(self, path: str | os.PathLike[str]) -> Path:
         """`path` made absolute: relative ones start at the job file's directory, `~` is the home directory."""
-        # Path.expanduser fails for users that do not exist; such a path is then simply not found.
-        return Path(os.path.normpath(self.base_dir / os.path.expanduser(path)))  # noqa: PTH111
+        return Path(os.path.normpath(self.base_dir / _at_home(path)))
 
     @property
     def workspace_path(self) -> Path:
@@ -95,6 +94,14 @@ def load_mapping(
     """Load a job from a mapping with the keys of a job file. Problems have key paths but no lines."""
     document = Document(dict(data), Positions(), [])
     return _validated(document, "", Path(base_dir).absolute(), file_name, overrides, strict)
+
+
+def _at_home(path: str | os.PathLike[str]) -> str:
+    """`path` with a leading `~` replaced; of users that do not exist, and of what is no path, nothing is."""
+    try:
+        return os.fspath(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for unknown users
+    except ValueError:
+        return os.fspath(path)
 
 
 class DiskFiles:

@@ -75,7 +75,7 @@ class Files(Protocol):
     def is_dir(self, path: Path) -> bool: ...
 
     def read_text(self, path: Path) -> str:
-        """The file's text. Raises OSError or UnicodeDecodeError."""
+        """The file's text. Raises OSError, or ValueError for what is no UTF-8 or no file name."""
         ...
 
 
@@ -106,7 +106,7 @@ class Subject:
         """The text of a file named in the job file, or None when it cannot be read."""
         try:
             return self.files.read_text(self.loaded.resolve(path))
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return None
 
     @cached_property
