@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs quickstart.yaml in a folder of its own and shows what came of it. `make demo` starts it:
+#
+#     sh examples/demo.sh PROGRAM FOLDER
+set -eu
+
+mozart=$1
+results=$2
+job=$(dirname "$0")/quickstart.yaml
+
+title() { printf '\n--- %s\n\n' "$*"; }
+
+title "The job: $job"
+"$mozart" run "$job" --workspace "$results"
+
+title "What became of it: mozart status quickstart"
+"$mozart" status quickstart --workspace "$results"
+
+title "What happened to batch 4, of which the first attempt wrote one file of two"
+"$mozart" logs quickstart --workspace "$results" | grep -i 'batch 4'
+
+title "What the sessions wrote"
+(cd "$results" && find . -name .mozart -prune -o -type f -print | sort)
+printf '\nreports/batch-1.md:\n'
+sed 's/^/    /' "$results/reports/batch-1.md"
+
+title "Where things are"
+cat <<END
+results          $results
+journal          $results/.mozart/quickstart/journal/
+state, readable  $results/quickstart.json
+
+Next: read $job, then docs/getting-started.md.
+Try:  $mozart run $job
+END
