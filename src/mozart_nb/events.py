@@ -335,7 +335,6 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
     continues: bool = False
     prompt_tokens: int = 0
     prompt_hash: str = ""
-    timeout_seconds: float = 0.0
     files: dict[str, str] = msgspec.field(default_factory=dict)
 
 

@@ -36,7 +36,10 @@ def worlds(draw: st.DrawFn) -> World:
         if draw(st.booleans())
     }
     sections: dict[str, Any] = {
-        "batch": {"dependencies": {n: on for n, on in dependencies.items() if on}},
+        "batch": {
+            "dependencies": {n: on for n, on in dependencies.items() if on},
+            "fan_out": {n: draw(st.integers(1, 3)) for n in range(1, batches + 1) if draw(st.integers(0, 3)) == 0},
+        },
         "parallel": {"enabled": draw(st.booleans()), "max_concurrent": 3, "fail_fast": draw(st.booleans())},
         "retry": {
             "max_retries": draw(st.integers(0, 2)),
@@ -54,9 +57,16 @@ relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[Health
 
 @relaxed
 @given(worlds())
-def test_any_outcome_sequence_settles_within_its_budgets(world: World) -> None:
+def test_any_outcome_sequence_settles_within_its_budgets_and_in_order(world: World) -> None:
     state = world.run()  # the invariants are checked inside
     assert state.status in ("completed", "failed")
+    ended: dict[int, float] = {}
+    for event in world.store.durable:
+        if isinstance(event, ev.BatchCompleted | ev.BatchSkipped):
+            ended[event.batch] = event.seq
+        elif isinstance(event, ev.SessionOpened):
+            for edge in state.plan.upstream(event.batch):
+                assert all(ended.get(n, event.seq) < event.seq for n in edge.batches), "started before its dependencies"
     assert [event.seq for event in world.store.durable] == list(range(1, len(world.store.durable) + 1))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mozart_nb.engine.state import BatchState, JobState
+    from mozart_nb.job.plan import Edge
 
 
 class Agenda:
@@ -27,7 +28,6 @@ class Agenda:
         "_queue",
         "_state",
         "blocking",
-        "dependents",
         "due",
         "due_times",
         "fresh",
@@ -50,7 +50,6 @@ class Agenda:
         self.judged: set[int] = set()
         self.blocking: set[int] = set()
         self._left: dict[int, int] = {}
-        self.dependents: dict[int, list[int]] = {}
 
     def view(self) -> object:
         """What two equal states agree on, whatever way they came about."""
@@ -86,15 +85,21 @@ class Agenda:
         whole_stages: set[int] = set()
         frontier = [number]
         while frontier:
-            current = frontier.pop()
-            for dependent in self._dependents_of(current, whole_stages):
-                if dependent not in found and self._state.status_of(dependent) in ("pending", "waiting"):
-                    found.add(dependent)
-                    frontier.append(dependent)
+            for edge in self._state.plan.downstream(frontier.pop()):
+                if edge.stage in whole_stages:
+                    continue
+                if edge.match == "all":
+                    whole_stages.add(edge.stage)
+                new = [n for n in edge.batches if n not in found and self._is_unsettled(n)]
+                found.update(new)
+                frontier += new
         return sorted(found)
 
+    def _is_unsettled(self, number: int) -> bool:
+        return self._state.status_of(number) in ("pending", "waiting")
+
     def has_dependents(self, number: int) -> bool:
-        return bool(self.dependents.get(self._state.plan.stage_of(number)))
+        return bool(self._state.plan.downstream(number))
 
     # --- what apply says ----------------------------------------------------------------------------------------------
 
@@ -120,27 +125,20 @@ class Agenda:
 
     def satisfied(self, number: int) -> None:
         """`number` is completed or skipped: whoever waited only for it becomes ready."""
-        stage = self._state.plan.stage_of(number)
-        dependents = self.dependents.get(stage)
-        if not dependents:
+        edges = self._state.plan.downstream(number)
+        if not edges:
             return
+        stage = self._state.plan.stage_of(number)
         self._left[stage] -= 1
-        for dependent in dependents:
-            if self._matched(stage, dependent):
-                offset = number - self._state.plan.first_batch(stage)
-                self._release(self._state.plan.first_batch(dependent) + offset)
-            elif self._left[stage] == 0:
-                for waiting in self._state.plan.batches_of(dependent):
+        for edge in edges:
+            if edge.match == "instance" or self._left[stage] == 0:
+                for waiting in edge.batches:
                     self._release(waiting)
 
     def rebuild(self) -> None:
         """Derive everything anew from the records: O(number of touched batches)."""
         self._clear()
         state = self._state
-        shape = state.job.plan
-        for stage, sources in shape.dependencies.items():
-            for source in sources:
-                self.dependents.setdefault(source, []).append(stage)
         self._count_left()
         for batch in state.batches.values():
             self._place(batch)
@@ -166,9 +164,10 @@ class Agenda:
 
     def _count_left(self) -> None:
         state = self._state
-        if not self.dependents:
+        sources = {source for needs in state.job.plan.dependencies.values() for source in needs}
+        if not sources:
             return
-        self._left = {stage: len(state.plan.batches_of(stage)) for stage in self.dependents}
+        self._left = {stage: len(state.plan.batches_of(stage)) for stage in sources}
         ended = [batch.number for batch in state.batches.values() if batch.status in ("completed", "skipped")]
         for low, high in state.job.skipped:
             ended.extend(range(low, high + 1))
@@ -245,31 +244,11 @@ class Agenda:
         heappush(self._queue, number)
 
     def _dependencies_met(self, number: int) -> bool:
-        state = self._state
-        sources = state.job.plan.dependencies.get(state.plan.stage_of(number), ()) if self.dependents else ()
-        return all(self._met(number, source) for source in sources)
-
-    def _met(self, number: int, source: int) -> bool:
         plan = self._state.plan
-        stage = plan.stage_of(number)
-        if self._matched(source, stage):
-            return self._state.is_satisfied(plan.first_batch(source) + number - plan.first_batch(stage))
-        return self._left[source] == 0
+        return not plan.shape.dependencies or all(self._met(edge) for edge in plan.upstream(number))
 
-    def _matched(self, source: int, stage: int) -> bool:
-        """Instances of two stages of equal width depend one to one."""
-        width = len(self._state.plan.batches_of(source))
-        return width > 1 and width == len(self._state.plan.batches_of(stage))
-
-    def _dependents_of(self, number: int, whole_stages: set[int]) -> Iterator[int]:
-        plan = self._state.plan
-        stage = plan.stage_of(number)
-        for dependent in self.dependents.get(stage, ()):
-            if self._matched(stage, dependent):
-                yield plan.first_batch(dependent) + number - plan.first_batch(stage)
-            elif dependent not in whole_stages:
-                whole_stages.add(dependent)
-                yield from plan.batches_of(dependent)
+    def _met(self, edge: Edge) -> bool:
+        return self._state.is_satisfied(edge.first) if edge.match == "instance" else self._left[edge.stage] == 0
 
 
 def _merged(parts: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -89,8 +89,7 @@ class JobComposer:
         outputs = await self._previous_outputs(number)
         rows: list[Any] = []
         if self._config.items is not None:
-            start, end = self._plan.items_of(number)
-            rows = await asyncio.to_thread(self._materials.rows, start, end)
+            rows = await asyncio.to_thread(self._materials.rows, *self._plan.rows_of(number))
         context = self._context(number, rows, outputs, {})
         if self._captures:
             patterns = [capture.render(context, batch=number) for capture in self._captures]

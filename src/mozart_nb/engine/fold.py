@@ -402,7 +402,7 @@ def _skipped(state: JobState, event: ev.BatchSkipped) -> None:
         count = event.last - event.batch + 1
         state.job.counts["skipped"] = state.job.counts.get("skipped", 0) + count
         state.agenda.take_range(event.batch, event.last)
-        for number in range(event.batch, event.last + 1) if state.agenda.dependents else ():
+        for number in range(event.batch, event.last + 1) if state.job.plan.dependencies else ():
             state.agenda.satisfied(number)
         return
     batch = _record(state, event.batch)

@@ -22,7 +22,6 @@ Phase = Literal["", "started", "opened", "finished", "judged"]
 
 SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled"})
 SATISFIED: frozenset[str] = frozenset({"completed", "skipped"})
-ENDED: frozenset[str] = frozenset({"completed", "failed", "blocked", "skipped", "cancelled"})
 
 
 class BatchState(msgspec.Struct, omit_defaults=True):
@@ -220,8 +219,3 @@ class JobState:
         if status == "pending":
             return self.total - sum(n for name, n in self.job.counts.items() if name != "pending")
         return self.job.counts.get(status, 0)
-
-    @property
-    def max_rank(self) -> int:
-        """The number of batches that have come to an end."""
-        return sum(self.job.counts.get(status, 0) for status in ENDED)
