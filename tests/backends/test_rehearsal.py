@@ -6,14 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import regex
 from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.clock import SystemClock
+from mozart_nb.engine.classify import classify
 from mozart_nb.engine.ports import Backend, ExpectedFile, Script, SessionRequest, SessionResult
 from mozart_nb.job.backends import RehearsalConfig
+from mozart_nb.job.outputs import RuleConfig
+from mozart_nb.validation import RuleChecker
 
 
 class Recorder:
@@ -256,6 +260,40 @@ def test_a_partial_session_writes_about_half_of_the_files_but_never_all(files, w
     assert len(everything_in(tmp_path)) == written
 
 
+RULES = (
+    {"type": "file_exists", "path": "out/batch{batch_num}.md"},
+    {"type": "file_exists", "path": "{workspace}/batch{{ batch_num }}.json"},
+    {"type": "file_modified", "path": "{workspace}/tracking.md"},
+    {"type": "content_contains", "path": "out/batch{batch_num}.md", "pattern": "Batch {batch_num}"},
+    {"type": "content_regex", "path": "{workspace}/tracking.md", "pattern": r"(?m)^- \[x\] batch {batch_num}\b"},
+    {"type": "answer_matches", "pattern": r"VERDICT: (pass|fail)"},
+)
+
+
+@pytest.mark.parametrize("first", ["ok", "partial"])
+def test_what_a_session_leaves_satisfies_the_rules_of_the_job(first, tmp_path):
+    work, workspace = tmp_path / "work", tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "tracking.md").write_text("# Tracking\n")
+    checker = RuleChecker(
+        [RuleConfig.model_validate(rule) for rule in RULES], workspace=workspace, working_directory=work
+    )
+    script = {n: [first] for n in (1, 2)}
+    for batch in (1, 2):
+        values = {"batch_num": batch, "workspace": str(workspace)}
+        asked = request(tmp_path, batch=batch, expects=checker.expected_files(values))
+        baseline = asyncio.run(checker.signatures(values))
+        results: list[str] = []
+        for attempt, mode in enumerate(["first", "completion"], start=1):
+            session = msgspec.structs.replace(asked, attempt=attempt, mode=mode)
+            answer = play(session, script=script).text
+            seen = asyncio.run(checker.check(values, answer=answer, baseline=baseline, before=baseline))
+            results.append("".join(result.status[0] for result in seen))
+        assert results[1] == "pppppp"
+        assert (results[0] == "pppppp") == (first == "ok")
+    assert (workspace / "tracking.md").read_text().startswith("# Tracking\n")
+
+
 # --- nothing elsewhere ------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +361,29 @@ def test_a_scripted_failure_looks_like_the_real_one_and_writes_nothing(step, fac
     result = play(request(tmp_path, expects=rules), script={1: [step]})
     assert {name: getattr(result, name) for name in facts} == facts
     assert everything_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "codes"),
+    [
+        ("ok", {""}),
+        ("invalid_output", {""}),
+        ("rate_limit", {"E101"}),
+        ({"rate_limit": {"message": "You've hit your limit · resets 2pm (America/Toronto)"}}, {"E102"}),
+        ("transient", {"E002", "E003"}),
+        ("timeout", {"E301"}),
+        ("crash", {"E402"}),
+        ("auth", {"E501"}),
+    ],
+)
+def test_a_scripted_failure_gets_the_code_of_the_real_one(step, codes, tmp_path):
+    results = [play(request(tmp_path, attempt=n), script={1: [step, step]}) for n in (1, 2)]
+    assert {classify(result, wall=0.0).code for result in results} == codes
+
+
+def test_a_rate_limit_without_a_wait_is_over_at_once(tmp_path):
+    result = play(request(tmp_path), script={1: [{"rate_limit": {"wait_seconds": 0}}]})
+    assert 0 < classify(result, wall=0.0).retry_after < 0.1
 
 
 def test_a_transient_failure_is_sometimes_an_overload_and_sometimes_a_broken_line(tmp_path):

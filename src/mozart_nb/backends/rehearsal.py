@@ -118,7 +118,8 @@ class RehearsalBackend:
         failure = _FAILURES["connection" if broken_line else step.kind]
         wait = None
         if step.kind == "rate_limit":
-            wait = DEFAULT_WAIT_SECONDS if step.wait_seconds is None else step.wait_seconds
+            # A refusal that names no wait at all would be waited for as if the service had named none.
+            wait = DEFAULT_WAIT_SECONDS if step.wait_seconds is None else max(step.wait_seconds, 0.01)
         text = step.message or failure.error_text
         return SessionResult(
             outcome=failure.outcome,

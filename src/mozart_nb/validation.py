@@ -1,0 +1,240 @@
+"""Checks what a batch produced against the rules of the job.
+
+All file work of one check happens in one thread, commands run on the loop. Paths are held inside the workspace and the
+working directory, links resolved, because the values filled into them come from rows that nobody has checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mozart_nb import _rule_files as files
+from mozart_nb._rule_files import Fence, Places
+from mozart_nb._rule_verdicts import Rule, Seen, judge_answer, judge_command, judge_file
+from mozart_nb.commands import run_command
+from mozart_nb.engine.ports import ExpectedFile
+from mozart_nb.errors import PromptError
+from mozart_nb.events import RuleResult
+from mozart_nb.job.expressions import Condition, compile_condition
+from mozart_nb.job.names import VARIABLES
+from mozart_nb.job.outputs import REQUIRED_FIELDS, RuleConfig
+from mozart_nb.job.placeholders import expand
+
+FILE_TYPES: Final = frozenset({"file_exists", "file_modified", "content_contains", "content_regex"})
+
+_KEPT_BATCHES: Final = 128
+_PATTERN_MODES: Final[dict[str, Literal["text", "regex"]]] = {
+    "content_contains": "text",
+    "content_regex": "regex",
+    "answer_matches": "regex",
+}
+
+
+class RuleChecker:
+    """The rules of one job (`ports.Checker`).
+
+    Relative paths start at `working_directory`, commands run in the workspace unless they say otherwise. With
+    `rehearsed_commands` commands are not run and count as passed, marked `rehearsed`; `root` is the scratch folder of a
+    rehearsal. `fair` is the clock of a command's time limit, in seconds. The `rule` of a result counts from 1 in the
+    order of the job file. Nothing here raises for what a rule says or finds: such a rule has failed, with the reason.
+
+    `values` given to one method after the other may be the same object, and are then not to be changed in between:
+    what was filled in is kept for the batches at work.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[RuleConfig],
+        *,
+        workspace: Path,
+        working_directory: Path,
+        rehearsed_commands: bool = False,
+        root: Path | None = None,
+        fair: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._places = Places(workspace, working_directory, root)
+        self._rehearsed_commands = rehearsed_commands
+        self._fair = fair
+        self._names_files = any(rule.type in FILE_TYPES for rule in rules)
+        self._conditions: dict[str, Condition] = {}
+        self._kept: dict[int, tuple[Mapping[str, Any], tuple[Rule, ...]]] = {}
+
+    async def signatures(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """A signature per file that a rule names ("" if there is none), keyed by the absolute path."""
+        if not self._names_files:
+            return {}
+        paths = {rule.path for rule in self._applicable(values) if rule.path}
+        return await asyncio.to_thread(_signatures, self._places, paths) if paths else {}
+
+    async def check(
+        self,
+        values: Mapping[str, Any],
+        *,
+        answer: str,
+        baseline: Mapping[str, str],
+        before: Mapping[str, str],
+    ) -> tuple[RuleResult, ...]:
+        """Results in the order of the rules; see `ports.Checker.check`.
+
+        On cancellation a command that runs is gone, with all its processes, before `CancelledError` leaves.
+        """
+        if not self._rules:
+            return ()
+        rules = sorted(self._applicable(values), key=lambda rule: rule.config.stage)
+        inspection = _Inspection(rules, Seen(answer, baseline, before), runs_commands=not self._rehearsed_commands)
+        while (rule := inspection.current) is not None:
+            if inspection.is_up_to_a_command:
+                inspection.add(await self._run(rule))
+            else:
+                delay = await asyncio.to_thread(inspection.look, self._places)
+                if delay:
+                    await asyncio.sleep(delay)
+        return tuple(sorted(inspection.results, key=lambda result: result.rule))
+
+    def expected_files(self, values: Mapping[str, Any]) -> tuple[ExpectedFile, ...]:
+        """What the rules want of whoever produces files and answer, commands left out."""
+        return tuple(
+            ExpectedFile(rule.type, rule.path, rule.pattern)
+            for rule in self._applicable(values)
+            if not rule.problem and (rule.path or rule.type == "answer_matches")
+        )
+
+    # --- filling in ---------------------------------------------------------------------------------------------------
+
+    def _applicable(self, values: Mapping[str, Any]) -> tuple[Rule, ...]:
+        """The rules of the batch that `values` belong to."""
+        kept = self._kept.get(id(values))
+        if kept is not None:
+            return kept[1]
+        rules = tuple(self._fill_in(values))
+        if len(self._kept) >= _KEPT_BATCHES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[id(values)] = values, rules  # holding `values` keeps its id from being used again
+        return rules
+
+    def _fill_in(self, values: Mapping[str, Any]) -> Iterator[Rule]:
+        for number, config in enumerate(self._rules, start=1):
+            try:
+                if config.condition and not self._condition(config.condition, values)(values):
+                    continue
+                yield self._filled_in(number, config, values)
+            except PromptError as error:
+                yield Rule(number, config, problem=error.message)
+
+    def _condition(self, text: str, values: Mapping[str, Any]) -> Condition:
+        condition = self._conditions.get(text)
+        if condition is None:
+            condition = self._conditions[text] = compile_condition(text, VARIABLES.union(values))
+        return condition
+
+    def _filled_in(self, number: int, config: RuleConfig, values: Mapping[str, Any]) -> Rule:
+        missing = [name for name in REQUIRED_FIELDS[config.type] if getattr(config, name) is None]
+        if missing:
+            return Rule(number, config, problem=f"the rule lacks `{missing[0]}`")
+        if config.type == "command_succeeds":
+            folder = expand(config.working_directory, values, "path") if config.working_directory else None
+            where = self._places.workspace if folder is None else self._places.locate(folder)
+            return Rule(number, config, command=expand(config.command or "", values, "command"), folder=where)
+        if config.type not in FILE_TYPES | _PATTERN_MODES.keys():
+            return Rule(number, config, problem=f"rules of type `{config.type}` need a notebook")
+        path = self._places.locate(expand(config.path, values, "path")) if config.path else ""
+        mode = _PATTERN_MODES.get(config.type)
+        pattern = expand(config.pattern or "", values, mode) if mode else ""
+        if config.type not in FILE_TYPES:
+            return Rule(number, config, pattern=pattern)
+        return Rule(number, config, path, self._places.shown(path), pattern)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def _run(self, rule: Rule) -> RuleResult:
+        began = time.perf_counter()
+        limit = rule.config.timeout_seconds
+        ended = await run_command(rule.command, cwd=rule.folder, timeout_seconds=limit, fair=self._fair)
+        return _timed(judge_command(rule, ended), began)
+
+
+class _Inspection:
+    """One check under way, rule after rule in the order of their stages; `results` are those dealt with."""
+
+    def __init__(self, rules: Sequence[Rule], seen: Seen, *, runs_commands: bool) -> None:
+        self.results: list[RuleResult] = []
+        self._rules = rules
+        self._seen = seen
+        self._runs_commands = runs_commands
+        self._looks = 0
+        self._failed_stage = 0
+
+    @property
+    def current(self) -> Rule | None:
+        """The rule to deal with next, None when all are done."""
+        position = len(self.results)
+        return self._rules[position] if position < len(self._rules) else None
+
+    @property
+    def is_up_to_a_command(self) -> bool:
+        """Whether the current rule is a command that has to be run."""
+        rule = self.current
+        return self._runs_commands and rule is not None and rule.is_command and not self._is_skipped(rule)
+
+    def add(self, result: RuleResult) -> None:
+        """The current rule has this result."""
+        rule = self.current
+        if result.status == "failed" and rule is not None and not self._failed_stage:
+            self._failed_stage = rule.config.stage
+        self._looks = 0
+        self.results.append(result)
+
+    def look(self, places: Places) -> float:
+        """Deal with all rules up to the next command; returns the seconds after which to look again, or 0. Blocks."""
+        fence = places.fence()
+        while (rule := self.current) is not None and not self.is_up_to_a_command:
+            began = time.perf_counter()
+            result = self._result(rule, fence)
+            if result.status == "failed" and rule.path and self._looks < rule.config.retry_count:
+                self._looks += 1
+                return max(rule.config.retry_delay_ms, 1) / 1000
+            self.add(_timed(result, began))
+        return 0.0
+
+    def _is_skipped(self, rule: Rule) -> bool:
+        return 0 < self._failed_stage < rule.config.stage
+
+    def _result(self, rule: Rule, fence: Fence) -> RuleResult:
+        if self._is_skipped(rule):
+            return rule.skipped(self._failed_stage)
+        if rule.problem:
+            return rule.failed(rule.problem, rule.problem)
+        if rule.is_command:
+            return rule.passed("not run in a rehearsal", "rehearsed")
+        try:
+            return judge_file(rule, self._seen, fence) if rule.path else judge_answer(rule, self._seen.answer)
+        except PromptError as error:
+            return rule.failed(error.message, error.message)
+        except (OSError, ValueError) as error:
+            why = f"{rule.shown} cannot be read: {getattr(error, 'strerror', None) or error}"
+            return rule.failed(why, why)
+
+
+def _signatures(places: Places, paths: set[str]) -> dict[str, str]:
+    fence = places.fence()
+    return {path: _signature(fence, path) for path in sorted(paths)}
+
+
+def _signature(fence: Fence, path: str) -> str:
+    try:
+        real = fence.resolve(path)
+    except (OSError, ValueError):
+        return ""
+    return files.signature(real) if real is not None else ""
+
+
+def _timed(result: RuleResult, began: float) -> RuleResult:
+    seconds = round(time.perf_counter() - began, 3)
+    return msgspec.structs.replace(result, duration=seconds) if seconds else result
