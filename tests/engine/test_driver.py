@@ -409,3 +409,17 @@ def test_lone_surrogates_in_an_answer_are_replaced_and_nothing_is_lost() -> None
     assert world.run().status == "completed"
     assert world.store.answers[0][0].text == "half a character: ?"
     assert world.all(ev.SessionFinished)[0].warnings == ("?",)
+
+
+def test_what_the_store_noticed_is_told_to_observers_once() -> None:
+    world = World(batches=4)
+    told: list[str] = []
+
+    async def listens(events: object) -> None:
+        told.extend(event.message for event in events if isinstance(event, ev.JobNotice))  # type: ignore[attr-defined]
+        if not world.store.warnings:
+            world.store.warnings.append("the disk failed to sync")
+
+    world.observers = [listens]
+    world.run()
+    assert told == ["the disk failed to sync"]

@@ -192,6 +192,7 @@ class MemoryStore:
         self.durable: list[ev.Event] = []
         self.answers: list[tuple[ev.Answer, int]] = []
         self.pressure = ""
+        self.warnings: list[str] = []
         self.closed = False
         self._events: list[bytes] = []
         self._answers: list[tuple[ev.Answer, int]] = []

@@ -95,6 +95,7 @@ class Driver:
         self._probe: bool | None = None
         self._cancelled: set[Attempt] = set()
         self._detaching = False
+        self._warnings_told = 0
 
     def equip(self, parts: Parts) -> None:
         """Hand over what attempts work with; they report to the driver, so they come second."""
@@ -125,6 +126,7 @@ class Driver:
                 await self._begin(run)
                 await self._turn_until_settled()
                 await self._store.checkpoint(self.state)
+                self._tell_warnings()
             finally:
                 poller.cancel()
                 await gather_quietly([poller])
@@ -259,8 +261,15 @@ class Driver:
         self._waiters.clear()
         await self._shared.share(burst)
         self.bus.publish(burst)
+        self._tell_warnings()
         if self._store.pressure and self.state.job.stop is None and not self.state.is_settled:
             self._journal(ev.JobPausing(reason=self._store.pressure, code="E703", by="checkpoint"))
+
+    def _tell_warnings(self) -> None:
+        """Pass on what the store noticed since the last time and what did not stop the job."""
+        for warning in self._store.warnings[self._warnings_told :]:
+            self.tell(ev.JobNotice(message=warning))
+            self._warnings_told += 1
 
     def _carry_out(self) -> None:
         """Begin what is now durable."""

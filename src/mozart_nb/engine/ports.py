@@ -195,6 +195,10 @@ class Store(Protocol):
     pressure: str
     """Why the job should pause soon although everything is durable so far (disk full); empty when all is well."""
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What people should know and what did not stop the job; only ever grows."""
+
     def add_answer(self, answer: Answer) -> tuple[int, int]:
         """Buffer an answer; returns where its line will stand in `answers.jsonl` (offset, size in bytes)."""
 
