@@ -1,0 +1,89 @@
+"""Plain data that events carry."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FORMAT = 1
+"""Version of the event vocabulary; a journal that names a higher one is refused with E702."""
+
+Mode = Literal["first", "retry", "completion", "healed"]
+Outcome = Literal["ok", "error", "timeout", "stale", "killed", "cancelled"]
+RuleStatus = Literal["passed", "failed", "skipped", "rehearsed"]
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one session, as the backend reported them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+    @property
+    def total(self) -> int:
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+class PlanShape(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the work is cut: batches, items and the stages they wait for.
+
+    `stages` holds the number of instances of each stage when there is a fan-out and is empty otherwise: then every
+    batch is its own stage. `dependencies` maps a stage to the stages it waits for.
+    """
+
+    total: int
+    size: int = 1
+    start_item: int = 1
+    total_items: int = 0
+    stages: tuple[int, ...] = ()
+    dependencies: dict[int, tuple[int, ...]] = msgspec.field(default_factory=dict)
+
+
+class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one invocation asked for beyond the config.
+
+    `only`: inclusive ranges of batches to run, empty for all; `limit`: settle as paused after so many batches (a
+    pilot); `start_batch`: earlier batches are skipped; `max_concurrent`: 0 leaves the config's value; `keep_failed`:
+    a resume leaves failed batches as they are; `recover`: no attempt begins, results are only looked at.
+    """
+
+    only: tuple[tuple[int, int], ...] = ()
+    limit: int = 0
+    start_batch: int = 1
+    max_concurrent: int = 0
+    keep_failed: bool = False
+    recover: bool = False
+
+
+class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one validation rule saw. `evidence`: a file rule whose file this attempt itself wrote."""
+
+    rule: int
+    type: str
+    status: RuleStatus
+    description: str = ""
+    path: str = ""
+    expected: str = ""
+    actual: str = ""
+    message: str = ""
+    evidence: bool = False
+    could_not_run: bool = False
+    duration: float = 0.0
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something preflight noticed about a prompt. `code` is set where it is an error."""
+
+    message: str
+    code: str = ""

@@ -1,0 +1,96 @@
+"""What happens to the sessions that backends open, and what they answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mozart_nb.events.base import Event
+from mozart_nb.events.records import Outcome, Usage
+
+
+class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
+    """Journaled before anything is spawned or sent.
+
+    `marker` is a value the session's processes carry in their environment; `outlives`: the session survives the death
+    of its host and can be adopted or read. `log` is the path of the raw output below the job's folder, without suffix.
+    `files` are the signatures of the files that rules name, taken just before ("" for a file that did not exist).
+    """
+
+    batch: int
+    attempt: int
+    session_id: str = ""
+    marker: str = ""
+    log: str = ""
+    outlives: bool = False
+    continues: bool = False
+    prompt_tokens: int = 0
+    prompt_hash: str = ""
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class SessionProgress(Event, frozen=True, kw_only=True, tag="session.progress"):
+    """A live session printed something. Told to observers only; never journaled, latest wins."""
+
+    batch: int
+    attempt: int
+    bytes_received: int = 0
+    lines_received: int = 0
+    note: str = ""
+
+
+class SessionFinished(Event, frozen=True, kw_only=True, tag="session.finished"):
+    """A session came to its end, well or badly; its cost counts whatever happens next.
+
+    `code` is the classifier's verdict, empty for success. `answer_at`/`answer_size` locate the answer's line in
+    `answers.jsonl` (bytes). `retry_after` is the wait in seconds a server or message named, 0 if none.
+    """
+
+    batch: int
+    attempt: int
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    duration: float = 0.0
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    model: str = ""
+    turns: int = 0
+    session_id: str = ""
+    retry_after: float = 0.0
+    retry_source: str = ""
+    warnings: tuple[str, ...] = ()
+    answer_at: int = -1
+    answer_size: int = 0
+
+
+class SessionAbandoned(Event, frozen=True, kw_only=True, tag="session.abandoned"):
+    """The session is gone without a result and not through its own fault: its budget is refunded, its cost is not."""
+
+    batch: int
+    attempt: int
+    reason: str
+    cost_usd: float | None = None
+
+
+class SessionAdopted(Event, frozen=True, kw_only=True, tag="session.adopted"):
+    """A session that outlived its host was found again: still `running` (followed) or `finished` (read)."""
+
+    batch: int
+    attempt: int
+    how: Literal["running", "finished"]
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of `answers.jsonl`: what a session answered, and the event that says so.
+
+    It is synced before that event. An answer that no event refers to (the host died in between) becomes its
+    `session.finished` at the next load, so nothing paid for is lost.
+    """
+
+    finished: SessionFinished
+    text: str = ""
+    request_hash: str = ""
