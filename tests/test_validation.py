@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
+from mozart_nb.engine.judge import judge
 from mozart_nb.engine.ports import Checker, ExpectedFile
-from mozart_nb.events import RuleResult
+from mozart_nb.events import RuleResult, ValidationFailed
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.validation import RuleChecker
 
@@ -380,6 +381,9 @@ def test_a_command_that_could_not_run_or_took_too_long_is_marked(rule, said, des
     result = desk.one(rule)
     assert (result.status, result.could_not_run) == ("failed", True)
     assert said in result.message
+    judged = judge(3, 1, code="", message="", results=[result])
+    assert isinstance(judged, ValidationFailed)
+    assert judged.code == "E203"
 
 
 def test_a_failing_command_is_never_run_again(desk):

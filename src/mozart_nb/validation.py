@@ -28,7 +28,7 @@ from mozart_nb.job.placeholders import expand
 
 FILE_TYPES: Final = frozenset({"file_exists", "file_modified", "content_contains", "content_regex"})
 
-_KEPT_BATCHES: Final = 128
+_KEPT_BATCHES: Final = 64
 _PATTERN_MODES: Final[dict[str, Literal["text", "regex"]]] = {
     "content_contains": "text",
     "content_regex": "regex",
@@ -44,8 +44,8 @@ class RuleChecker:
     rehearsal. `fair` is the clock of a command's time limit, in seconds. The `rule` of a result counts from 1 in the
     order of the job file. Nothing here raises for what a rule says or finds: such a rule has failed, with the reason.
 
-    `values` given to one method after the other may be the same object, and are then not to be changed in between:
-    what was filled in is kept for the batches at work.
+    The same `values` object may be given to `expected_files`, `signatures` and `check`, and is then not to be changed
+    in between: what was filled in for it is kept until `check`.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class RuleChecker:
         if not self._rules:
             return ()
         rules = sorted(self._applicable(values), key=lambda rule: rule.config.stage)
+        self._kept.pop(id(values), None)
         inspection = _Inspection(rules, Seen(answer, baseline, before), runs_commands=not self._rehearsed_commands)
         while (rule := inspection.current) is not None:
             if inspection.is_up_to_a_command:
