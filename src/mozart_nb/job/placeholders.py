@@ -62,7 +62,10 @@ class _Placeholder:
         return text
 
     def _text(self, values: Mapping[str, Any], batch: int | None) -> str:
-        value = self.expression.evaluate(values, batch=batch)
+        (name, *others) = self.expression.names
+        # Nearly all are a name and nothing else; no need to ask Jinja.
+        is_plain = not others and self.expression.text == name and name in values
+        value = values[name] if is_plain else self.expression.evaluate(values, batch=batch)
         if not self.spec:
             return _as_text(value)
         try:

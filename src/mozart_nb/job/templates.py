@@ -75,6 +75,7 @@ class Expression:
     """
 
     def __init__(self, text: str, label: str) -> None:
+        self.text = text
         self.label = label
         try:
             self._compiled = SANDBOX.compile_expression(text, undefined_to_none=False)
