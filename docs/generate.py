@@ -21,7 +21,7 @@ from mozart_nb.job import reference
 from mozart_nb.job.vcodes import NOTICED, V_CODES
 
 FOLDER: Final = Path(__file__).parent
-_WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change that, not this page. -->"
+_WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
 
 
 def pages() -> dict[str, str]:
@@ -76,7 +76,7 @@ In Python each carries `message`, `hint` (what to try next) and, where they appl
 
 def error_codes() -> str:
     """The page of E-codes, V-codes and exceptions."""
-    parts = ["# Codes and errors\n", _written("codes.py, errors.py and job/vcodes.py"), _CODES_INTRODUCTION]
+    parts = ["# Codes and errors\n", _written("the tables in codes, errors and job.vcodes"), _CODES_INTRODUCTION]
     for category in Category:
         rows = [_code_row(row) for row in CODES.values() if row.category is category]
         parts.append(f"### {category}\n\n{_ABOUT[category]}\n")
@@ -146,7 +146,11 @@ _GROUPS: Final = {
 
 def event_page() -> str:
     """The page of events."""
-    parts = ["# Events\n", _written("events.py"), _EVENTS_INTRODUCTION.format(example=_example(), format=events.FORMAT)]
+    parts = [
+        "# Events\n",
+        _written("the classes in events"),
+        _EVENTS_INTRODUCTION.format(example=_example(), format=events.FORMAT),
+    ]
     for prefix, title in _GROUPS.items():
         parts.append(f"## {title}\n")
         parts += [_event(event) for event in events.event_types() if events.kind_of(event).startswith(f"{prefix}.")]
@@ -172,7 +176,7 @@ def _part(part: type[msgspec.Struct]) -> str:
 
 
 def _parts_of(kinds: Iterable[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]:
-    """Every structure inside the events, in the order of their definition."""
+    """Every structure inside the events, as they stand in the source."""
     found: set[type[msgspec.Struct]] = set()
     waiting: list[Any] = [field.type for kind in kinds for field in _shape(kind).fields]
     while waiting:
@@ -183,7 +187,7 @@ def _parts_of(kinds: Iterable[type[msgspec.Struct]]) -> list[type[msgspec.Struct
                 waiting += [field.type for field in shape.fields]
         else:
             waiting += _inside(shape)
-    return sorted(found, key=lambda part: inspect.getsourcelines(part)[1])
+    return sorted(found, key=lambda part: (part.__module__, inspect.getsourcelines(part)[1]))
 
 
 def _inside(shape: Any) -> list[Any]:
