@@ -116,9 +116,9 @@ class ScriptedBackend:
             await self.clock.sleep(self.seconds)
         finally:
             self.running.discard(request.batch)
-        return self._next(request.batch)
+        return self.play(request.batch)
 
-    def _next(self, batch: int) -> SessionResult:
+    def play(self, batch: int) -> SessionResult:
         script = self.outcomes.get(batch, [OK])
         play = self.plays.get(batch, 0)
         self.plays[batch] = play + 1
@@ -321,8 +321,7 @@ class World:
         other.store.answers = self.store.answers[:known]
         other.state = fold(other.store.durable)
         for answer, _ in other.store.answers:
-            batch = answer.finished.batch
-            other.backend.plays[batch] = other.backend.plays.get(batch, 0) + 1
+            other.backend.play(answer.finished.batch)  # the files that session wrote are still there
         return other
 
     def _orphans(self) -> list[ev.Answer]:
