@@ -1,0 +1,179 @@
+"""How events of batches change the state."""
+
+from __future__ import annotations
+
+from mozart_nb import events as ev
+from mozart_nb.codes import Scope, lookup
+from mozart_nb.engine._records import Handlers, move, record, requeue
+from mozart_nb.engine.state import BatchState, BatchStatus, JobState, Stop
+
+TAIL_OF_COMPLETED = 500
+"""Characters of output kept in state for a batch that completed."""
+
+
+def _batch_started(state: JobState, event: ev.BatchStarted) -> None:
+    job = state.job
+    batch = record(state, event.batch)
+    state.agenda.take(event.batch)
+    move(state, batch, "running")
+    state.agenda.running.add(event.batch)
+    batch.phase, batch.mode, batch.attempts, batch.probe = "started", event.mode, event.attempt, event.probe
+    batch.due = 0.0
+    batch.attempt_at = event.at
+    batch.started_at = batch.started_at or event.at
+    if batch.run != job.runs:
+        batch.run = job.runs
+        job.run_batches += 1
+    if event.probe and job.limit is not None:
+        job.limit.probe = event.batch
+    if job.breaker.status == "half_open" and not job.breaker.trial:
+        job.breaker.trial = event.batch
+    if job.status == "waiting":
+        job.status = "running"
+        job.waiting_reason, job.waiting_until = "", 0.0
+
+
+def _preflight(state: JobState, event: ev.BatchPreflight) -> None:
+    batch = record(state, event.batch)
+    batch.findings, batch.prompt_tokens = event.findings, event.prompt_tokens
+
+
+def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -> None:
+    batch = state.batches[event.batch]
+    batch.phase = "judged"
+    batch.session = None
+    batch.validation_details = event.results
+    batch.code = event.code
+    batch.stdout_tail, batch.stderr_tail = event.stdout_tail, event.stderr_tail
+    batch.share = _share(event.results)
+    if isinstance(event, ev.ValidationPassed):
+        batch.validation_passed, batch.message = True, ""
+        batch.exit_code_ignored = event.exit_code_ignored
+    else:
+        batch.validation_passed = False
+        batch.message = event.message
+        if lookup(event.code).scope is Scope.JOB and state.job.stop is None:
+            state.job.stop = Stop("fail", event.message, event.code)
+    state.agenda.judged.add(event.batch)
+
+
+def _share(results: tuple[ev.RuleResult, ...]) -> float:
+    """The part of the executed rules that passed; 0 when none was executed."""
+    executed = [result for result in results if result.status != "skipped"]
+    return sum(result.status != "failed" for result in executed) / len(executed) if executed else 0.0
+
+
+def _retrying(state: JobState, event: ev.BatchRetrying) -> None:
+    batch = state.batches[event.batch]
+    batch.retries += 1
+    state.job.retries += 1
+    batch.mode, batch.due = "retry", event.due
+    requeue(state, batch, "waiting")
+
+
+def _completing(state: JobState, event: ev.BatchCompleting) -> None:
+    batch = state.batches[event.batch]
+    batch.completions += 1
+    state.job.completions += 1
+    batch.mode, batch.due = "completion", event.due
+    requeue(state, batch, "waiting")
+
+
+def _held_back(state: JobState, event: ev.BatchWaiting) -> None:
+    batch = state.batches[event.batch]
+    batch.waits += 1
+    batch.due = 0.0
+    requeue(state, batch, "waiting")
+
+
+def _healed(state: JobState, event: ev.BatchHealed) -> None:
+    batch = state.batches[event.batch]
+    batch.heals += 1
+    batch.retries = 0
+    batch.mode, batch.due = "healed", event.due
+    requeue(state, batch, "waiting")
+
+
+def _settle_batch(state: JobState, batch: BatchState, status: BatchStatus, at: float) -> None:
+    state.agenda.take(batch.number)
+    requeue(state, batch, status)
+    batch.finished_at = at
+    batch.due = 0.0
+    batch.session = None
+    state.job.last_settled_at = at
+
+
+def _batch_completed(state: JobState, event: ev.BatchCompleted) -> None:
+    batch = record(state, event.batch)
+    was_failed = batch.status == "failed"
+    _settle_batch(state, batch, "completed", event.at)
+    batch.stdout_tail = batch.stdout_tail[-TAIL_OF_COMPLETED:]
+    batch.stderr_tail = batch.stderr_tail[-TAIL_OF_COMPLETED:]
+    batch.baseline = None
+    batch.message = batch.reason = ""
+    batch.validation_passed = True
+    if not batch.exit_code_ignored:
+        batch.code = ""
+    state.job.run_completed += 1
+    state.job.crashes = 0
+    if was_failed:
+        state.agenda.blocking.discard(batch.number)
+        _unblock_behind(state, batch.number)
+    state.agenda.satisfied(batch.number)
+
+
+def _unblock_behind(state: JobState, number: int) -> None:
+    for other in state.batches.values():
+        if other.status == "blocked" and other.blocked_by == number:
+            move(state, other, "pending")
+            other.blocked_by, other.reason = 0, ""
+
+
+def _batch_failed(state: JobState, event: ev.BatchFailed) -> None:
+    batch = record(state, event.batch)
+    _settle_batch(state, batch, "failed", event.at)
+    batch.code, batch.message = event.code, event.message
+    state.job.run_failures += 1
+    if state.agenda.has_dependents(event.batch):
+        state.agenda.blocking.add(event.batch)
+
+
+def _blocked(state: JobState, event: ev.BatchBlocked) -> None:
+    state.agenda.blocking.discard(event.by)
+    for number in event.batches:
+        batch = record(state, number)
+        state.agenda.take(number)
+        move(state, batch, "blocked")
+        batch.blocked_by = event.by
+        batch.reason = f"waits for batch {event.by}, which failed"
+
+
+def _skipped(state: JobState, event: ev.BatchSkipped) -> None:
+    if event.last:
+        state.job.skipped.append((event.batch, event.last))
+        count = event.last - event.batch + 1
+        state.job.counts["skipped"] = state.job.counts.get("skipped", 0) + count
+        state.agenda.take_range(event.batch, event.last)
+        for number in range(event.batch, event.last + 1) if state.job.plan.dependencies else ():
+            state.agenda.satisfied(number)
+        return
+    batch = record(state, event.batch)
+    _settle_batch(state, batch, "skipped", event.at)
+    batch.reason = event.reason
+    state.agenda.satisfied(event.batch)
+
+
+HANDLERS: Handlers = {
+    ev.BatchStarted: _batch_started,
+    ev.BatchPreflight: _preflight,
+    ev.BatchRetrying: _retrying,
+    ev.BatchCompleting: _completing,
+    ev.BatchWaiting: _held_back,
+    ev.BatchHealed: _healed,
+    ev.BatchCompleted: _batch_completed,
+    ev.BatchFailed: _batch_failed,
+    ev.BatchBlocked: _blocked,
+    ev.BatchSkipped: _skipped,
+    ev.ValidationPassed: _judged,
+    ev.ValidationFailed: _judged,
+}

@@ -1,0 +1,118 @@
+"""How events of sessions and of limits change the state."""
+
+from __future__ import annotations
+
+from mozart_nb import events as ev
+from mozart_nb.codes import Category, lookup
+from mozart_nb.engine._records import Handlers, requeue
+from mozart_nb.engine.state import BatchState, BreakerState, JobRecord, JobState, LimitState
+
+
+def _opened(state: JobState, event: ev.SessionOpened) -> None:
+    batch = state.batches[event.batch]
+    batch.phase = "opened"
+    batch.session = event
+    batch.session_id = event.session_id
+    batch.prompt_tokens = event.prompt_tokens
+    if batch.baseline is None:
+        batch.baseline = event.files
+
+
+def _finished(state: JobState, event: ev.SessionFinished) -> None:
+    job = state.job
+    batch = state.batches[event.batch]
+    batch.phase = "finished"
+    batch.code, batch.message = event.code, event.message
+    batch.retry_after, batch.retry_source = event.retry_after, event.retry_source
+    batch.exit_code, batch.model, batch.warnings = event.exit_code, event.model or batch.model, event.warnings
+    batch.turns += event.turns
+    batch.duration += event.duration
+    batch.session_id = event.session_id or batch.session_id
+    batch.continuable = bool(event.session_id)
+    job.duration += event.duration
+    _charge(job, batch, event.cost_usd, known=event.cost_usd is not None)
+    batch.usage += event.usage
+    job.usage += event.usage
+    if event.answer_at >= 0:
+        batch.answer_at, batch.answer_size = event.answer_at, event.answer_size
+        job.answers_end = max(job.answers_end, event.answer_at + event.answer_size)
+    if job.limit is not None and job.limit.probe == event.batch and not event.code:
+        job.limit.passed = True
+    _count_failures(job, event.batch, event.code)
+
+
+def _charge(job: JobRecord, batch: BatchState, cost: float | None, *, known: bool) -> None:
+    batch.cost_usd += cost or 0.0
+    job.cost_usd += cost or 0.0
+    if not known:
+        batch.cost_known = False
+        job.unknown_costs += 1
+
+
+def _count_failures(job: JobRecord, number: int, code: str) -> None:
+    """The breaker counts failed attempts in a row; rate limits and unmet rules say nothing about the service."""
+    breaker = job.breaker
+    category = lookup(code).category if code else None
+    if category is Category.RATE_LIMIT:
+        return
+    is_failure = category not in (None, Category.VALIDATION)
+    breaker.failures = breaker.failures + 1 if is_failure else 0
+    if breaker.trial == number:
+        breaker.verdict = "failed" if is_failure else "passed"
+
+
+def _adopted(state: JobState, event: ev.SessionAdopted) -> None:
+    state.batches[event.batch].phase = "opened"
+
+
+def _abandoned(state: JobState, event: ev.SessionAbandoned) -> None:
+    batch = state.batches[event.batch]
+    if batch.phase == "opened":
+        _charge(state.job, batch, event.cost_usd, known=event.cost_usd is not None)
+    batch.abandoned += 1
+    batch.session = None
+    batch.reason = event.reason
+    requeue(state, batch, "pending")
+
+
+def _limit_hit(state: JobState, event: ev.LimitHit) -> None:
+    job = state.job
+    if event.number > job.limit_waits:
+        job.limit_waits = event.number
+        job.backoffs += event.source == "back-off"
+        job.run_quota_waits += event.code == "E102"
+        job.run_waits += event.code != "E102"
+    job.limit = LimitState(event.code, event.until, event.at, event.wait_seconds, event.source, event.message)
+
+
+def _limit_cleared(state: JobState, event: ev.LimitCleared) -> None:
+    state.job.limit = None
+    state.job.backoffs = 0
+    state.job.cleared_at = event.at
+
+
+def _breaker_opened(state: JobState, event: ev.BreakerOpened) -> None:
+    state.job.breaker = BreakerState("open", event.failures, event.until)
+
+
+def _half_open(state: JobState, event: ev.BreakerHalfOpen) -> None:
+    state.job.breaker.status = "half_open"
+    state.job.breaker.trial = 0
+    state.job.breaker.verdict = ""
+
+
+def _breaker_closed(state: JobState, event: ev.BreakerClosed) -> None:
+    state.job.breaker = BreakerState()
+
+
+HANDLERS: Handlers = {
+    ev.SessionOpened: _opened,
+    ev.SessionFinished: _finished,
+    ev.SessionAbandoned: _abandoned,
+    ev.SessionAdopted: _adopted,
+    ev.LimitHit: _limit_hit,
+    ev.LimitCleared: _limit_cleared,
+    ev.BreakerOpened: _breaker_opened,
+    ev.BreakerHalfOpen: _half_open,
+    ev.BreakerClosed: _breaker_closed,
+}

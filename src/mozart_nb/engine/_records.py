@@ -1,0 +1,44 @@
+"""Finding and moving batch records; shared by the parts of the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mozart_nb.engine.state import BatchState, BatchStatus, JobState
+from mozart_nb.events import Event
+
+Handlers = dict[type[Event], Callable[[JobState, Any], None]]
+"""Kind of event → what it does to the state."""
+
+
+def record(state: JobState, number: int) -> BatchState:
+    """The record of a batch, made at its first event."""
+    batch = state.batches.get(number)
+    if batch is None:
+        batch = state.batches[number] = BatchState(number)
+        state.job.counts["pending"] = state.job.counts.get("pending", 0) + 1
+    return batch
+
+
+def move(state: JobState, batch: BatchState, status: BatchStatus) -> None:
+    counts = state.job.counts
+    counts[batch.status] -= 1
+    counts[status] = counts.get(status, 0) + 1
+    batch.status = status
+
+
+def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
+    """The attempt is over and the batch may start again, now or when it is due."""
+    number = batch.number
+    state.agenda.running.discard(number)
+    state.agenda.judged.discard(number)
+    batch.phase = ""
+    job = state.job
+    if job.limit is not None and job.limit.probe == number:
+        job.limit.probe = 0
+    if job.breaker.trial == number:
+        job.breaker.trial = 0
+    move(state, batch, status)
+    if status in ("pending", "waiting"):
+        state.agenda.queue(batch)
