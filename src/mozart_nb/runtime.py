@@ -240,7 +240,7 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
         if not prepared.rehearsed:
             await asyncio.to_thread(register, layout, prepared.loaded.config.name)
-    checker = _checker(prepared)
+    checker = _checker(prepared, clock)
     driver = Driver(
         loaded.state,
         prepared.loaded.config,
@@ -249,7 +249,7 @@ async def _open(
         gate=_gate(prepared),
         observers=observers,
     )
-    composer = _composer(prepared, loaded.state, checker, driver)
+    composer = _composer(prepared, loaded.state, checker, driver, clock)
     driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared)))
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, loaded.warnings)
 
@@ -327,16 +327,20 @@ def _options(prepared: Prepared) -> dict[str, Any]:
     return options
 
 
-def _checker(prepared: Prepared) -> RuleChecker:
+def _checker(prepared: Prepared, clock: SystemClock) -> RuleChecker:
     return RuleChecker(
         prepared.loaded.config.validations,
         workspace=prepared.places.workspace,
         working_directory=prepared.places.working_directory,
         rehearsed_commands=prepared.rehearsed,
+        root=Path(prepared.places.root) if prepared.places.root else None,
+        fair=clock.fair,
     )
 
 
-def _composer(prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver) -> JobComposer:
+def _composer(
+    prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver, clock: SystemClock
+) -> JobComposer:
     return JobComposer(
         prepared.loaded.config,
         prepared.plan,
@@ -346,15 +350,16 @@ def _composer(prepared: Prepared, state: JobState, checker: RuleChecker, driver:
         materials=PlanMaterials(prepared.frozen, prepared.layout),
         checker=checker,
         read_answer=driver.read_answer,
-        succeeds=_never if prepared.rehearsed else _shell(prepared),
+        succeeds=_never if prepared.rehearsed else _shell(prepared, clock),
         log_name=prepared.layout.log_name,
         rehearses=prepared.is_rehearsal,
     )
 
 
-def _shell(prepared: Prepared) -> Callable[[str, float], Awaitable[bool]]:
+def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:
     async def run(command: str, timeout_seconds: float) -> bool:
-        ended = await run_command(command, cwd=str(prepared.places.workspace), timeout_seconds=timeout_seconds)
+        folder = str(prepared.places.workspace)
+        ended = await run_command(command, cwd=folder, timeout_seconds=timeout_seconds, fair=clock.fair)
         return ended.exit_code == 0
 
     return run

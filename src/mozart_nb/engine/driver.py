@@ -26,15 +26,12 @@ from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, step
 from mozart_nb.engine.ports import Gate, Request, Requests, Store
-from mozart_nb.engine.sharing import SharedLimit
+from mozart_nb.engine.sharing import ProbeRight, SharedLimit
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.job.model import JobConfig
 
 POLL_SECONDS = 0.5
 """How often requests of other processes and the shared gate are looked at."""
-
-REFUSED_SECONDS = 2.0
-"""How long to wait before asking again for the right to probe, or whether the backend is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,6 @@ class Driver:
         self._starting: list[int] = []
         self._journaled: list[ev.Event] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._probe: bool | None = None
         self._cancelled: set[Attempt] = set()
         self._detaching = False
         self._warnings_told = 0
@@ -116,6 +112,7 @@ class Driver:
         loop = asyncio.get_running_loop()
         self._clock = JournalClock(self._parts.clock, loop.time, self.state.job.at)
         self._shared = SharedLimit(self._gate, self._parts.clock, run.run_id)
+        self._probe = ProbeRight(self._shared, self._parts.backend, self._parts.clock, self._wake.set)
         async with AsyncExitStack() as stack:
             for observer in self._observers:
                 await stack.enter_async_context(self.bus.subscribe(observer))
@@ -130,6 +127,7 @@ class Driver:
             finally:
                 poller.cancel()
                 await gather_quietly([poller])
+                await self._probe.close()
                 await asyncio.shield(self._end_attempts())
         return self.state
 
@@ -236,7 +234,7 @@ class Driver:
                 case Record(event):
                     self._journal(event)
                 case StartAttempt(batch, attempt, mode, probe):
-                    if probe and not self._may_probe():
+                    if probe and not self._probe.is_granted():
                         return None
                     self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
                     self._starting.append(batch)
@@ -385,30 +383,6 @@ class Driver:
         news = await self._shared.news(self.state, self._clock.now())
         if news is not None:
             self._journal(news)
-
-    def _may_probe(self) -> bool:
-        """Whether this job holds the right to probe; asks for it when it is not known."""
-        if self._probe is None:
-            self._probe = False
-            asking = asyncio.create_task(self._ask_to_probe(), name="mozart probe")
-            asking.add_done_callback(lambda _: self._wake.set())
-            self._asking = asking  # kept, or the loop may drop it
-            return False
-        if self._probe:
-            self._probe = None
-            return True
-        return False
-
-    async def _ask_to_probe(self) -> None:
-        granted = False
-        try:
-            if await self._shared.may_probe():
-                health = await self._parts.backend.check()
-                granted = health.ok or not lookup(health.code).retriable
-            if not granted:
-                await self._parts.clock.sleep(REFUSED_SECONDS)
-        finally:
-            self._probe = True if granted else None
 
     # --- ending -------------------------------------------------------------------------------------------------------
 

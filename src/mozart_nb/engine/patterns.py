@@ -12,6 +12,8 @@ from typing import Final
 
 import regex
 
+from mozart_nb.errors import PromptError
+from mozart_nb.job.patterns import compile_pattern
 from mozart_nb.job.policies import DEFAULT_DETECTION_PATTERNS
 
 DEFAULT: Final = DEFAULT_DETECTION_PATTERNS
@@ -110,6 +112,6 @@ def _compiled(pattern: str) -> regex.Pattern[str] | None:
     if pattern.isdigit():
         pattern = rf"(?<!\w){pattern}(?!\w)"  # a bare status code, not the middle of a request id
     try:
-        return regex.compile(pattern, regex.IGNORECASE)
-    except regex.error:
+        return compile_pattern(pattern, ignore_case=True)
+    except PromptError:
         return None

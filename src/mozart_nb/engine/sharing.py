@@ -6,10 +6,12 @@ only one of them all sends the probe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from mozart_nb import events as ev
-from mozart_nb.engine.ports import Clock, Gate, GateReading
+from mozart_nb.codes import lookup
+from mozart_nb.engine.ports import Backend, Clock, Gate, GateReading
 from mozart_nb.engine.state import JobState
 
 ANOTHER_JOB = "another job"
@@ -17,6 +19,9 @@ PROBE_LEASE_SECONDS = 900.0
 """A probe that has not ended after so long no longer keeps others from probing."""
 
 SLACK_SECONDS = 1.0
+
+REFUSED_SECONDS = 2.0
+"""How long to wait before asking again for the right to probe, or whether the backend is back."""
 
 
 class SharedLimit:
@@ -70,3 +75,44 @@ class SharedLimit:
                 )
             elif isinstance(event, ev.LimitCleared) and event.by != ANOTHER_JOB:
                 await self._gate.clear(self._owner)
+
+
+class ProbeRight:
+    """Whether this job may send the probe now: nobody else does, and the backend is in order.
+
+    Asking takes a moment, so `is_granted` answers at once and `wake` is called when there is more to say.
+    """
+
+    def __init__(self, shared: SharedLimit, backend: Backend, clock: Clock, wake: Callable[[], None]) -> None:
+        self._shared = shared
+        self._backend = backend
+        self._clock = clock
+        self._wake = wake
+        self._granted = False
+        self._asking: asyncio.Task[None] | None = None
+
+    def is_granted(self) -> bool:
+        """True once for every right that was given; asks for one where none is."""
+        if self._granted:
+            self._granted = False
+            return True
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="mozart probe")
+        return False
+
+    async def _ask(self) -> None:
+        try:
+            if await self._shared.may_probe():
+                health = await self._backend.check()
+                self._granted = health.ok or not lookup(health.code).retriable
+            if not self._granted:
+                await self._clock.sleep(REFUSED_SECONDS)
+        finally:
+            self._asking = None
+            self._wake()
+
+    async def close(self) -> None:
+        """Stop asking."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])

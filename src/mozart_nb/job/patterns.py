@@ -23,12 +23,12 @@ _REPEAT: Final = re.compile(r"\{(\d+)(?:,\d*)?\}")
 
 
 @functools.lru_cache(maxsize=512)
-def compile_pattern(pattern: str) -> regex.Pattern[str]:
-    """The compiled pattern, in the dialect of the `regex` library and without flags. Raises `PromptError`."""
+def compile_pattern(pattern: str, *, ignore_case: bool = False) -> regex.Pattern[str]:
+    """The compiled pattern, in the dialect of the `regex` library. Raises `PromptError`."""
     if _written_out_size(pattern) > MAX_PATTERN_SIZE:
         raise _invalid(pattern, f"its repetitions add up to more than {MAX_PATTERN_SIZE:,} characters")
     try:
-        return regex.compile(pattern, cache_pattern=False)
+        return regex.compile(pattern, regex.IGNORECASE if ignore_case else 0, cache_pattern=False)
     except regex.error as error:
         raise _invalid(pattern, str(error)) from error
     except RecursionError as error:
