@@ -33,8 +33,9 @@ from mozart_nb.commands import run_command
 from mozart_nb.engine.attempt import Parts
 from mozart_nb.engine.bus import Observer
 from mozart_nb.engine.compose import JobComposer, Places
-from mozart_nb.engine.driver import Driver, Run
+from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Backend, Gate
+from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, PlanMismatchError
 from mozart_nb.frozen import FrozenPlan, PlanMaterials, freeze_job, read_frozen

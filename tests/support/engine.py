@@ -19,7 +19,7 @@ from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
 from mozart_nb.engine.attempt import Composed, Parts
-from mozart_nb.engine.driver import Driver, Run
+from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.ports import (
     ExpectedFile,
@@ -31,6 +31,7 @@ from mozart_nb.engine.ports import (
     SessionResult,
 )
 from mozart_nb.engine.preflight import Preflight
+from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.gate import FileGate, NullGate
 from mozart_nb.job.model import JobConfig

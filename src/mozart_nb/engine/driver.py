@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import uuid
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,31 +25,13 @@ from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, step
 from mozart_nb.engine.ports import Gate, Request, Requests, Store
+from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import ProbeRight, SharedLimit
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.job.model import JobConfig
 
 POLL_SECONDS = 0.5
 """How often requests of other processes and the shared gate are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One invocation of a job.
-
-    `planned` is the first event of a new job; `orphans` are answers that were kept although the host died before
-    their `session.finished` (with its place filled in) was journaled; `inferred` are batches whose results stand
-    although no event says so; `notices` are told to observers first.
-    """
-
-    options: ev.RunOptions = field(default_factory=ev.RunOptions)
-    planned: ev.JobPlanned | None = None
-    reloaded: ev.ConfigReloaded | None = None
-    orphans: Sequence[ev.Answer] = ()
-    inferred: Sequence[int] = ()
-    notices: Sequence[str] = ()
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    pid: int = 0
 
 
 @dataclass(slots=True)
