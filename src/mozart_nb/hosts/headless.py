@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Request
@@ -23,6 +23,8 @@ GRACE_SECONDS = 30.0
 
 _POLITE = ("SIGTERM", "SIGHUP")
 
+T = TypeVar("T")
+
 
 def run_headless(
     prepared: Prepared, options: RunOptions, *, grace_seconds: float = GRACE_SECONDS, **run: Any
@@ -32,6 +34,11 @@ def run_headless(
     Raises what `run_job` raises.
     """
     return asyncio.run(_host(prepared, options, grace_seconds, run))
+
+
+def run_briefly(work: Coroutine[Any, Any, T]) -> T:
+    """Run something short from a program without an event loop; Ctrl-C ends it."""
+    return asyncio.run(work)
 
 
 async def _host(prepared: Prepared, options: RunOptions, grace_seconds: float, run: dict[str, Any]) -> JobState:

@@ -1,0 +1,116 @@
+"""Watching a job that another process runs: the same views, fed from its journal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from mozart_nb import events as ev
+from mozart_nb.checkpoint.follow import Glimpse, JournalReader, load_for_reading, look
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.lock import owner
+from mozart_nb.cli.live import make_view
+from mozart_nb.cli.output import PAUSED, Output, exit_code_of
+from mozart_nb.cli.render import next_steps, summary_lines
+from mozart_nb.consumers.documents import status_document
+from mozart_nb.consumers.progress import progress_of
+from mozart_nb.engine.fold import apply
+from mozart_nb.engine.state import JobState
+from mozart_nb.job.model import JobConfig
+
+POLL_SECONDS: Final = 0.25
+OWNER_EVERY: Final = 8
+"""Polls between two looks at whether the host still lives."""
+
+
+class Follower:
+    """A copy of a job's state that follows its journal."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        loaded = load_for_reading(layout)
+        self.state: JobState = loaded.state
+        self._reader = JournalReader(layout, loaded.tip)
+
+    def poll(self) -> list[ev.Event]:
+        """What happened since the last call, applied to `state`."""
+        events = self._reader.poll()
+        for event in events:
+            if event.seq == 1:
+                self.state = JobState()  # started over
+            apply(self.state, event)
+        return events
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a host runs the job; other machines are believed."""
+        found = owner(self.layout)
+        return found is not None and found.alive is not False
+
+
+def follow(
+    follower: Follower,
+    hear: Callable[[list[ev.Event]], None],
+    *,
+    until: Callable[[JobState], bool] = lambda state: state.is_settled,
+    seconds: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Poll until `until` holds (True), or the host is gone or `seconds` are over (False). `hear` gets every poll."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    polls = 0
+    while True:
+        hear(follower.poll())
+        if until(follower.state):
+            return True
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+        polls += 1
+        if polls % OWNER_EVERY == 0 and not follower.is_alive:
+            hear(follower.poll())  # its last words
+            return until(follower.state)
+        sleep(POLL_SECONDS)
+
+
+def attach(output: Output, layout: Layout, *, config: JobConfig | None = None) -> int:
+    """Show a job that runs elsewhere until it settles; Ctrl-C only ends the showing. Returns the exit code."""
+    glimpse = look(layout)
+    output.say(f"job `{layout.job_id}` is already running ({glimpse.owner}): showing it; Ctrl-C ends the showing only")
+    follower = Follower(layout)
+    try:
+        watch(output, follower, config)
+    except KeyboardInterrupt:
+        output.say(f"detached; job `{layout.job_id}` goes on")
+        _document(output, look(layout), layout, config)
+        return PAUSED
+    glimpse = look(layout)
+    progress = progress_of(glimpse.state, config, time.time(), is_live=glimpse.owner is not None)
+    for line in summary_lines(progress):
+        output.say(line)
+    for step in next_steps(progress):
+        output.say(f"next: {step}")
+    _document(output, glimpse, layout, config)
+    return exit_code_of(progress.status)
+
+
+def watch(output: Output, follower: Follower, config: JobConfig | None) -> bool:
+    """Show the job until it settles (True) or its host is gone (False)."""
+    state = follower.state
+    done = state.count("completed") + state.count("skipped")
+    with closing(make_view(output, done, state.total, "Ctrl-C ends the showing, not the job")) as view:
+
+        def hear(events: list[ev.Event]) -> None:
+            view.hear(events, time.time())
+            if view.wants_progress and follower.state.total:
+                view.look(progress_of(follower.state, config, time.time()))
+
+        return follow(follower, hear)
+
+
+def _document(output: Output, glimpse: Glimpse, layout: Layout, config: JobConfig | None) -> None:
+    if output.json:
+        is_live = glimpse.owner is not None
+        workspace = str(layout.workspace)
+        output.document(status_document(glimpse.state, config, time.time(), is_live=is_live, workspace=workspace))

@@ -1,0 +1,79 @@
+"""Between commands and the shell: errors become messages and exit codes, never tracebacks."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mozart_nb.errors import MozartError
+
+# Typer brings its own click since 0.20; the base of its public errors is the same class either way.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+_JSON_FLAG = re.compile(r"--json|-[a-zA-Z]?j[a-zA-Z]?")
+INTERRUPTED = 3
+
+
+class Commands(TyperGroup):
+    """All commands; whatever they raise ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        wants_json = any(_JSON_FLAG.fullmatch(arg) for arg in [*ctx._protected_args, *ctx.args])
+        try:
+            return super().invoke(ctx)
+        except MozartError as error:
+            raise typer.Exit(_report(ctx, error, wants_json)) from None
+        except UsageError as error:
+            if wants_json:
+                _output(ctx, wants_json).document({"error": {"code": None, "message": _message_of(error), "hint": ""}})
+            raise
+        except KeyboardInterrupt:
+            _output(ctx, wants_json).complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone; what is still buffered must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort, SystemExit):
+            raise
+        except Exception as error:
+            if _is_verbose(ctx):
+                raise
+            raise typer.Exit(_report_unexpected(ctx, error, wants_json)) from None
+
+
+def _output(ctx: Any, wants_json: bool) -> Any:
+    from mozart_nb.cli.output import Output
+
+    output = ctx.obj if isinstance(ctx.obj, Output) else Output()
+    output.json = wants_json
+    return output
+
+
+def _is_verbose(ctx: Any) -> bool:
+    return bool(getattr(ctx.obj, "verbose", False))
+
+
+def _report(ctx: Any, error: MozartError, wants_json: bool) -> int:
+    from mozart_nb.cli.output import exit_code_for
+
+    _output(ctx, wants_json).failure(error)
+    return exit_code_for(error)
+
+
+def _report_unexpected(ctx: Any, error: Exception, wants_json: bool) -> int:
+    output = _output(ctx, wants_json)
+    text = f"{type(error).__name__}: {error}"
+    if wants_json:
+        output.document({"error": {"code": None, "message": text, "hint": "mozart -v shows the traceback"}})
+    output.complain(f"unexpected {text}", "this should not happen; `mozart -v …` shows the traceback")
+    return 1
+
+
+def _message_of(error: Exception) -> str:
+    return str(error.format_message()) if hasattr(error, "format_message") else str(error)

@@ -1,0 +1,244 @@
+"""Commands that change what becomes of a job: `pause`, `cancel`, `resume`, `recover`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mozart_nb.checkpoint.control import drop
+from mozart_nb.checkpoint.index import resolve
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.cli.attach import Follower, follow
+from mozart_nb.cli.loading import load_checked
+from mozart_nb.cli.output import FAILED, OK, Output
+from mozart_nb.cli.run import drive, report
+from mozart_nb.cli.status import Found, find
+from mozart_nb.cli.words import one_line, plural
+from mozart_nb.engine.ports import Request, RequestKind
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MisuseError, UnknownJobError
+from mozart_nb.events import Event, RunOptions
+from mozart_nb.hosts.headless import run_briefly, run_headless
+from mozart_nb.runtime import Prepared, Revalidated, opened, prepare, recover_job, standing
+
+ACKNOWLEDGE_SECONDS: Final = 3.0
+"""How long to wait for a host to take a request; it looks twice per second."""
+
+CANCEL_SECONDS: Final = 60.0
+"""How long ending all sessions of a job may take."""
+
+
+# --- pause and cancel -------------------------------------------------------------------------------------------------
+
+
+def pause(output: Output, job_id: str, workspace: Path | None, *, wait: bool, seconds: float | None) -> int:
+    """Ask a running job to pause. Exit code 0 once it was asked (`wait`: has settled), 1 when that takes too long."""
+    found = find(resolve(job_id, workspace))
+    if found.state.status == "paused" and not found.is_live:
+        output.say(f"job `{job_id}` is paused already")
+        return _told(output, found)
+    follower = _ask(found, "pause")
+    taken = follow(follower, _silently, until=_is_stopping, seconds=ACKNOWLEDGE_SECONDS)
+    if not wait:
+        running = len(follower.state.agenda.running)
+        after = f": {plural(running, 'running batch')} finish first" if running else ""
+        output.say(f"job `{job_id}` {'is ' + follower.state.status if taken else 'was asked to pause'}{after}")
+        return _told(output, find(found.layout))
+    return _await_settled(output, follower, found, seconds)
+
+
+def _await_settled(output: Output, follower: Follower, found: Found, seconds: float | None) -> int:
+    settled = follow(follower, _silently, seconds=seconds)
+    now = find(found.layout)
+    if not settled and now.is_live:
+        output.complain(f"job `{now.layout.job_id}` is still {now.progress.status}", "running batches finish first")
+        _told(output, now)
+        return FAILED
+    output.say(f"job `{now.layout.job_id}` is {now.progress.status}")
+    return _told(output, now)
+
+
+def cancel(output: Output, job_id: str, workspace: Path | None) -> int:
+    """End a job: its sessions are ended at once, and it settles as cancelled. It can still be resumed."""
+    layout = resolve(job_id, workspace)
+    found = find(layout)
+    if found.is_live:
+        return _await_settled(output, _ask(found, "cancel"), found, CANCEL_SECONDS)
+    if found.state.status in ("completed", "cancelled"):
+        raise MisuseError(f"job `{job_id}` is {found.state.status} already", job_id=job_id)
+    state = _cancel_here(layout)
+    output.say(f"job `{job_id}` is {state.status}")
+    return _told(output, find(layout))
+
+
+def _cancel_here(layout: Layout) -> JobState:
+    """Nobody runs it: take it up for as long as it takes to end what its host left running."""
+    options = RunOptions(keep_failed=True, recover=True)
+    request = Request(kind="cancel", by="mozart cancel")
+    return run_headless(opened(layout), options, on_start=lambda driver: driver.request(request))
+
+
+def _ask(found: Found, kind: RequestKind) -> Follower:
+    """Leave a request for the host; the follower sees what comes of it."""
+    owner = found.glimpse.owner
+    if owner is None:
+        job, status = found.layout.job_id, found.progress.status
+        hint = f"`mozart resume {job}` goes on with it" if status == "interrupted" else ""
+        raise MisuseError(f"job `{job}` is not running: it is {status}", hint=hint, job_id=job)
+    follower = Follower(found.layout)
+    drop(found.layout, Request(kind=kind, by=f"mozart {kind}", run_id=owner.run_id))
+    return follower
+
+
+def _silently(events: Sequence[Event]) -> None:
+    """Somebody follows a job without showing it."""
+
+
+def _is_stopping(state: JobState) -> bool:
+    return state.status not in ("running", "waiting")
+
+
+def _told(output: Output, found: Found) -> int:
+    if output.json:
+        output.document(found.document(()))
+    return OK
+
+
+# --- resume and recover -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeWish:
+    """What was asked of `resume`."""
+
+    workspace: Path | None = None
+    config: Path | None = None
+    reload_config: bool = False
+    keep_failed: bool = False
+    infer: bool = False
+    yes: bool = False
+
+
+def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
+    """Go on with a job: everything that is not completed or skipped."""
+    try:
+        prepared = opened(resolve(job_id, wish.workspace))
+    except UnknownJobError as error:
+        if wish.infer and wish.config is not None:
+            return _infer_from_nothing(output, job_id, wish.config, wish.workspace)
+        if Path(job_id).suffix in (".yaml", ".yml"):
+            error.hint = f"`resume` takes a job id; `mozart run {job_id}` takes the file"
+        raise
+    found = standing(prepared)
+    if found.kind == "running":
+        raise MisuseError(
+            f"job `{job_id}` is already running: {found.owner}",
+            hint=f"`mozart status {job_id} --watch` shows it",
+            job_id=job_id,
+        )
+    reload = _reloaded(output, prepared, wish)
+    state = found.state
+    if state is not None and state.status == "completed" and reload is None:
+        return report(output, prepared, state, already=True)
+    if state is not None:
+        if reload is not None and not _may_change(output, state, reload, wish):
+            raise MisuseError("nothing was started", hint="--yes answers this question")
+        output.say(_resuming(state, wish))
+    options = RunOptions(keep_failed=wish.keep_failed)
+    return drive(output, prepared, options, reload=reload, infer=wish.infer)
+
+
+def _infer_from_nothing(output: Output, job_id: str, config: Path, workspace: Path | None) -> int:
+    """The record is lost, the results are not: batches whose rules pass count as completed, the rest runs."""
+    prepared = prepare(load_checked(output, config, workspace=workspace), workspace=workspace)
+    _require_same_job(job_id, prepared, config)
+    output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
+    return drive(output, prepared, RunOptions(), infer=True)
+
+
+def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared | None:
+    """The job with its new config, if one was asked for."""
+    if wish.config is not None:
+        file = wish.config
+    elif wish.reload_config:
+        file = prepared.loaded.base_dir / Path(prepared.loaded.file).name
+    else:
+        return None
+    loaded = load_checked(output, file, workspace=prepared.layout.workspace)
+    reloaded = prepare(loaded, workspace=prepared.layout.workspace)
+    _require_same_job(prepared.job_id, reloaded, file)
+    return reloaded
+
+
+def _require_same_job(job_id: str, prepared: Prepared, file: Path) -> None:
+    if prepared.job_id != job_id:
+        message = f"{file} describes job `{prepared.job_id}`, not `{job_id}`"
+        raise MisuseError(message, hint="a job keeps its name; `mozart run` starts another one", job_id=job_id)
+
+
+def _may_change(output: Output, state: JobState, reloaded: Prepared, wish: ResumeWish) -> bool:
+    """Whether completed batches may stand beside what a changed config will produce."""
+    done = state.count("completed")
+    if not done or state.job.config_digest == reloaded.digest:
+        return True
+    text = f"{plural(done, 'completed batch')} of job `{reloaded.job_id}` were made with the old config and stay"
+    if wish.yes or not output.can_ask:
+        output.say(text)
+        return True
+    return output.ask(f"{text}. Go on?")
+
+
+def _resuming(state: JobState, wish: ResumeWish) -> str:
+    left = state.total - state.count("completed") - state.count("skipped")
+    failed = state.count("failed")
+    what = f"{plural(left, 'batch')} left"
+    if failed:
+        what += f", {failed:,} failed ({'they stay' if wish.keep_failed else 'they are tried again'})"
+    reason = f", {state.status}: {one_line(state.job.reason)}" if state.job.reason else f", {state.status}"
+    return f"job `{state.job.job_id}` goes on: {what}{reason}"
+
+
+def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: bool) -> int:
+    """Check the rules of failed batches again, executing nothing. Exit code 0 when all of them pass now."""
+    prepared = opened(resolve(job_id, workspace))
+    found = run_briefly(recover_job(prepared, dry_run=dry_run))
+    passed = [entry.batch for entry in found if entry.passed]
+    if output.json:
+        output.document(
+            {
+                "job_id": job_id,
+                "dry_run": dry_run,
+                "recovered": passed,
+                "batches": [_recovered(entry) for entry in found],
+                "status": find(prepared.layout).progress.status,
+            }
+        )
+    else:
+        _show_recovered(output, found, dry_run=dry_run)
+    return OK if len(passed) == len(found) else FAILED
+
+
+def _recovered(entry: Revalidated) -> dict[str, Any]:
+    failed = [result for result in entry.results if result.status == "failed"]
+    return {
+        "batch": entry.batch,
+        "passed": entry.passed,
+        "rules": len(entry.results),
+        "failed_rules": [{"type": r.type, "path": r.path, "message": r.message} for r in failed],
+    }
+
+
+def _show_recovered(output: Output, found: list[Revalidated], *, dry_run: bool) -> None:
+    if not found:
+        output.say("no batch has failed")
+        return
+    for entry in found:
+        failed = next((result for result in entry.results if result.status == "failed"), None)
+        why = "no rule says what it should have produced" if failed is None else one_line(failed.message, 200)
+        verdict = "passes now" if entry.passed else f"still fails: {why}"
+        output.show(f"batch {entry.batch}  {verdict}")
+    passed = sum(entry.passed for entry in found)
+    done = "would be completed" if dry_run else "completed"
+    output.say(f"{passed:,} of {plural(len(found), 'failed batch')} {done}; nothing was executed")

@@ -1,0 +1,157 @@
+"""Events as lines of text: `HH:MM:SS event key=value …`, one per event, in a format that stays.
+
+Keys are the fields of the event; empty ones are left out and bulky ones are counted. Values with spaces are quoted as
+JSON strings. Times are this machine's, durations seconds, costs US dollars.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mozart_nb import events as ev
+from mozart_nb.cli.words import one_line, spans, time_of_day
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_LEVELS: Final[dict[type[ev.Event], Level]] = {
+    ev.SessionProgress: "DEBUG",
+    ev.SessionOpened: "DEBUG",
+    ev.BatchPreflight: "WARNING",
+    ev.BatchRetrying: "WARNING",
+    ev.BatchCompleting: "WARNING",
+    ev.BatchWaiting: "WARNING",
+    ev.BatchBlocked: "WARNING",
+    ev.BatchHealed: "WARNING",
+    ev.ValidationFailed: "WARNING",
+    ev.SessionAbandoned: "WARNING",
+    ev.LimitHit: "WARNING",
+    ev.BreakerOpened: "WARNING",
+    ev.JobWaiting: "WARNING",
+    ev.JobPausing: "WARNING",
+    ev.JobPaused: "WARNING",
+    ev.JobCancelled: "WARNING",
+    ev.JobNotice: "WARNING",
+    ev.BatchFailed: "ERROR",
+    ev.JobFailed: "ERROR",
+}
+_BARE = re.compile(r"[^\s\"'=\\]+")
+_LEFT_OUT: Final = frozenset({"seq", "at", "stdout_tail", "stderr_tail", "answer_at", "answer_size", "files", "marker"})
+_LONGEST_VALUE: Final = 300
+
+
+def level_of(event: ev.Event) -> Level:
+    """How much an event matters."""
+    if isinstance(event, ev.SessionFinished) and event.code:
+        return "WARNING"
+    return _LEVELS.get(type(event), "INFO")
+
+
+def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:
+    """One event as a line. `at` (epoch seconds) stands in for an event without a time; `more` is added at the end."""
+    fields = [*_fields(event), *((key, _plain(value)) for key, value in more.items())]
+    pairs = " ".join(f"{key}={_quoted(text)}" for key, text in fields if text)
+    return f"{time_of_day(event.at or at)} {ev.kind_of(event)} {pairs}".rstrip()
+
+
+def event_document(event: ev.Event) -> dict[str, Any]:
+    """An event as JSON data, its kind first."""
+    document = msgspec.to_builtins(event)
+    assert isinstance(document, dict)
+    return {"event": document.pop("kind"), **document}
+
+
+def _fields(event: ev.Event) -> Iterator[tuple[str, str]]:
+    for info in msgspec.structs.fields(event):
+        value = getattr(event, info.name)
+        if info.name in _LEFT_OUT or (value == info.default and info.name not in ("batch", "attempt")):
+            continue
+        expand = _EXPANDED.get(info.name)
+        if expand is not None:
+            yield from expand(value)
+        else:
+            yield info.name, _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value == () or value == {}:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    if isinstance(value, tuple):
+        return "; ".join(str(part) for part in value)
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    text = one_line(text, _LONGEST_VALUE)
+    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+# --- fields that are not simply a value -------------------------------------------------------------------------------
+
+
+def _plan(shape: ev.PlanShape) -> Iterator[tuple[str, str]]:
+    yield "batches", str(shape.total)
+    yield "size", str(shape.size)
+
+
+def _options(options: ev.RunOptions) -> Iterator[tuple[str, str]]:
+    for info in msgspec.structs.fields(options):
+        value = getattr(options, info.name)
+        if value == info.default:
+            continue
+        if info.name == "only":
+            yield "only", ",".join(str(low) if low == high else f"{low}-{high}" for low, high in value)
+        else:
+            yield info.name, _plain(value)
+
+
+def _results(results: tuple[ev.RuleResult, ...]) -> Iterator[tuple[str, str]]:
+    if results:
+        passed = sum(result.status in ("passed", "rehearsed") for result in results)
+        yield "rules", f"{passed}/{len(results)}"
+
+
+def _usage(usage: ev.Usage) -> Iterator[tuple[str, str]]:
+    yield "tokens", str(usage.total)
+
+
+def _moment(key: str) -> Callable[[float], Iterator[tuple[str, str]]]:
+    def moment(at: float) -> Iterator[tuple[str, str]]:
+        if at:
+            yield key, time_of_day(at)
+
+    return moment
+
+
+def _cost(amount: float | None) -> Iterator[tuple[str, str]]:
+    yield "cost", "unknown" if amount is None else _plain(amount)
+
+
+def _findings(findings: tuple[ev.Finding, ...]) -> Iterator[tuple[str, str]]:
+    yield "findings", "; ".join(finding.message for finding in findings)
+
+
+def _batches(numbers: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    yield "batches", spans(numbers).replace(", ", ",")
+
+
+_EXPANDED: Final[dict[str, Callable[[Any], Iterator[tuple[str, str]]]]] = {
+    "plan": _plan,
+    "options": _options,
+    "results": _results,
+    "usage": _usage,
+    "until": _moment("until"),
+    "due": _moment("due"),
+    "cost_usd": _cost,
+    "findings": _findings,
+    "batches": _batches,
+}

@@ -1,0 +1,195 @@
+"""Where output goes: what a command was asked for to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mozart_nb.cli.words import clean
+from mozart_nb.errors import ConfigError, MisuseError, MozartError, WorldError
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+PAUSED: Final = 3
+CANCELLED: Final = 4
+
+EXIT_CODES: Final = {"completed": OK, "failed": FAILED, "cancelled": CANCELLED}
+"""Status a command ends with → exit code; what can go on later is 3."""
+
+STYLES: Final = {
+    "completed": "green",
+    "running": "cyan",
+    "waiting": "yellow",
+    "pausing": "yellow",
+    "paused": "yellow",
+    "interrupted": "yellow",
+    "failed": "red",
+    "blocked": "red",
+    "cancelled": "magenta",
+    "skipped": "dim",
+    "pending": "dim",
+    "error": "red",
+    "warning": "yellow",
+    "info": "dim",
+    "ok": "green",
+}
+
+_UNLIMITED_WIDTH: Final = 10_000
+
+
+def exit_code_of(status: str) -> int:
+    """The exit code for a job's status."""
+    return EXIT_CODES.get(status, PAUSED)
+
+
+def exit_code_for(error: MozartError) -> int:
+    """The exit code for an error: 2 the call was wrong, 3 the job can go on later, 1 the world failed."""
+    if isinstance(error, MisuseError):
+        return USAGE
+    return PAUSED if error.code == "E703" else FAILED
+
+
+@dataclass
+class Output:
+    """The two streams of one invocation. `json`: stdout holds exactly one document (or JSON Lines)."""
+
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    _said: set[str] = field(default_factory=set)
+
+    @cached_property
+    def out(self) -> Console:
+        return _console(sys.stdout)
+
+    @cached_property
+    def err(self) -> Console:
+        return _console(sys.stderr)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return sys.stdin.isatty() and self.err.is_terminal and not self.json
+
+    # --- stdout -------------------------------------------------------------------------------------------------------
+
+    def document(self, document: Any) -> None:
+        """The one JSON document of the command."""
+        _write_json(sys.stdout, document, indent=2)
+
+    def line(self, document: Any) -> None:
+        """One line of JSON Lines."""
+        _write_json(sys.stdout, document, indent=None)
+
+    def show(self, text: str | Text = "") -> None:
+        """A line or more of what was asked for; text of others is cleaned here."""
+        self.out.print(_safe(text), soft_wrap=True)
+
+    def table(self, heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, flexible: int = -1) -> None:
+        """Rows under heads. On a narrow terminal the column `flexible` is cut; what is piped is never cut."""
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for index, head in enumerate(heads):
+            may_shrink = index == flexible % len(heads)
+            table.add_column(head, no_wrap=True, overflow="ellipsis" if may_shrink else "fold", ratio=None)
+        for row in rows:
+            table.add_row(*(_safe(cell) for cell in row))
+        with self.out.capture() as capture:
+            self.out.print(table)
+        lines = (line.rstrip() for line in capture.get().splitlines())
+        self.out.file.write("\n".join(lines) + "\n")
+
+    # --- stderr -------------------------------------------------------------------------------------------------------
+
+    def say(self, text: str | Text) -> None:
+        """Something worth knowing; silent with -q."""
+        if not self.quiet:
+            self.err.print(_safe(text), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A warning, each text once."""
+        if not self.quiet and text not in self._said:
+            self._said.add(text)
+            self.err.print(Text.assemble(("warning: ", "yellow"), clean(text)), soft_wrap=True)
+
+    def complain(self, text: str, hint: str = "") -> None:
+        """An error; never silent."""
+        self.err.print(Text.assemble(("error: ", "bold red"), clean(text)), soft_wrap=True)
+        if hint:
+            self.err.print(Text.assemble(("hint: ", "bold"), clean(hint)), soft_wrap=True)
+
+    def failure(self, error: MozartError) -> None:
+        """An error of ours: a message for people, and with `json` a document for machines."""
+        if self.json:
+            self.document(error_document(error))
+        if isinstance(error, ConfigError):
+            for problem in error.problems:
+                self.complain(str(problem))
+            if error.hint:
+                self.complain_hint(error.hint)
+            return
+        label = f"{error.code}: " if isinstance(error, WorldError) and error.code else ""
+        self.complain(f"{label}{error.message}", error.hint)
+
+    def complain_hint(self, hint: str) -> None:
+        self.err.print(Text.assemble(("hint: ", "bold"), clean(hint)), soft_wrap=True)
+
+    def ask(self, question: str) -> bool:
+        """Yes or no, no when nothing is said. Only where `can_ask`."""
+        self.err.print(f"{question} [y/N] ", end="", soft_wrap=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def error_document(error: MozartError) -> dict[str, Any]:
+    """An error as JSON."""
+    document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
+    document |= {"job_id": error.job_id, "batch": error.batch}
+    if isinstance(error, ConfigError):
+        document["problems"] = [
+            {
+                "message": problem.message,
+                "file": problem.file,
+                "path": problem.path,
+                "line": problem.line,
+                "column": problem.column,
+                "value": problem.value,
+                "allowed": problem.allowed,
+                "nearest": problem.nearest,
+            }
+            for problem in error.problems
+        ]
+    return {"error": document}
+
+
+def _safe(text: str | Text) -> Text:
+    return text if isinstance(text, Text) else Text(clean(text))
+
+
+def _console(stream: TextIO) -> Console:
+    console = Console(file=stream, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _UNLIMITED_WIDTH
+    return console
+
+
+def _write_json(stream: TextIO, document: Any, *, indent: int | None) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:  # a stream that is not UTF-8, or half a surrogate pair
+        text = json.dumps(document, ensure_ascii=True, indent=indent)
+    stream.write(text + "\n")
+    stream.flush()

@@ -1,0 +1,178 @@
+"""The progress view-model in words and colours, for the live display, `status` and the last lines of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from mozart_nb.cli.output import STYLES
+from mozart_nb.cli.words import clock, cost, count, moment, one_line, plural, roughly, time_of_day
+from mozart_nb.codes import lookup
+from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
+
+MAX_RUNNING = 8
+"""Running batches that are shown one by one."""
+
+_BAR = "━"
+_MODES = {"retry": "retry", "completion": "completion", "healed": "after healing"}
+
+
+def line(*parts: str | tuple[str, str], indent: int = 0) -> Text:
+    """One line that is cut, never wrapped."""
+    return Text.assemble(" " * indent, *parts, no_wrap=True, overflow="ellipsis")
+
+
+def head_line(progress: Progress, width: int) -> Text:
+    """Name, status, bar, done/total, ETA: one line of at most `width` columns."""
+    name = one_line(progress.name or progress.job_id, max(10, width // 4))
+    left = Text.assemble((name, "bold"), " ", (progress.status, STYLES.get(progress.status, "")), " ")
+    right = f" {progress.done:,}/{progress.total:,} {progress.percent:g} %"
+    if progress.is_live:
+        right += f"  ETA {roughly(progress.eta_seconds)}" if progress.eta_seconds is not None else "  ETA –"
+    room = width - left.cell_len - len(right)
+    head = left + bar(progress, min(40, room)) if room >= 8 else left
+    return _cut(head + Text(right))
+
+
+def bar(progress: Progress, width: int) -> Text:
+    """Completed, failed, running and other batches as shares of `width` columns."""
+    total = max(1, progress.total)
+    shares = [
+        (progress.done, "green"),
+        (progress.failed + progress.blocked + progress.cancelled, "red"),
+        (progress.running, "cyan"),
+    ]
+    text, used = Text(), 0
+    for number, style in shares:
+        cells = min(width - used, -(-number * width // total) if style != "green" else number * width // total)
+        text.append(_BAR * cells, style=style)
+        used += cells
+    return text.append(_BAR * (width - used), style="bright_black")
+
+
+def count_line(progress: Progress) -> Text:
+    """How many batches stand how, cost, tokens, time."""
+    parts = [
+        f"{number:,} {word}"
+        for number, word in (
+            (progress.running, "running"),
+            (progress.waiting, "waiting"),
+            (progress.failed, "failed"),
+            (progress.blocked, "blocked"),
+            (progress.skipped, "skipped"),
+            (progress.retries, "retries" if progress.retries != 1 else "retry"),
+            (progress.completions, "completions" if progress.completions != 1 else "completion"),
+        )
+        if number
+    ]
+    parts += [cost(progress.cost_usd, progress.unknown_costs), f"{count(progress.usage.total)} tokens"]
+    parts.append(clock(progress.elapsed_seconds))
+    return _cut(Text("  " + " · ".join(parts), style="bright_black" if not progress.failed else ""))
+
+
+def wait_lines(progress: Progress) -> Iterator[Text]:
+    """What holds batches back, with a countdown."""
+    for wait in progress.waits:
+        yield line((wait_text(wait), "yellow"), indent=2)
+
+
+def wait_text(wait: Wait) -> str:
+    """One wait in words."""
+    if wait.kind == "limit":
+        what = f"{wait.code} {lookup(wait.code).meaning}"
+        if wait.probing:
+            return f"{what}: batch {wait.probing} tries whether it is over"
+        if not wait.seconds:
+            return f"{what}: the time is up, one batch is about to try"
+        return f"{what}: {_goes_on(wait)} ({wait.source})"
+    if wait.kind == "breaker":
+        if wait.probing:
+            return f"circuit breaker: batch {wait.probing} tries again"
+        return f"circuit breaker: {wait.message}, one tries again in {clock(wait.seconds)}"
+    if wait.kind == "pause":
+        return f"pause between batches: {clock(wait.seconds)}"
+    reason = f": {wait.code} {one_line(wait.message, 80)}" if wait.code else ""
+    return f"{wait.kind} of batch {wait.batch} in {clock(wait.seconds)}{reason}"
+
+
+def _goes_on(wait: Wait) -> str:
+    return f"goes on at {time_of_day(wait.until)}, in {clock(wait.seconds)}"
+
+
+def running_lines(progress: Progress, most: int = MAX_RUNNING) -> Iterator[Text]:
+    """Running batches, the longest running first."""
+    shown = progress.running_batches[:most]
+    width = max((len(f"{batch.number}") for batch in shown), default=1)
+    for batch in shown:
+        yield _running_line(batch, width)
+    left = len(progress.running_batches) - len(shown)
+    if left > 0:
+        yield line((f"and {left:,} more", "bright_black"), indent=2)
+
+
+def _running_line(batch: RunningBatch, width: int) -> Text:
+    facts: list[str] = [batch.doing]
+    if batch.attempt > 1:
+        facts.append(f"attempt {batch.attempt}" + (f", {_MODES[batch.mode]}" if batch.mode in _MODES else ""))
+    if batch.bytes_received:
+        facts.append(f"{count(batch.bytes_received)}B")
+    if batch.note:
+        facts.append(one_line(batch.note, 60))
+    if batch.idle_seconds is not None and batch.idle_seconds >= 10:
+        facts.append(f"silent for {clock(batch.idle_seconds)}")
+    number = (f"#{batch.number:<{width}}", "cyan")
+    return line(number, f" {clock(batch.elapsed_seconds):>7}  ", (" · ".join(facts), "bright_black"), indent=2)
+
+
+def _cut(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def summary_lines(progress: Progress) -> Iterator[Text]:
+    """What became of a run, in a few lines, and what to do next."""
+    status = progress.status
+    what = f"{progress.done:,} of {plural(progress.total, 'batch')} done"
+    if progress.skipped:
+        what += f" ({progress.skipped:,} skipped)"
+    took = f" in {roughly(progress.elapsed_seconds)}" if progress.elapsed_seconds else ""
+    money = f"{cost(progress.cost_usd, progress.unknown_costs)}, {count(progress.usage.total)} tokens"
+    yield Text.assemble((progress.job_id, "bold"), " ", (status, STYLES.get(status, "")), f": {what}{took}, {money}")
+    used = [
+        plural(number, word, words)
+        for number, word, words in (
+            (progress.retries, "retry", "retries"),
+            (progress.completions, "completion attempt", ""),
+            (progress.limit_waits, "rate-limit wait", ""),
+        )
+        if number
+    ]
+    if used:
+        yield Text(f"  {', '.join(used)}", style="bright_black")
+    if progress.reason and status != "completed":
+        code = f"{progress.code} {lookup(progress.code).meaning}: " if progress.code else ""
+        yield Text(f"  {code}{one_line(progress.reason, 400)}")
+
+
+def next_steps(progress: Progress) -> Sequence[str]:
+    """Commands that make sense now."""
+    job = progress.job_id
+    if progress.status == "completed":
+        return ()
+    if progress.status == "failed":
+        advice = lookup(progress.code).advice if progress.code else ""
+        steps = [f"mozart errors {job}", f"mozart resume {job}"]
+        return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
+    if progress.is_live:
+        return (f"mozart status {job} --watch · mozart pause {job} · mozart cancel {job}",)
+    return (f"mozart resume {job}",)
+
+
+def when_line(started_at: float, finished_at: float, now: float) -> str:
+    """When a run began and ended."""
+    began = f"started {moment(started_at, now)}"
+    return f"{began}, ended {moment(finished_at, now)}" if finished_at else began

@@ -1,0 +1,166 @@
+"""`run` and `rehearse`: from a job file to a settled job, going on with what is there already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mozart_nb.cli.attach import attach
+from mozart_nb.cli.dry_run import plan_document, show_plan
+from mozart_nb.cli.live import Watcher
+from mozart_nb.cli.loading import load_checked
+from mozart_nb.cli.output import OK, Output, exit_code_of
+from mozart_nb.cli.parse import parse_at, parse_batches
+from mozart_nb.cli.render import next_steps, summary_lines
+from mozart_nb.cli.waiting import wait_until
+from mozart_nb.cli.words import plural
+from mozart_nb.consumers.documents import status_document
+from mozart_nb.consumers.progress import progress_of
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
+from mozart_nb.events import RunOptions
+from mozart_nb.hosts.headless import run_headless
+from mozart_nb.runtime import Prepared, Standing, prepare, standing
+
+STOP_HINT = "Ctrl-C pauses: running batches finish first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWish:
+    """What was asked of `run`."""
+
+    workspace: Path | None = None
+    dry_run: bool = False
+    show: int = 0
+    rehearse: bool = False
+    limit: int = 0
+    batches: str = ""
+    fresh: bool = False
+    start_batch: int = 1
+    at: str = ""
+    yes: bool = False
+    overrides: Sequence[str] = ()
+    max_concurrent: int = 0
+    strict: bool = False
+
+
+def run(output: Output, file: Path, wish: RunWish) -> int:
+    """Run a job file; returns the exit code."""
+    starts_at = parse_at(wish.at, time.time()) if wish.at else 0.0
+    loaded = load_checked(
+        output,
+        file,
+        overrides=wish.overrides,
+        strict=wish.strict,
+        workspace=wish.workspace,
+        rehearse=wish.rehearse,
+    )
+    prepared = prepare(loaded, workspace=wish.workspace)
+    options = options_of(wish, prepared.plan.count)
+    if wish.dry_run or wish.show:
+        document = plan_document(prepared, options, show=wish.show)
+        output.document(document) if output.json else show_plan(output, document)
+        return OK
+    if starts_at:
+        wait_until(output, starts_at, loaded.config.job_id)
+    if wish.rehearse:
+        # Only now: this makes the scratch folder.
+        prepared = prepare(loaded, rehearse=True)
+    return _start(output, prepared, options, wish)
+
+
+def options_of(wish: RunWish, total: int) -> RunOptions:
+    """What the engine is told beyond the config. Raises `MisuseError` for batches that do not exist."""
+    if wish.start_batch > total:
+        raise MisuseError(f"--start-batch {wish.start_batch}: there are batches 1 to {total}")
+    return RunOptions(
+        only=parse_batches(wish.batches, total) if wish.batches else (),
+        limit=wish.limit,
+        start_batch=wish.start_batch,
+        max_concurrent=wish.max_concurrent,
+    )
+
+
+def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
+    found = standing(prepared)
+    if found.kind == "running" and not wish.fresh:
+        return attach(output, prepared.layout, config=prepared.loaded.config)
+    if found.kind != "new" and wish.fresh:
+        _start_over(output, prepared, found, wish)
+    elif found.kind == "completed" and found.state is not None:
+        return report(output, prepared, found.state, already=True)
+    elif found.kind == "changed":
+        raise _changed(prepared, found)
+    elif found.kind == "unfinished" and found.state is not None:
+        output.say(_going_on(found.state))
+    try:
+        return drive(output, prepared, options, fresh=wish.fresh)
+    except JobBusyError:
+        # Somebody else was faster, between our look and our lock.
+        if wish.fresh:
+            raise
+        return attach(output, prepared.layout, config=prepared.loaded.config)
+
+
+def _going_on(state: JobState) -> str:
+    done = state.count("completed") + state.count("skipped")
+    how = f"{state.status}: {state.job.reason}" if state.job.reason else state.status
+    return f"job `{state.job.job_id}` goes on: {done:,} of {plural(state.total, 'batch')} done so far ({how})"
+
+
+def _start_over(output: Output, prepared: Prepared, found: Standing, wish: RunWish) -> None:
+    """Ask where there is something to lose and somebody to ask; what was there is archived either way."""
+    if found.kind == "running":
+        raise JobBusyError(prepared.job_id, str(found.owner))
+    done = found.state.count("completed") if found.state is not None else 0
+    if done and not wish.yes and output.can_ask:
+        question = f"Start `{prepared.job_id}` over? {plural(done, 'completed batch')} will be archived."
+        if not output.ask(question):
+            raise MisuseError("nothing was started", hint="--yes answers this question")
+    output.say(f"starting over; what was there goes to {prepared.layout.archive}")
+
+
+def _changed(prepared: Prepared, found: Standing) -> JobChangedError:
+    done = found.state.count("completed") if found.state is not None else 0
+    job = prepared.job_id
+    return JobChangedError(
+        f"the job file has changed since job `{job}` was planned ({plural(done, 'completed batch')}); nothing was sent",
+        hint=f"`mozart resume {job} --reload-config` goes on with the new file, `mozart run … --fresh` starts over",
+        job_id=job,
+    )
+
+
+# --- the run itself ---------------------------------------------------------------------------------------------------
+
+
+def drive(output: Output, prepared: Prepared, options: RunOptions, **how: Any) -> int:
+    """Run the job on an event loop of its own, showing it; returns the exit code."""
+    watcher = Watcher(output, STOP_HINT)
+    try:
+        state = run_headless(prepared, options, observers=[watcher], on_start=watcher.attach, **how)
+    finally:
+        watcher.close()
+    return report(output, how.get("reload") or prepared, state)
+
+
+def report(output: Output, prepared: Prepared, state: JobState, *, already: bool = False) -> int:
+    """The last words of a run, and its document; returns the exit code."""
+    config = prepared.loaded.config
+    now = time.time()
+    progress = progress_of(state, config, now, is_live=False)
+    if already:
+        output.say(f"job `{state.job.job_id}` is completed and unchanged: nothing to do, nothing was sent")
+    else:
+        for line in summary_lines(progress):
+            output.say(line)
+    if prepared.rehearsed:
+        output.say(f"rehearsed in {prepared.places.root}; nothing outside it was written")
+    elif not already:
+        for step in next_steps(progress):
+            output.say(f"next: {step}")
+    if output.json:
+        output.document(status_document(state, config, now, is_live=False, workspace=str(prepared.layout.workspace)))
+    return exit_code_of(progress.status)

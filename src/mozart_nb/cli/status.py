@@ -1,0 +1,250 @@
+"""`status` and `list`: what is known of jobs, from their records on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.text import Text
+
+from mozart_nb.checkpoint.follow import Glimpse, look
+from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, all_jobs, resolve
+from mozart_nb.checkpoint.layout import Layout, jobs_in
+from mozart_nb.cli.attach import Follower, watch
+from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
+from mozart_nb.cli.parse import numbers_in, parse_batches
+from mozart_nb.cli.render import count_line, head_line, next_steps, running_lines, wait_lines, when_line
+from mozart_nb.cli.words import clock, cost, moment, one_line
+from mozart_nb.consumers.documents import status_document
+from mozart_nb.consumers.progress import Progress, progress_of
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MisuseError, MozartError
+from mozart_nb.frozen import read_frozen
+from mozart_nb.job.model import JobConfig
+
+WATCH_SECONDS: Final = 1.0
+"""Between two documents of `status --watch --json`."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job on disk, looked at once. `config` is None when its frozen plan cannot be read."""
+
+    layout: Layout
+    glimpse: Glimpse
+    config: JobConfig | None
+    now: float
+
+    @property
+    def state(self) -> JobState:
+        return self.glimpse.state
+
+    @property
+    def is_live(self) -> bool:
+        return self.glimpse.owner is not None
+
+    @property
+    def progress(self) -> Progress:
+        return progress_of(self.state, self.config, self.now, is_live=self.is_live)
+
+    def document(self, batches: Iterable[int] | None = None) -> dict[str, Any]:
+        owner = self.glimpse.owner
+        return status_document(
+            self.state,
+            self.config,
+            self.now,
+            is_live=self.is_live,
+            batches=batches,
+            workspace=str(self.layout.workspace),
+            owner=None if owner is None else {"host": owner.host, "pid": owner.pid, "started_at": owner.started_at},
+        )
+
+
+def find(layout: Layout) -> Found:
+    """Look at a job. Raises what `checkpoint.follow.look` raises."""
+    return Found(layout, look(layout), _config_of(layout), time.time())
+
+
+def _config_of(layout: Layout) -> JobConfig | None:
+    try:
+        return read_frozen(layout).loaded.config
+    except (MozartError, OSError):
+        return None  # the state can be shown without it
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def status(output: Output, job_id: str | None, workspace: Path | None, *, batches: str, keep_watching: bool) -> int:
+    """Show one job, or all of them when none is named."""
+    if job_id is None:
+        if batches or keep_watching:
+            raise MisuseError("--batches and --watch need a job", hint="mozart status ID --watch")
+        return list_jobs(output, workspace, status=None, limit=0)
+    layout = resolve(job_id, workspace)
+    if keep_watching:
+        return _keep_watching(output, layout)
+    found = find(layout)
+    for warning in found.glimpse.warnings:
+        output.warn(warning)
+    wanted = _batches_wanted(found.state, batches) if batches else None
+    if output.json:
+        output.document(found.document(wanted))
+        return OK
+    _show(output, found, wanted)
+    return OK
+
+
+def _batches_wanted(state: JobState, wish: str) -> list[int]:
+    """`all`, a status (`failed`), or numbers and ranges."""
+    if wish == "all":
+        return list(range(1, state.total + 1))
+    if wish in STYLES and wish.isalpha():
+        return [number for number in range(1, state.total + 1) if state.status_of(number) == wish]
+    return numbers_in(parse_batches(wish, state.total))
+
+
+def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
+    progress = found.progress
+    width = min(output.out.width, 120)
+    for text in (head_line(progress, width - 1), count_line(progress), *wait_lines(progress), *running_lines(progress)):
+        output.show(text)
+    job = found.state.job
+    output.show(f"  {when_line(job.run_started_at, job.finished_at, found.now)}, run {job.runs}")
+    output.show(f"  workspace {found.layout.workspace}")
+    if found.glimpse.owner is not None:
+        output.show(f"  runs at {found.glimpse.owner}")
+    if progress.reason and progress.status != "completed":
+        code = f"{progress.code}: " if progress.code else ""
+        output.show(f"  {code}{one_line(progress.reason, 500)}")
+    if wanted is not None:
+        _show_batches(output, found, wanted)
+    for step in next_steps(progress):
+        output.say(f"next: {step}")
+
+
+def _show_batches(output: Output, found: Found, numbers: Sequence[int]) -> None:
+    output.show()
+    if not numbers:
+        output.show("  no such batches")
+        return
+    rows = (_batch_row(found.state, number) for number in numbers)
+    output.table(["batch", "status", "attempts", "time", "cost", "code", "message"], rows, flexible=-1)
+
+
+def _batch_row(state: JobState, number: int) -> list[str | Text]:
+    batch = state.batches.get(number)
+    shown = status_text(state.status_of(number))
+    if batch is None:
+        return [str(number), shown, "0", "", "", "", ""]
+    money = cost(batch.cost_usd, not batch.cost_known)
+    words = one_line(batch.message or batch.reason, 300)
+    return [str(number), shown, str(batch.attempts), clock(batch.duration), money, batch.code, words]
+
+
+def _keep_watching(output: Output, layout: Layout) -> int:
+    """`--watch`: until the job settles. With --json one document per second, as JSON Lines."""
+    found = find(layout)
+    follower = Follower(layout)
+    try:
+        if output.json:
+            _stream(output, layout)
+        elif found.is_live:
+            watch(output, follower, found.config)
+    except KeyboardInterrupt:
+        output.say(f"job `{layout.job_id}` goes on")
+    found = find(layout)
+    if not output.json:
+        _show(output, found, None)
+    return exit_code_of(found.progress.status)
+
+
+def _stream(output: Output, layout: Layout) -> None:
+    while True:
+        found = find(layout)
+        output.line(found.document(()))
+        if not found.is_live:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(output: Output, workspace: Path | None, *, status: str | None, limit: int) -> int:
+    """Show jobs, the one that did something last first."""
+    layouts = known_layouts(workspace)
+    rows = []
+    for layout in layouts:
+        row = _job_row(layout)
+        if status is None or row["status"] == status:
+            rows.append(row)
+        if limit and len(rows) == limit:
+            break
+    if output.json:
+        output.document({"jobs": rows, "known": len(layouts)})
+        return OK
+    if not rows:
+        output.say("no jobs" + (f" with status {status}" if status else "") + (" here" if workspace else " yet"))
+        return OK
+    _show_jobs(output, rows)
+    return OK
+
+
+def known_layouts(workspace: Path | None) -> list[Layout]:
+    """Where jobs are, the one that did something last first: in `workspace`, or all that are known from here."""
+    return sorted(_layouts(workspace), key=_last_activity, reverse=True)
+
+
+def _layouts(workspace: Path | None) -> list[Layout]:
+    if workspace is not None:
+        return [Layout(workspace.absolute(), job) for job in jobs_in(workspace)]
+    here = [place for place in (Path.cwd(), Path.cwd() / DEFAULT_WORKSPACE) if place.is_dir()]
+    found = [entry.layout for entry in all_jobs()]
+    found += [Layout(place.resolve(), job) for place in here for job in jobs_in(place)]
+    return list(dict.fromkeys(found))
+
+
+def _last_activity(layout: Layout) -> float:
+    """When the journal was last written to, in epoch seconds."""
+    try:
+        return max((path.stat().st_mtime for path in layout.journal.iterdir()), default=0.0)
+    except OSError:
+        return 0.0
+
+
+def _job_row(layout: Layout) -> dict[str, Any]:
+    row: dict[str, Any] = {"job_id": layout.job_id, "workspace": str(layout.workspace)}
+    try:
+        found = find(layout)
+    except MozartError as error:
+        return {**row, "status": "unreadable", "error": error.message}
+    document = found.document(())
+    kept = ("job_name", "status", "reason", "backend", "progress", "timing", "cost")
+    return {**row, **{key: document[key] for key in kept}, "updated": found.state.job.at}
+
+
+def _show_jobs(output: Output, rows: Sequence[dict[str, Any]]) -> None:
+    now = time.time()
+    heads = ["job", "status", "done", "failed", "cost", "last event", "workspace"]
+    output.table(heads, (_list_row(row, now) for row in rows), flexible=-1)
+
+
+def _list_row(row: dict[str, Any], now: float) -> list[str | Text]:
+    shown = status_text(row["status"])
+    if "progress" not in row:
+        return [row["job_id"], shown, "", "", "", "", one_line(f"{row['workspace']} ({row['error']})", 300)]
+    progress, money = row["progress"], row["cost"]
+    done = f"{progress['completed'] + progress['skipped']:,}/{progress['total']:,}"
+    return [
+        row["job_id"],
+        shown,
+        done,
+        str(progress["failed"] or ""),
+        cost(money["usd"], money["sessions_without_cost"]),
+        moment(row["updated"], now),
+        row["workspace"],
+    ]
