@@ -63,7 +63,16 @@ def has_said(request: SessionRequest, words: str = "system") -> bool:
 
 
 def left_of(request: SessionRequest) -> list[psutil.Process]:
+    """What still runs of a session, without the child that shed its environment."""
     return find(request.marker, request.session_id)
+
+
+def nameless_of(request: SessionRequest) -> list[psutil.Process]:
+    """The child that shed its environment, while it runs; its id is on standard error."""
+    pid = int(Files.of(request.log).err.read_text())
+    return (
+        [process for process in [psutil.Process(pid)] if not _marked.is_gone(process)] if psutil.pid_exists(pid) else []
+    )
 
 
 # --- a session from start to end --------------------------------------------------------------------------------------
@@ -331,6 +340,8 @@ deaf = "import signal, time; signal.signal(2, 1); signal.signal(15, 1); time.sle
 child("sleep 63", start_new_session=True)
 subprocess.Popen([sys.executable, "-SEc", deaf], start_new_session=True)
 child("sleep 63", env={"PATH": os.environ["PATH"], "CLAUDE_CODE_SESSION_ID": named("--session-id")})
+nameless = child("sleep 63", env={})
+print(nameless.pid, file=sys.stderr, flush=True)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 say(type="system", subtype="ready")
 time.sleep(63)
@@ -339,7 +350,7 @@ time.sleep(63)
 
 async def cancel_when_ready(session: asyncio.Task[Any], request: SessionRequest) -> None:
     await until(lambda: has_said(request, "ready"))
-    assert len(left_of(request)) == 4
+    await until(lambda: len(left_of(request)) == 4)
     session.cancel()
 
 
@@ -349,7 +360,7 @@ async def test_cancelling_leaves_no_process(backend: ClaudeCliBackend, ask: Make
     await cancel_when_ready(session, request)
     with pytest.raises(asyncio.CancelledError):
         await session
-    assert left_of(request) == []
+    assert left_of(request) == nameless_of(request) == []
 
 
 async def test_cancelling_again_and_again_cuts_nothing_short(backend: ClaudeCliBackend, ask: MakeRequest):

@@ -7,10 +7,11 @@ to a session when it was started with exactly our marker, or with the session's 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -47,14 +48,28 @@ def is_gone(process: psutil.Process) -> bool:
         return False
 
 
+def children_of(pid: int) -> list[psutil.Process]:
+    """All descendants of a process, at this moment."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """End processes at once. One that is gone meanwhile is left alone, also when its number went to another."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
 def reap(marker: str, session_id: str, within_seconds: float) -> bool:
     """Kill every process of the session; True when none is left. Blocks for `within_seconds` at most, plus one scan."""
     deadline = time.monotonic() + within_seconds
     killed_some = False
     while True:
         left = find(marker, session_id)
-        for process in left:
-            _kill(process)
+        kill(left)
         if not left and not killed_some:
             return True
         # After a kill, look once more: a process may have been between fork and exec, where it shows no environment.
@@ -95,13 +110,6 @@ def _living(pid: int) -> psutil.Process | None:
     except psutil.Error:
         return None
     return None if is_gone(process) else process
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.Error:
-        return  # gone, or not ours to kill; the next scan tells
 
 
 def _writes_to(process: psutil.Process, path: Path) -> bool:

@@ -22,7 +22,7 @@ from typing import BinaryIO, Protocol
 
 import psutil
 
-from mozart_nb.backends._marked import find_writers, is_gone, reap
+from mozart_nb.backends._marked import children_of, find_writers, is_gone, kill, reap
 from mozart_nb.backends._offload import in_thread, outlast
 from mozart_nb.backends._outcome import Cause, Ended
 from mozart_nb.engine.ports import Clock
@@ -87,6 +87,9 @@ class Running(Protocol):
     def send(self, number: int) -> None:
         """Send a signal, unless it is gone."""
 
+    def pids(self) -> Sequence[int]:
+        """The processes it consists of."""
+
 
 class Child:
     """A process that we started, and whose group it leads."""
@@ -112,6 +115,9 @@ class Child:
         except (ProcessLookupError, PermissionError):
             return  # it ended in this moment
 
+    def pids(self) -> Sequence[int]:
+        return [self._popen.pid]
+
     def leave(self) -> None:
         """Let it run on without us."""
         _left_behind.append(self._popen)
@@ -135,6 +141,9 @@ class Adopted:
                 process.send_signal(number)
             except psutil.Error:
                 continue  # it ended in this moment
+
+    def pids(self) -> Sequence[int]:
+        return [process.pid for process in self._processes]
 
 
 _left_behind: list[subprocess.Popen[bytes]] = []
@@ -215,10 +224,13 @@ def _set_aside(files: Files) -> None:
 
 def end(process: Running, launch: Launch) -> bool:
     """End a session and everything it started; True when SIGKILL was needed. Blocks, bounded in time."""
+    # Descendants that shed the marker (`env -i`, programs whose environment macOS hides) are known only until it ends.
+    descendants = [child for pid in process.pids() if not process.has_ended() for child in children_of(pid)]
     process.send(signal.SIGINT)
     forced = not _wait(process, launch.grace_seconds)
     if forced:
         process.send(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+    kill(descendants)
     reap(launch.marker, launch.session_id, _REAP_SECONDS)
     _wait(process, _KILL_SECONDS)
     return forced

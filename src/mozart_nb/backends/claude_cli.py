@@ -6,6 +6,7 @@ line, the prompt on standard input (a file is read as well as a pipe in text inp
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -164,9 +165,7 @@ class ClaudeCliBackend:
         program = _locate(self._options, environment, tempfile.gettempdir())
         if program is None:
             return Health(False, "E503", _missing(self._options))
-        version, cancelled = await outlast(in_thread(_ask_version, program, environment))
-        if cancelled is not None:
-            raise cancelled
+        version = await asyncio.shield(in_thread(_ask_version, program, environment))
         facts = {"program": program, "recorded": RECORDED_VERSION, "login": login_state(environment)}
         if not version:
             return Health(False, "E503", f"`{program} --version` does not answer", facts)
