@@ -1,0 +1,82 @@
+"""A host killed with SIGKILL at random moments, with sessions in flight, and taken up again each time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.anthropic_server import AnthropicServer
+from support.kill9 import Host, Series, Tally, processes_with, rehearsed_job, run_host
+from support.kill9_claude import Scribe, claude_job, count_at_the_server
+from support.raw_journal import Glance, of_kind
+
+KILLS = 25
+
+
+def soon_or_late(rng: random.Random) -> float:
+    """From milliseconds after the start to near the end, every order of magnitude alike (seconds)."""
+    return float(10 ** rng.uniform(-2.5, -0.3))
+
+
+@pytest.mark.slow
+def test_25_kills_lose_nothing_repeat_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
+    rng, tally = random.Random(2026), Tally()
+    while tally.kills < KILLS:
+        job = rehearsed_job(tmp_path / f"job-{tally.series}", 80, seed=tally.series)
+        tally += Series(job, os.environ, rng, moments=soon_or_late).run(KILLS - tally.kills)
+    assert tally.problems == []
+    assert tally.kills == KILLS
+    assert tally.with_sessions >= KILLS // 4, "hardly a kill met a session: the harness proves little"
+
+
+@pytest.mark.slow
+@pytest.mark.real_claude
+def test_sessions_of_claude_outlive_their_host_and_none_is_sent_twice(
+    tmp_path: Path, claude_path: str, api: AnthropicServer, claude_host: dict[str, str]
+) -> None:
+    rng = random.Random(9)
+    api.handler = Scribe(random.Random(9))
+    job = claude_job(tmp_path / "job", claude_path, 10)
+    series = Series(job, claude_host, rng, moments=lambda r: r.uniform(0.02, 2.0), pauses=lambda r: r.choice([0, 1.5]))
+    tally = series.run(8)
+    count_at_the_server(api, series.rows, tally)
+    assert tally.problems == []
+    assert tally.with_sessions >= 3, "hardly a kill met a session: the harness proves little"
+    assert tally.followed + tally.read >= 3
+
+
+@pytest.mark.real_claude
+def test_sessions_that_died_with_their_host_are_refunded_and_sent_anew(
+    tmp_path: Path, claude_path: str, api: AnthropicServer, claude_host: dict[str, str]
+) -> None:
+    api.handler = Scribe(random.Random(1), quickest_seconds=30, slowest_seconds=30)
+    job = claude_job(tmp_path / "job", claude_path, 2)
+    host = Host(job.file, claude_host)
+    host.wait_until_running()
+    wait_until(lambda: len(api.calls) == 2)
+    os.kill(host.pid, signal.SIGKILL)
+    markers = {row["marker"] for row in of_kind(Glance.at(job.layout, job.output).rows, "session.opened")}
+    for line in processes_with("MOZART_NB_MARKER", markers):
+        os.kill(int(line.split()[0]), signal.SIGKILL)
+    assert host.wait() == -signal.SIGKILL
+
+    api.handler = Scribe(random.Random(1), quickest_seconds=0, slowest_seconds=0)
+    code, output = run_host(job.file, claude_host)
+    assert (code, output.splitlines()[-1]) == (0, "completed: ")
+    rows = Glance.at(job.layout, job.output).rows
+    assert [row["attempt"] for row in of_kind(rows, "session.abandoned")] == [1, 1]
+    assert [row["attempt"] for row in of_kind(rows, "session.finished")] == [2, 2]
+    assert of_kind(rows, "batch.retrying") == []
+    assert len(api.sessions) == 4
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
