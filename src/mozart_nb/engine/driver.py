@@ -194,6 +194,7 @@ class Driver:
     # --- the turn of the wheel ----------------------------------------------------------------------------------------
 
     async def _turn_until_settled(self) -> None:
+        self._drain()  # who asks to stop before the first turn is heard before anything starts
         while True:
             until = self._decide()
             await self._commit()
