@@ -13,14 +13,14 @@ title() { printf '\n--- %s\n\n' "$*"; }
 title "The job: $job"
 "$mozart" run "$job" --workspace "$results"
 
-title "What became of it: mozart status quickstart"
-"$mozart" status quickstart --workspace "$results"
+title "What became of it: mozart status quickstart --batches all"
+"$mozart" status quickstart --batches all --workspace "$results"
 
 title "What happened to batch 4, of which the first attempt wrote one file of two"
-"$mozart" logs quickstart --workspace "$results" | grep -i 'batch 4'
+"$mozart" logs quickstart -n 0 --workspace "$results" | grep 'batch=4'
 
 title "What the sessions wrote"
-(cd "$results" && find . -name .mozart -prune -o -type f -print | sort)
+(cd "$results" && find reports summaries -type f | sort)
 printf '\nreports/batch-1.md:\n'
 sed 's/^/    /' "$results/reports/batch-1.md"
 

@@ -122,5 +122,12 @@ class PlanMaterials:
                 return []
         return sorted(str(path) for path in self._workspace.glob(str(relative)) if path.is_file())
 
+    def exists(self, path: str) -> bool:
+        """Whether something stands there. What cannot be looked up is not reported as missing."""
+        try:
+            return Path(path).exists()
+        except (OSError, ValueError):
+            return True
+
     def _is_inside(self, file: Path) -> bool:
         return file.resolve().is_relative_to(self._workspace.resolve())

@@ -186,10 +186,7 @@ class JobComposer:
         return await asyncio.to_thread(preflight, prompt, exists=self._exists, expected=expected)
 
     def _exists(self, path: str) -> bool:
-        try:
-            return (self._places.working_directory / path).exists()
-        except (OSError, ValueError):
-            return True  # what cannot be looked up is not reported as missing
+        return self._materials.exists(str(self._places.working_directory / path))
 
     # --- the request --------------------------------------------------------------------------------------------------
 

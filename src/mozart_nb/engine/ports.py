@@ -308,3 +308,6 @@ class Materials(Protocol):
 
     def glob(self, pattern: str) -> list[str]:
         """Paths below the workspace, sorted."""
+
+    def exists(self, path: str) -> bool:
+        """Whether something stands at that absolute path; True where it cannot be looked up."""
