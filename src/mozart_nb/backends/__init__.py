@@ -1,1 +1,1 @@
-"""Who does the work: the `claude` program, or a rehearsal that costs nothing. One adapter of `engine.ports.Backend` each."""
+"""Who does the work: the `claude` program, or a rehearsal that costs nothing. Each is an `engine.ports.Backend`."""
