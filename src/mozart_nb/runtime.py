@@ -9,75 +9,53 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files
-from mozart_nb.checkpoint.follow import look
-from mozart_nb.checkpoint.index import home, register, resolve
-from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.index import home, register
 from mozart_nb.checkpoint.load import load_state
-from mozart_nb.checkpoint.lock import JobLock, Owner
+from mozart_nb.checkpoint.lock import JobLock
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
 from mozart_nb.commands import run_command
 from mozart_nb.engine.attempt import Parts
 from mozart_nb.engine.bus import Observer
-from mozart_nb.engine.compose import JobComposer, Places
+from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Backend, Gate
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, PlanMismatchError
-from mozart_nb.frozen import FrozenPlan, PlanMaterials, freeze_job, read_frozen
+from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
-from mozart_nb.job.frozen import config_digest
-from mozart_nb.job.items import read_items
-from mozart_nb.job.load import LoadedJob
-from mozart_nb.job.plan import Plan, compatible, plan_job
+from mozart_nb.job.plan import compatible
+from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, standing
 from mozart_nb.validation import RuleChecker
 
+__all__ = [
+    "OnStart",
+    "Prepared",
+    "Revalidated",
+    "Standing",
+    "gate_book",
+    "open_job",
+    "opened",
+    "prepare",
+    "recover_job",
+    "run_job",
+    "standing",
+]
+
 OnStart = Callable[[Driver], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A job ready to be run or looked at. `rehearsed`: a stand-in answers, in a scratch folder, free of charge."""
-
-    loaded: LoadedJob
-    plan: Plan
-    layout: Layout
-    places: Places
-    frozen: FrozenPlan
-    digest: str
-    rehearsed: bool = False
-
-    @property
-    def job_id(self) -> str:
-        return self.layout.job_id
-
-    @property
-    def is_rehearsal(self) -> bool:
-        """Whether the rehearsal backend runs it, asked for by `--rehearse` or by the job file."""
-        return self.rehearsed or self.loaded.config.backend.type == "rehearsal"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is on disk of a job, before anything is done about it."""
-
-    kind: Literal["new", "running", "unfinished", "completed", "changed"]
-    state: JobState | None = None
-    owner: Owner | None = None
 
 
 @dataclass(frozen=True)
@@ -87,64 +65,6 @@ class Revalidated:
     batch: int
     passed: bool
     results: tuple[ev.RuleResult, ...] = ()
-
-
-# --- preparing --------------------------------------------------------------------------------------------------------
-
-
-def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool = False) -> Prepared:
-    """Read items and templates and plan the batches; writes nothing but, for a rehearsal, an empty scratch folder.
-
-    Raises `ConfigError` and `PromptError`.
-    """
-    config = loaded.config
-    rows = read_items(config.items, loaded.base_dir) if config.items is not None else None
-    plan = plan_job(config, len(rows) if rows is not None else None)
-    if rehearse:
-        root = Path(tempfile.mkdtemp(prefix=f"mozart-rehearsal-{config.job_id}-"))
-        folders = root / "workspace", root / "work"
-        for folder in folders:
-            folder.mkdir(mode=0o700)
-    else:
-        root = None
-        folders = workspace or loaded.workspace_path, loaded.working_directory
-    layout = Layout(folders[0].absolute(), config.job_id)
-    frozen = freeze_job(loaded, rows)
-    places = Places(layout.workspace, folders[1], layout.root, str(root) if root else "")
-    return Prepared(loaded, plan, layout, places, frozen, config_digest(config, frozen.contents), rehearse)
-
-
-def open_job(job_id: str, workspace: Path | None = None) -> Prepared:
-    """A job that has been planned before, from what was frozen then.
-
-    Raises `UnknownJobError`, `AmbiguousJobError`, `CheckpointCorruptError`.
-    """
-    return opened(resolve(job_id, workspace))
-
-
-def opened(layout: Layout) -> Prepared:
-    """The job that stands at `layout`. The workspace may have been moved since it was planned."""
-    frozen = read_frozen(layout)
-    loaded = frozen.loaded
-    plan = plan_job(loaded.config, frozen.item_count)
-    places = Places(layout.workspace, loaded.working_directory, layout.root)
-    return Prepared(loaded, plan, layout, places, frozen, config_digest(loaded.config, frozen.contents))
-
-
-def standing(prepared: Prepared) -> Standing:
-    """What is on disk of this job. Reads only."""
-    layout = prepared.layout
-    if not layout.exists:
-        return Standing("new")
-    glimpse = look(layout)
-    state = glimpse.state
-    if not state.job.seq:
-        return Standing("new")
-    if glimpse.owner is not None:
-        return Standing("running", state, glimpse.owner)
-    if state.job.config_digest != prepared.digest:
-        return Standing("changed", state)
-    return Standing("completed" if state.status == "completed" else "unfinished", state)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
