@@ -232,7 +232,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(shell: str, command: str, folder: Path) -> str:
-    done = subprocess.run([shell, "-c", command], cwd=folder, capture_output=True, check=False, timeout=20)
+    done = subprocess.run(
+        [shell, "-c", command], cwd=folder, capture_output=True, check=False, timeout=20, stdin=subprocess.DEVNULL
+    )
     assert not list(folder.iterdir()), f"the command did more than it says: {command!r}"
     return done.stdout.decode()
 
@@ -338,6 +340,108 @@ def test_what_stands_before_a_value_does_not_confuse_its_quoting(
     command = "\n".join(SNIPPETS[name][0] for name in names)
     printed = "".join(SNIPPETS[name][1](value) for name in names)
     assert run(shell, expand(command, {"v": value}, "command"), folder) == printed
+
+
+FRAGMENTS = [
+    *[
+        "'",
+        '"',
+        "`",
+        "$",
+        "$(",
+        "${",
+        "}",
+        ")",
+        "(",
+        "#",
+        "<<",
+        "<<-",
+        "<<<",
+        "E",
+        "EOF",
+        "\n",
+        " ",
+        "\\",
+        "\\\n",
+        ";",
+        "&",
+        "|",
+        "=",
+    ],
+    *[
+        "a",
+        "echo ",
+        "cat ",
+        "case a in a) ",
+        "esac",
+        "x=",
+        "$((",
+        "))",
+        "((",
+        "[[ ",
+        " ]]",
+        "$[",
+        "[",
+        "]",
+        "a[",
+        " -eq 1",
+    ],
+    *[
+        "{ ",
+        "; }",
+        "$x",
+        "\t",
+        "$'",
+        "f(){ ",
+        "*",
+        ":-",
+        "it's",
+        '"q"',
+        "\nEOF\n",
+        "<<EOF\n",
+        "<<'EOF'\n",
+        '"$(',
+        '"${x:-',
+        "<(",
+    ],
+]
+INJECTIONS = [
+    *[
+        "$(touch pwned)",
+        "`touch pwned`",
+        "';touch pwned;'",
+        '";touch pwned;"',
+        "\ntouch pwned\n",
+        "a\nEOF\ntouch pwned\n",
+    ],
+    *[
+        "\\';touch pwned;#",
+        "x;touch pwned\\",
+        "'$(touch pwned)'",
+        "}; touch pwned; {",
+        ") ; touch pwned ; (",
+        "(touch pwned)",
+    ],
+    *["a[$(touch pwned)]", "' ; touch pwned #", "&& touch pwned ||", "EOF", "E\ntouch pwned", "\t"],
+]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@settings(max_examples=250, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join),
+    after=st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join),
+    value=st.sampled_from(INJECTIONS),
+)
+@example(before='echo "$\\\n', after='"', value="(touch pwned)")
+@example(before="<<EOF\n$(", after="\n)\nEOF\n", value="x;touch pwned\\")
+@example(before="[<<EOF\n]", after=" -eq 1", value="a[$(touch pwned)]")
+def test_no_command_however_odd_lets_a_value_run(shell: str, before: str, after: str, value: str, folder: Path) -> None:
+    try:
+        command = expand(f"{before}{{v}}{after}{{v}}", {"v": value}, "command")
+    except PromptError:
+        return
+    run(shell, command, folder)
 
 
 @pytest.mark.parametrize("name", sorted(GUARDED - {"here-document after a variable"}))

@@ -210,7 +210,7 @@ def test_a_plan_of_a_hundred_million_batches_is_as_cheap_as_one_of_ten() -> None
     assert huge.upstream(10**8) == ()
     assert expand_keyed({5: "x"}, huge).get(10**8) is None
     assert compatible(huge, plan(size=10, total_items=2 * 10**9), [1, 10**8]) == []
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 1
 
 
 def test_wide_stages_are_never_multiplied_out() -> None:
