@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,13 +201,3 @@ def _forget(path: Path, kept: _Kept, rng: random.Random) -> None:
             content[begin:end] = bytes(max(0, min(end, len(content)) - begin))
     size = rng.randint(min(kept.synced, len(content)), len(content))
     path.write_bytes(bytes(content[:size]))
-
-
-def faults(count: int, errors: Iterable[int] = (errno.EIO, errno.ENOSPC)) -> list[Fault]:
-    """Every fault of a run that makes `count` calls: each call, each error, passing and lasting."""
-    return [
-        Fault(at, error, lasting=lasting, short=True)
-        for at in range(1, count + 1)
-        for error in errors
-        for lasting in (False, True)
-    ]

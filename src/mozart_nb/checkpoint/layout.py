@@ -1,6 +1,7 @@
 """Where everything about a job stands on disk.
 
-Nothing stored below a workspace names the workspace itself, so a workspace may be moved or renamed between runs.
+Nothing stored below a workspace names the workspace itself, so a workspace may be moved or renamed between runs. Where
+`state_path` separates the two, the frozen plan says how to get from the state to the workspace.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _LONGEST_ID_BYTES = 180
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Every path of one job.
+
+    `workspace` is the folder that holds its state: the job's workspace, unless its `state_path` names another one.
 
     Raises `MisuseError` for an id that could leave the workspace or stands for something else in it: ids are letters,
     digits, `-`, `_` and `.`, do not begin with `.` or `-`, and fit into a file name.

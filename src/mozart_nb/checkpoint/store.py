@@ -22,9 +22,10 @@ from mozart_nb.events import Answer, Event, encode_event
 SNAPSHOT_AFTER_BYTES = 256 << 10
 """A snapshot is due when the journal has grown by so much since the last one, or by that one's size if it is larger."""
 
-BATCHES_PER_SLICE = 64
+BATCHES_PER_COMMIT = 64
 BATCHES_PER_EVENT = 4
 BATCHES_AT_ONCE = 256
+"""So many batches of a snapshot are encoded in one turn of the loop at most: about half a millisecond."""
 
 T = TypeVar("T")
 
@@ -111,7 +112,8 @@ class JobStore:
         if self._encoder is None and self._is_snapshot_due(state):
             begin = self._begin_snapshot(state)
         if self._answers or self._records or self._encoder is not None or self._has_unsaved:
-            await self._do(state, begin, BATCHES_PER_SLICE + BATCHES_PER_EVENT * len(self._records))
+            count = BATCHES_PER_COMMIT + BATCHES_PER_EVENT * len(self._records)
+            await self._do(state, begin, min(count, BATCHES_AT_ONCE))
 
     async def checkpoint(self, state: JobState) -> None:
         """Commit, and write a complete snapshot now. A snapshot that fails is a warning, never an error."""
