@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from support.claude import Recorder
+from support.claude import Recorder, start_host
 from support.obedient import write_obedient
 
 from mozart_nb.backends import _marked
 from mozart_nb.backends._marked import MARKER, find
-from mozart_nb.backends._process import Files
+from mozart_nb.backends._spawn import Files
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.clock import SystemClock
 from mozart_nb.engine.ports import Backend, Reattaches, SessionRequest, SessionResult
@@ -281,6 +281,21 @@ async def test_a_session_that_ignores_the_interrupt_is_killed(backend: ClaudeCli
     assert left_of(request) == []
 
 
+async def test_an_interrupt_that_was_swallowed_is_repeated(backend: ClaudeCliBackend, ask: MakeRequest):
+    prompt = """
+        swallowed = []
+        def swallow(*_):
+            swallowed.append(1)
+            if len(swallowed) == 2:
+                done("in the end", subtype="error_during_execution", is_error=True, terminal_reason="aborted_tools")
+                sys.exit(0)
+        signal.signal(signal.SIGINT, swallow)
+        open_(); [time.sleep(0.1) for _ in range(600)]
+    """
+    result = await run(backend, ask(textwrap.dedent(prompt), timeout_seconds=0.5))
+    assert (result.outcome, result.signal, result.cost_usd) == ("timeout", signal.SIGINT, 0.25)
+
+
 async def test_silence_is_stale_and_output_resets_it(backend: ClaudeCliBackend, ask: MakeRequest):
     talkative = "open_(); [(time.sleep(0.1), print('.', file=sys.stderr, flush=True)) for _ in range(8)]; done()"
     silent = "open_(); time.sleep(60)"
@@ -427,35 +442,15 @@ async def test_twenty_sessions_are_cancelled_side_by_side(backend: ClaudeCliBack
 
 # --- sessions that outlive their host ---------------------------------------------------------------------------------
 
-HOST = """
-import asyncio, os, sys
-from msgspec import json
-from mozart_nb.backends.claude_cli import ClaudeCliBackend
-from mozart_nb.clock import SystemClock
-from mozart_nb.engine.ports import SessionRequest
-
-class Report:
-    detaching = False
-    async def opened(self, session_id): pass
-    def progress(self, *totals): pass
-
-request = json.decode(sys.argv[1], type=SessionRequest)
-asyncio.run(ClaudeCliBackend(SystemClock(), dict(os.environ)).run(request, Report()))
-"""
-
 
 async def run_and_kill_the_host(request: SessionRequest, words: str = "system") -> None:
     """Start the session in a host of its own and kill that host with SIGKILL once the session has said `words`."""
-    host = start_host(request)
+    host = start_host(request, os.environ)
     try:
         await until(lambda: has_said(request, words), 20)
     finally:
         host.kill()
         host.wait()
-
-
-def start_host(request: SessionRequest) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", HOST, msgspec.json.encode(request).decode()])
 
 
 def picked_up(request: SessionRequest) -> SessionRequest:

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 from support.anthropic_server import HANG, AnthropicServer, Call, Reply, refuse, text, tool, use, uses
-from support.claude import Recorder
+from support.claude import Recorder, start_host
 
 from mozart_nb.backends._marked import find
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
@@ -268,22 +266,6 @@ async def test_what_a_tool_left_in_the_background_is_gone_after_a_good_end(
 
 # --- the death of the host --------------------------------------------------------------------------------------------
 
-HOST = """
-import asyncio, os, sys
-from msgspec import json
-from mozart_nb.backends.claude_cli import ClaudeCliBackend
-from mozart_nb.clock import SystemClock
-from mozart_nb.engine.ports import SessionRequest
-
-class Report:
-    detaching = False
-    async def opened(self, session_id): pass
-    def progress(self, *totals): pass
-
-request = json.decode(sys.argv[1], type=SessionRequest)
-asyncio.run(ClaudeCliBackend(SystemClock(), dict(os.environ)).run(request, Report()))
-"""
-
 
 async def die_during(request: SessionRequest, environ: dict[str, str], moment: Callable[[], Any]) -> SessionRequest:
     """Run `request` in a host that is killed at `moment`; returns what the next host knows of it."""
@@ -294,10 +276,6 @@ async def die_during(request: SessionRequest, environ: dict[str, str], moment: C
         host.kill()
         host.wait()
     return msgspec.structs.replace(request, prompt="")
-
-
-def start_host(request: SessionRequest, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", HOST, msgspec.json.encode(request).decode()], env=environ)
 
 
 async def test_a_session_goes_on_when_its_host_dies_and_is_adopted(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.recorded import Recording, expectations, recordings
 
 from mozart_nb.backends._outcome import Ended, session_result
-from mozart_nb.backends._process import Files, Launch, explain
+from mozart_nb.backends._spawn import Files, Launch, explain
 from mozart_nb.backends._stream import StreamReader
 from mozart_nb.codes import CODES, lookup
 from mozart_nb.engine.classify import Verdict, classify

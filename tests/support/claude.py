@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.anthropic_server import AnthropicServer
 
@@ -97,3 +100,26 @@ def make_request(tmp_path: Path) -> Callable[..., SessionRequest]:
         return SessionRequest(prompt=prompt, options=options or {}, **given)
 
     return make
+
+
+_HOST = """
+import asyncio, os, sys
+from msgspec import json
+from mozart_nb.backends.claude_cli import ClaudeCliBackend
+from mozart_nb.clock import SystemClock
+from mozart_nb.engine.ports import SessionRequest
+
+class Report:
+    detaching = False
+    async def opened(self, session_id): pass
+    def progress(self, *totals): pass
+
+request = json.decode(sys.argv[1], type=SessionRequest)
+asyncio.run(ClaudeCliBackend(SystemClock(), dict(os.environ)).run(request, Report()))
+"""
+
+
+def start_host(request: SessionRequest, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A process of its own that runs `request` with the `claude` backend; to be killed by whoever started it."""
+    arguments = [sys.executable, "-c", _HOST, msgspec.json.encode(request).decode()]
+    return subprocess.Popen(arguments, env=dict(environ))

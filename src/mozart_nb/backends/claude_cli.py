@@ -22,7 +22,8 @@ from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment
 from mozart_nb.backends._marked import MARKER, reap
 from mozart_nb.backends._offload import in_thread, outlast
 from mozart_nb.backends._outcome import Ended, session_result, whole_tree
-from mozart_nb.backends._process import Files, Launch, SpawnFailure, accompany, adopt, part, read_files, run_process
+from mozart_nb.backends._process import accompany, part, read_files, run_process
+from mozart_nb.backends._spawn import Files, Launch, SpawnFailure, adopt
 from mozart_nb.backends._stream import StreamReader, as_int, is_aborted
 from mozart_nb.backends._text import clip, last_bytes, printable, read_tail
 from mozart_nb.engine.ports import Clock, Health, Report, SessionRequest, SessionResult
