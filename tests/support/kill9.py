@@ -56,6 +56,7 @@ class Tally:
     abandoned: int = 0
     torn: int = 0
     paused: int = 0
+    requests: int = 0
     lost: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     journal_errors: list[str] = field(default_factory=list)

@@ -1,0 +1,176 @@
+"""Kills hosts with SIGKILL, 100 times for each backend, and counts what was lost, repeated or left behind.
+
+    python benchmarks/kill9.py                       both backends and the failing disk (about fifteen minutes)
+    python benchmarks/kill9.py --kills 20            fewer kills
+    python benchmarks/kill9.py --backend rehearsal   one backend only
+
+The `claude` backend drives the real program against a server on 127.0.0.1 that answers slowly and asks it to write
+files; `MOZART_NB_CLAUDE` names the program. Whole runs write the table of docs/reliability.md. Linux only: what is left
+running is looked for in /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import platform
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from support.anthropic_server import AnthropicServer  # noqa: E402  # after the path is set
+from support.claude import clean_environment, find_claude  # noqa: E402
+from support.faulty_runs import every_fault  # noqa: E402
+from support.kill9 import Series, Tally, rehearsed_job  # noqa: E402
+from support.kill9_claude import Scribe, claude_job, count_at_the_server  # noqa: E402
+
+PAGE = HERE.parent / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def any_moment(rng: random.Random) -> float:
+    """From three milliseconds to a second after the start, every order of magnitude alike."""
+    return float(10 ** rng.uniform(-2.5, 0))
+
+
+def any_moment_of_a_session(rng: random.Random) -> float:
+    """Half of them early, while sessions are picked up, and half while they work."""
+    return float(10 ** rng.uniform(-2, 0)) if rng.random() < 0.5 else rng.uniform(0.5, 4)
+
+
+def rehearsed(kills: int, seed: int, folder: Path) -> Tally:
+    """Kills of hosts that run the rehearsal backend."""
+    rng, tally = random.Random(seed), Tally()
+    while tally.kills < kills:
+        # Every other job also meets rate limits, whose waits and probes are interrupted too.
+        failures = {"transient": 0.03, "invalid_output": 0.04, "timeout": 0.02}
+        if tally.series % 2:
+            failures["rate_limit"] = 0.004
+        job = rehearsed_job(folder / str(tally.series), 120, seed + tally.series, latency=0.025, failures=failures)
+        tally += Series(job, plain_environment(folder), rng, moments=any_moment).run(kills - tally.kills)
+        report("rehearsal", tally)
+    return tally
+
+
+def with_claude(kills: int, seed: int, folder: Path, claude: str) -> Tally:
+    """Kills of hosts that drive the real program."""
+    rng, tally = random.Random(seed), Tally()
+    while tally.kills < kills:
+        with AnthropicServer(Scribe(random.Random(rng.random()))).in_thread() as server:
+            job = claude_job(folder / str(tally.series), claude, 12)
+            environ = {**plain_environment(folder), **clean_environment(folder, server.url)}
+            pauses = rng.choice([0.0, 0.0, 0.5, 2.0])
+            series = Series(job, environ, rng, moments=any_moment_of_a_session, pauses=lambda _, p=pauses: p)
+            series.run(kills - tally.kills)
+            count_at_the_server(server, series.rows, series.tally)
+            tally += series.tally
+            tally.requests += len(server.calls)
+        report("claude_cli", tally)
+    return tally
+
+
+def plain_environment(folder: Path) -> dict[str, str]:
+    """Nothing of this user's: hosts keep to `folder`."""
+    for name in ("home", "claude_config_dir", "mozart"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    own = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**own, "LANG": "C.UTF-8", "HOME": str(folder / "home"), "MOZART_NB_HOME": str(folder / "mozart")}
+
+
+def failing_disk(folder: Path) -> Counter[str]:
+    """How runs ended in which one operation failed, or all from one on."""
+    endings: Counter[str] = Counter()
+    for error in (errno.EIO, errno.ENOSPC):
+        for lasting in (False, True):
+            place = folder / f"{error}-{lasting}"
+            endings.update(ran.status for ran in every_fault(place, error, lasting=lasting))
+    return endings
+
+
+def report(name: str, tally: Tally) -> None:
+    print(
+        f"{name}: {tally.kills} kills, {tally.series} jobs, {tally.batches} batches, {tally.problems or 'no problem'}",
+        flush=True,
+    )
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def kill_table(tallies: dict[str, Tally]) -> Iterator[str]:
+    names = list(tallies)
+    yield f"| | {' | '.join(f'`{name}`' for name in names)} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for label, value in (
+        ("hosts killed with SIGKILL", lambda t: t.kills),
+        ("… while sessions were open", lambda t: t.with_sessions),
+        ("sessions open at those moments", lambda t: t.open_at_kill),
+        ("jobs, batches", lambda t: f"{t.series}, {t.batches:,}"),
+        ("events journaled, sessions opened", lambda t: f"{t.events:,}, {t.sessions:,}"),
+        ("sessions found still running and followed", lambda t: t.followed),
+        ("sessions found finished and read", lambda t: t.read),
+        ("attempts abandoned and refunded", lambda t: t.abandoned),
+        ("half-written lines cut off", lambda t: t.torn),
+        ("requests counted at the server", lambda t: f"{t.requests:,}" if t.requests else "—"),
+        ("**completed batches lost**", lambda t: len(t.lost)),
+        ("**completed batches or attempts run again**", lambda t: len(t.repeated)),
+        ("**journal errors**", lambda t: len(t.journal_errors)),
+        ("**processes left running**", lambda t: len(t.left_running)),
+        ("**sessions sent twice, counted at the server**", lambda t: len(t.paid_twice) if t.requests else "—"),
+    ):
+        yield f"| {label} | {' | '.join(str(value(tallies[name])) for name in names)} |"
+
+
+def disk_lines(endings: Counter[str]) -> Iterator[str]:
+    yield (
+        f"Runs in which one write, sync, rename, open or truncation failed, or all from one on (EIO and ENOSPC): "
+        f"{endings.total()}. Of these {endings['completed']} completed all the same, {endings['paused']} paused with "
+        f"E703, {endings['raised']} ended with E703 because not even that could be saved. After a resume on a sound "
+        f"disk: {endings.total()} completed, 0 batches or answers lost, 0 run again."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=20260)
+    parser.add_argument("--backend", choices=("rehearsal", "claude_cli", "both"), default="both")
+    asked = parser.parse_args()
+    claude = find_claude()
+    if asked.backend != "rehearsal" and claude is None:
+        sys.exit("there is no claude program: set MOZART_NB_CLAUDE, or ask for --backend rehearsal")
+    began, tallies = time.monotonic(), {}
+    with tempfile.TemporaryDirectory(prefix="mozart-kill9-") as name:
+        folder = Path(name)
+        if asked.backend != "claude_cli":
+            tallies["rehearsal"] = rehearsed(asked.kills, asked.seed, folder / "rehearsal")
+        if asked.backend != "rehearsal":
+            tallies["claude_cli"] = with_claude(asked.kills, asked.seed, folder / "claude", str(claude))
+        endings = failing_disk(folder / "disk")
+    lines = [
+        f"Measured on {platform.system()} {platform.machine()}, Python {platform.python_version()}, seed {asked.seed}.",
+        "",
+        *kill_table(tallies),
+        "",
+        *disk_lines(endings),
+    ]
+    print("\n".join(lines), f"\n{time.monotonic() - began:.0f} s", flush=True)
+    problems = [problem for tally in tallies.values() for problem in tally.problems]
+    if problems:
+        sys.exit("\n".join(problems))
+    if len(tallies) == 2 and asked.kills >= 100 and PAGE.exists():
+        figures = f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}"
+        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, PAGE.read_text(), flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
