@@ -227,6 +227,14 @@ def test_every_dependency_is_justified() -> None:
     assert {name for name in names if name not in section} == set()
 
 
+def test_the_layers_are_drawn_with_every_module_at_the_top() -> None:
+    section = text_of(ROOT / "docs" / "architecture.md").partition("## Layers")[2].partition("\n## ")[0]
+    package = ROOT / "src" / "mozart_nb"
+    top = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    public = {name for name in top if not name.startswith("_")} | {"__main__"}
+    assert {name for name in public if not re.search(rf"`{name}/?`", section)} == set()
+
+
 def test_the_numbers_of_the_readme_are_those_of_the_code() -> None:
     from mozart_nb.job.policies import CircuitBreakerPolicy, RetryPolicy
 
