@@ -26,13 +26,17 @@ HOME_VARIABLE = "MOZART_NB_HOME"
 DEFAULT_WORKSPACE = "workspace"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One job somewhere. `registered_at` is epoch seconds."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One job somewhere. `workspace` is the folder that holds its state; `registered_at` is epoch seconds.
+
+    `results` is the workspace of a job whose state is kept elsewhere, and empty for all others.
+    """
 
     job_id: str
     name: str
     workspace: str
     registered_at: float
+    results: str = ""
 
     @property
     def layout(self) -> Layout:
@@ -45,10 +49,14 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("mozart_nb"))
 
 
-def register(layout: Layout, name: str) -> None:
-    """Remember that the workspace holds this job. A home that cannot be written to is no reason to fail."""
+def register(layout: Layout, name: str, results: Path | None = None) -> None:
+    """Remember that the workspace holds this job; `results` is where it works if its state is kept elsewhere.
+
+    A home that cannot be written to is no reason to fail.
+    """
     workspace = str(layout.workspace.resolve())
-    entry = Entry(layout.job_id, name, workspace, time.time())
+    place = str(results.resolve()) if results is not None else workspace
+    entry = Entry(layout.job_id, name, workspace, time.time(), "" if place == workspace else place)
     path = _folder() / _file_name(layout.job_id, workspace)
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     with contextlib.suppress(OSError):
@@ -71,6 +79,22 @@ def all_jobs() -> list[Entry]:
     return _entries("*.json")
 
 
+def records_of(job_id: str, workspace: Path) -> list[Layout]:
+    """Where the state of a job that works in `workspace` is kept: there, or wherever its `state_path` said."""
+    place = str(workspace.resolve())
+    entries = _entries(f"{job_id}--*.json")
+    known = [e.layout for e in entries if e.job_id == job_id and place in (e.workspace, e.results)]
+    here = Layout(Path(place), job_id)
+    return list(dict.fromkeys([here, *known] if here.exists else known))
+
+
+def layouts_in(workspace: Path) -> list[Layout]:
+    """Every job that keeps its state in `workspace`, or works in it and keeps its state elsewhere."""
+    place = str(workspace.resolve())
+    apart = [entry.layout for entry in all_jobs() if entry.results == place]
+    return [*(Layout(workspace.absolute(), job_id) for job_id in jobs_in(workspace)), *apart]
+
+
 def resolve(job_id: str, workspace: Path | None = None) -> Layout:
     """Where a job is: in `workspace` if that is given, else wherever the index or the current folder has it.
 
@@ -78,9 +102,14 @@ def resolve(job_id: str, workspace: Path | None = None) -> Layout:
     """
     if workspace is not None:
         layout = _layout_or_unknown(workspace, job_id)
-        if not layout.exists:
-            raise _unknown(job_id, f"in {workspace}", jobs_in(workspace))
-        return layout
+        if layout.exists:
+            return layout
+        elsewhere = records_of(job_id, workspace)
+        if len(elsewhere) > 1:
+            raise AmbiguousJobError(job_id, sorted(str(found.workspace) for found in elsewhere))
+        if not elsewhere:
+            raise _unknown(job_id, f"in {workspace}", sorted({found.job_id for found in layouts_in(workspace)}))
+        return elsewhere[0]
     places = {path.resolve(): path for path in (*find(job_id), *_here(job_id))}
     if len(places) > 1:
         raise AmbiguousJobError(job_id, sorted(str(path) for path in places))

@@ -58,11 +58,13 @@ def read_plan(layout: Layout, *, previous: bool = False) -> dict[str, bytes]:
 def archive(layout: Layout, files: Files | None = None) -> Path | None:
     """Move everything a job left in its workspace out of the way; returns where it went, None if there was nothing.
 
-    Nothing that anybody may want is deleted. The caller holds the job's lock and keeps it: the lock file stays where
-    it is, and the job's folders are empty again on return. Raises `CheckpointUnwritableError`.
+    Nothing that anybody may want is deleted, and the place can be looked at like any other workspace. The caller holds
+    the job's lock and keeps it: the lock file stays where it is, and the job's folders are empty again on return.
+
+    Raises `CheckpointUnwritableError`; what was begun is then finished by the next holder of the lock.
     """
     files = files or DiskFiles()
-    if not layout.exists and not any(_is_something(layout.root / name) for name in _leftovers(layout, files)):
+    if not layout.exists and not _leftovers(layout, files):
         return None
     try:
         files.make_folder(layout.archive)
@@ -88,14 +90,15 @@ def finish_archiving(layout: Layout) -> None:
 
 def _move(layout: Layout, place: Path, files: Files) -> None:
     """Can be repeated after a crash: what has been moved is no longer there."""
-    inside = place / layout.job_id
-    files.make_folder(inside)
+    there = Layout(place, layout.job_id)
+    files.make_folder(there.state_root)
+    files.make_folder(there.root)
     files.remove(layout.reserve)
     if layout.snapshot.exists():
-        files.replace(layout.snapshot, place / layout.snapshot.name)
+        files.replace(layout.snapshot, there.snapshot)
     for name in _leftovers(layout, files):
-        files.replace(layout.root / name, inside / name)
-    for folder in (layout.workspace, layout.root, inside, place, layout.archive):
+        files.replace(layout.root / name, there.root / name)
+    for folder in (layout.workspace, layout.root, there.root, there.state_root, place, layout.archive):
         files.sync_folder(folder)
     files.remove(layout.archiving)
     make_job_folders(layout, files)
@@ -106,8 +109,9 @@ def _is_something(path: Path) -> bool:
 
 
 def _leftovers(layout: Layout, files: Files) -> list[str]:
+    """What stands in the job's folder, but for what its host needs and for empty folders."""
     stays = {layout.lock.name, layout.reserve.name, layout.archiving.name}
-    return [name for name in files.names(layout.root) if name not in stays]
+    return [name for name in files.names(layout.root) if name not in stays and _is_something(layout.root / name)]
 
 
 def _new_place(layout: Layout, files: Files) -> Path:
