@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import Any
 
@@ -33,6 +34,7 @@ class Commands(TyperGroup):
                 _output(ctx, wants_json).document({"error": {"code": None, "message": _message_of(error), "hint": ""}})
             raise
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the goodbye short
             _output(ctx, wants_json).complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:

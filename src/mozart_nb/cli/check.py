@@ -18,7 +18,7 @@ from rich.text import Text
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.checkpoint.index import home
 from mozart_nb.cli.loading import check
-from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, status_text
+from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
 from mozart_nb.cli.words import count, plural
 from mozart_nb.clock import SystemClock
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
@@ -192,11 +192,8 @@ def doctor(output: Output, workspace: Path | None) -> int:
     if output.json:
         output.document({"ok": not failed, "checks": [asdict(finding) for finding in findings]})
         return FAILED if failed else OK
-    output.table(
-        ["", "", ""],
-        ([status_text(finding.status), finding.name, finding.detail] for finding in findings),
-        flexible=-1,
-    )
+    rows: list[Row] = [[status_text(finding.status), finding.name, finding.detail] for finding in findings]
+    output.table(["", "", ""], rows)
     for finding in findings:
         if finding.hint:
             output.show(f"{finding.name}: {finding.hint}")

@@ -42,6 +42,7 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
 }
 _BARE = re.compile(r"[^\s\"'=\\]+")
 _LEFT_OUT: Final = frozenset({"seq", "at", "stdout_tail", "stderr_tail", "answer_at", "answer_size", "files", "marker"})
+_ALWAYS: Final = frozenset({"batch", "attempt", "cost_usd"})
 _LONGEST_VALUE: Final = 300
 
 
@@ -69,7 +70,7 @@ def event_document(event: ev.Event) -> dict[str, Any]:
 def _fields(event: ev.Event) -> Iterator[tuple[str, str]]:
     for info in msgspec.structs.fields(event):
         value = getattr(event, info.name)
-        if info.name in _LEFT_OUT or (value == info.default and info.name not in ("batch", "attempt")):
+        if info.name in _LEFT_OUT or (value == info.default and info.name not in _ALWAYS):
             continue
         expand = _EXPANDED.get(info.name)
         if expand is not None:

@@ -22,7 +22,7 @@ from mozart_nb.cli.lines import line_of
 from mozart_nb.cli.output import Output
 from mozart_nb.cli.render import MAX_RUNNING, count_line, head_line, line, running_lines, wait_lines
 from mozart_nb.cli.words import one_line
-from mozart_nb.codes import lookup
+from mozart_nb.codes import Category, lookup
 from mozart_nb.consumers.progress import Progress, Pulse, Pulses, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
@@ -122,7 +122,7 @@ class LiveView:
         self._console = output.err
         self._hint = hint
         self._progress: Progress | None = None
-        self._problems: tuple[Text, ...] = ()  # replaced as a whole: it is drawn from another thread
+        self._problems: tuple[tuple[int, Text], ...] = ()  # replaced as a whole: it is drawn from another thread
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
@@ -134,10 +134,18 @@ class LiveView:
 
     def hear(self, events: Sequence[ev.Event], at: float) -> None:
         for event in events:
+            if isinstance(event, ev.JobNotice):
+                self._console.print(line((f"notice: {one_line(event.message, 500)}", "yellow")))
+                continue
             text = problem_of(event)
             if text:
                 style = "red" if isinstance(event, ev.BatchFailed) else "yellow"
-                self._problems = (*self._problems, line((text, style), indent=2))[-PROBLEMS_SHOWN:]
+                self._add(getattr(event, "batch", 0), line((text, style), indent=2))
+
+    def _add(self, batch: int, text: Text) -> None:
+        """The latest about a batch takes the place of what was said about it before."""
+        kept = [problem for problem in self._problems if not batch or problem[0] != batch]
+        self._problems = (*kept, (batch, text))[-PROBLEMS_SHOWN:]
 
     def look(self, progress: Progress) -> None:
         self._progress = progress
@@ -153,7 +161,7 @@ class LiveView:
         room = self._console.height - _LINES_BESIDE_RUNNING - len(self._problems)
         parts = [head_line(progress, self._console.width - 1), count_line(progress), *wait_lines(progress)]
         parts += running_lines(progress, max(1, min(MAX_RUNNING, room)))
-        parts += self._problems
+        parts += [text for _, text in self._problems]
         hint = _PAUSING_HINT if progress.status == "pausing" else self._hint
         if hint:
             parts.append(line((hint, "bright_black"), indent=2))
@@ -169,13 +177,13 @@ def problem_of(event: ev.Event) -> str:
         case ev.BatchFailed():
             return f"batch {event.batch} failed: {event.code} {_said(event.code, event.message)}"
         case ev.ValidationFailed():
+            if lookup(event.code).category is Category.RATE_LIMIT:
+                return ""  # `limit.hit` says it once for all batches
             return f"batch {event.batch}, attempt {event.attempt}: {event.code} {_said(event.code, event.message)}"
         case ev.LimitHit():
             return f"{event.code} {_said(event.code, event.message)}"
         case ev.SessionAbandoned():
             return f"batch {event.batch}, attempt {event.attempt} abandoned: {one_line(event.reason)}"
-        case ev.JobNotice():
-            return one_line(event.message)
         case ev.BatchPreflight():
             return f"batch {event.batch}: {one_line('; '.join(finding.message for finding in event.findings))}"
         case _:

@@ -50,7 +50,7 @@ def errors(output: Output, job_id: str | None, workspace: Path | None, *, code: 
         return OK
     for group in error_groups(wanted):
         members = [error for error in wanted if error.code == group["code"]]
-        _show_group(output, group, members, verbose=verbose)
+        _show_group(output, group, members, verbose=verbose, names_jobs=job_id is None)
     return OK
 
 
@@ -67,8 +67,9 @@ def _errors_at(output: Output, layout: Layout, *, alone: bool) -> list[ErrorReco
         return []
 
 
-def _show_group(output: Output, group: dict[str, Any], members: Sequence[ErrorRecord], *, verbose: bool) -> None:
-    several = len(group["jobs"]) > 1
+def _show_group(
+    output: Output, group: dict[str, Any], members: Sequence[ErrorRecord], *, verbose: bool, names_jobs: bool
+) -> None:
     style = "bold red" if group["unresolved"] else "bold"
     title = Text.assemble((group["code"], style), f" {group['meaning']} · {plural(group['count'], 'time')}")
     if group["unresolved_batches"]:
@@ -76,7 +77,7 @@ def _show_group(output: Output, group: dict[str, Any], members: Sequence[ErrorRe
     elif not group["unresolved"]:
         title.append(" · mended by later attempts", style="green")
     output.show(title)
-    if several or not verbose:
+    if names_jobs:
         output.show(f"  jobs  {', '.join(group['jobs'])}")
     if group["unresolved"]:
         output.show(f"  do    {group['advice']}")
@@ -187,12 +188,16 @@ def _raw(output: Output, layout: Layout, wish: LogWish) -> int:
     attempt = record.attempts if record is not None else 0
     stem = layout.log_stem(wish.batch, attempt)
     files = [path for path in (Path(f"{stem}.out"), Path(f"{stem}.err")) if path.is_file()]
-    if not files:
-        what = "has not begun" if not attempt else f"has no raw log of attempt {attempt} ({stem}.out)"
-        raise MisuseError(f"batch {wish.batch} of job `{layout.job_id}` {what}")
+    if record is None or not attempt:
+        raise MisuseError(f"batch {wish.batch} of job `{layout.job_id}` has not begun")
+    logs = {path.suffix[1:]: path.read_text(encoding="utf-8", errors="replace") for path in files}
     if output.json:
-        logs = {path.suffix[1:]: path.read_text(encoding="utf-8", errors="replace") for path in files}
-        output.document({"job_id": layout.job_id, "batch": wish.batch, "attempt": attempt, "logs": logs})
+        logs = logs or {"out": record.stdout_tail, "err": record.stderr_tail}
+        output.line({"job_id": layout.job_id, "batch": wish.batch, "attempt": attempt, "is_raw": bool(files), **logs})
+        return OK
+    if not files:
+        output.say(f"batch {wish.batch}, attempt {attempt}: no raw output was kept; the end of it:")
+        output.show("\n".join(text for text in (record.stdout_tail, record.stderr_tail) if text).rstrip("\n"))
         return OK
     output.say(f"batch {wish.batch}, attempt {attempt}: {', '.join(str(path) for path in files)}")
     for path in files:

@@ -43,6 +43,8 @@ STYLES: Final = {
     "ok": "green",
 }
 
+Row = Sequence[str | Text]
+
 _UNLIMITED_WIDTH: Final = 10_000
 
 
@@ -94,9 +96,9 @@ class Output:
         """A line or more of what was asked for; text of others is cleaned here."""
         self.out.print(_safe(text), soft_wrap=True)
 
-    def table(self, heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, flexible: int = -1) -> None:
-        """Rows under heads. On a narrow terminal the column `flexible` is cut; what is piped is never cut."""
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    def table(self, heads: Sequence[str], rows: Iterable[Row], *, flexible: int = -1) -> None:
+        """Rows under heads, if there are any. A narrow terminal cuts the column `flexible`; a pipe nothing."""
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(heads))
         for index, head in enumerate(heads):
             may_shrink = index == flexible % len(heads)
             table.add_column(head, no_wrap=True, overflow="ellipsis" if may_shrink else "fold", ratio=None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
-from mozart_nb.cli.words import clock, cost, count, moment, one_line, plural, roughly, time_of_day
+from mozart_nb.cli.words import clock, cost, count, moment, one_line, plural, rough_eta, roughly, time_of_day
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 
@@ -29,7 +29,7 @@ def head_line(progress: Progress, width: int) -> Text:
     left = Text.assemble((name, "bold"), " ", (progress.status, STYLES.get(progress.status, "")), " ")
     right = f" {progress.done:,}/{progress.total:,} {progress.percent:g} %"
     if progress.is_live:
-        right += f"  ETA {roughly(progress.eta_seconds)}" if progress.eta_seconds is not None else "  ETA –"
+        right += f"  ETA {rough_eta(progress.eta_seconds)}"
     room = width - left.cell_len - len(right)
     head = left + bar(progress, min(40, room)) if room >= 8 else left
     return _cut(head + Text(right))
@@ -56,7 +56,7 @@ def count_line(progress: Progress) -> Text:
     parts = [
         f"{number:,} {word}"
         for number, word in (
-            (progress.running, "running"),
+            (progress.running, "running" if progress.is_live else "left running"),
             (progress.waiting, "waiting"),
             (progress.failed, "failed"),
             (progress.blocked, "blocked"),

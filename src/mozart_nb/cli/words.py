@@ -61,9 +61,16 @@ def roughly(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def rough_eta(seconds: float | None) -> str:
+    """The same for what is only a guess."""
+    if seconds is None:
+        return "–"
+    return f"{max(1, round(seconds))} s" if seconds < 100 else roughly(seconds)
+
+
 def dollars(amount: float) -> str:
     """US dollars with as many digits as small sums need."""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+    return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:,.2f}"
 
 
 def cost(amount: float, unknown: int) -> str:
