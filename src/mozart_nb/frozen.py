@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,35 @@ from mozart_nb.job.frozen import freeze, thaw
 from mozart_nb.job.items import ItemTable, dump_items
 from mozart_nb.job.load import LoadedJob
 
-CONFIG, TEXTS, ITEMS = "config.json", "texts.json", "items.jsonl"
+CONFIG, TEXTS, ITEMS, PLACES = "config.json", "texts.json", "items.jsonl", "places.json"
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Where the workspace of a job is whose state is kept elsewhere: as seen from the state's folder, and absolutely.
+
+    A state without this is kept in the workspace itself.
+    """
+
+    relative: str
+    absolute: str
+
+    def seen_from(self, folder: Path) -> Path:
+        """The workspace of a state that stands in `folder` now: moved along with it, or left where it was."""
+        along = Path(os.path.normpath(folder / self.relative))
+        stayed = Path(self.absolute)
+        return stayed if stayed.is_dir() and not along.is_dir() else along
+
+
+def apart(workspace: Path, state_folder: Path) -> Apart | None:
+    """How to find `workspace` again from `state_folder`; None when they are one folder. Both are absolute."""
+    if workspace == state_folder:
+        return None
+    try:
+        relative = os.path.relpath(workspace, state_folder)
+    except ValueError:  # another drive of Windows
+        relative = str(workspace)
+    return Apart(relative, str(workspace))
 
 
 @dataclass(frozen=True)
@@ -29,6 +58,7 @@ class FrozenPlan:
     loaded: LoadedJob
     texts: Mapping[str, str]
     rows: Sequence[Any] | None = None
+    apart: Apart | None = None
 
     @property
     def item_count(self) -> int | None:
@@ -37,12 +67,16 @@ class FrozenPlan:
     @property
     def contents(self) -> dict[str, str]:
         """What the config's digest covers besides the config itself."""
-        if self.rows is None:
-            return dict(self.texts)
-        digest = hashlib.sha256()
-        for line in dump_items(self.rows):
-            digest.update(line)
-        return {**self.texts, ITEMS: digest.hexdigest()}
+        contents = dict(self.texts)
+        if self.rows is not None:
+            digest = hashlib.sha256()
+            for line in dump_items(self.rows):
+                digest.update(line)
+            contents[ITEMS] = digest.hexdigest()
+        if self.apart is not None:
+            # Else two projects that share a folder for their states could be taken for one job.
+            contents[PLACES] = self.apart.relative
+        return contents
 
     def write(self, layout: Layout) -> None:
         """Put it into the job's folder, all of it or nothing. Raises `CheckpointUnwritableError`."""
@@ -52,17 +86,19 @@ class FrozenPlan:
         }
         if self.rows is not None:
             files[ITEMS] = b"".join(dump_items(self.rows))
+        if self.apart is not None:
+            files[PLACES] = json.dumps({"workspace": self.apart.relative, "absolute": self.apart.absolute}).encode()
         freeze_plan(layout, files)
 
 
-def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None) -> FrozenPlan:
+def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None, apart: Apart | None = None) -> FrozenPlan:
     """Read every text that the job's prompts name."""
     texts = {}
     for name in _named_texts(loaded):
         path = loaded.resolve(name)
         if path.is_file():
             texts[name] = path.read_text(encoding="utf-8-sig", errors="replace")
-    return FrozenPlan(loaded, texts, rows)
+    return FrozenPlan(loaded, texts, rows, apart)
 
 
 def _named_texts(loaded: LoadedJob) -> Iterator[str]:
@@ -82,22 +118,29 @@ def read_frozen(layout: Layout) -> FrozenPlan:
     try:
         loaded = thaw(json.loads(files[CONFIG]))
         texts = json.loads(files[TEXTS])
-    except (KeyError, ValueError) as error:
+        places = json.loads(files[PLACES]) if PLACES in files else None
+        apart = Apart(str(places["workspace"]), str(places["absolute"])) if places is not None else None
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointCorruptError(
             f"the frozen plan in {layout.plan} cannot be read: {type(error).__name__}: {error}",
             hint="restore it from a backup, or start over with --fresh",
             job_id=layout.job_id,
             code="E701",
         ) from error
-    return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None)
+    return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None, apart)
+
+
+def workspace_of(frozen: FrozenPlan, layout: Layout) -> Path:
+    """The workspace of a job whose state stands at `layout`."""
+    return layout.workspace if frozen.apart is None else frozen.apart.seen_from(layout.workspace)
 
 
 class PlanMaterials:
     """Rows and texts of a frozen plan, and files below its workspace (`engine.ports.Materials`)."""
 
-    def __init__(self, frozen: FrozenPlan, layout: Layout) -> None:
+    def __init__(self, frozen: FrozenPlan, workspace: Path) -> None:
         self._frozen = frozen
-        self._workspace = layout.workspace
+        self._workspace = workspace
 
     def rows(self, start: int, end: int) -> list[Any]:
         """Items `start..end`, counted from 1."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from mozart_nb.checkpoint.follow import look
-from mozart_nb.checkpoint.index import resolve
+from mozart_nb.checkpoint.index import records_of, resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner
 from mozart_nb.engine.compose import Places
 from mozart_nb.engine.state import JobState
-from mozart_nb.frozen import FrozenPlan, freeze_job, read_frozen
+from mozart_nb.errors import JobChangedError
+from mozart_nb.frozen import FrozenPlan, apart, freeze_job, read_frozen, workspace_of
 from mozart_nb.job.frozen import config_digest
 from mozart_nb.job.items import read_items
 from mozart_nb.job.load import LoadedJob
@@ -64,16 +65,26 @@ def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool 
     plan = plan_job(config, len(rows) if rows is not None else None)
     if rehearse:
         root = Path(tempfile.mkdtemp(prefix=f"mozart-rehearsal-{config.job_id}-"))
-        folders = root / "workspace", root / "work"
-        for folder in folders:
+        results, work = state, _ = root / "workspace", root / "work"
+        for folder in (results, work):
             folder.mkdir(mode=0o700)
     else:
         root = None
-        folders = workspace or loaded.workspace_path, loaded.working_directory
-    layout = Layout(folders[0].absolute(), config.job_id)
-    frozen = freeze_job(loaded, rows)
-    places = Places(layout.workspace, folders[1], layout.root, str(root) if root else "")
+        results, state = _folders(loaded, workspace)
+        work = loaded.working_directory
+    layout = Layout(state, config.job_id)
+    frozen = freeze_job(loaded, rows, apart(results, state))
+    places = Places(results, work, layout.root, str(root) if root else "")
     return Prepared(loaded, plan, layout, places, frozen, config_digest(config, frozen.contents), rehearse)
+
+
+def _folders(loaded: LoadedJob, workspace: Path | None) -> tuple[Path, Path]:
+    """Where results and state go. A state inside the file's workspace moves along when another one is chosen."""
+    results, state = loaded.workspace_path, loaded.state_folder
+    if workspace is None:
+        return results, state
+    chosen = workspace.absolute()
+    return chosen, chosen / state.relative_to(results) if state.is_relative_to(results) else state
 
 
 def open_job(job_id: str, workspace: Path | None = None) -> Prepared:
@@ -89,14 +100,46 @@ def opened(layout: Layout) -> Prepared:
     frozen = read_frozen(layout)
     loaded = frozen.loaded
     plan = plan_job(loaded.config, frozen.item_count)
-    places = Places(layout.workspace, loaded.working_directory, layout.root)
+    places = Places(workspace_of(frozen, layout), loaded.working_directory, layout.root)
     return Prepared(loaded, plan, layout, places, frozen, config_digest(loaded.config, frozen.contents))
 
 
+def renewed(prepared: Prepared, loaded: LoadedJob) -> Prepared:
+    """The same job with a new config. Its state stays where it is, and so do its results unless the new file says else.
+
+    Raises as `prepare`, and `MisuseError` when the new config keeps the state in another folder.
+    """
+    here = prepared.places.workspace
+    says_else = loaded.workspace_path != prepared.loaded.workspace_path
+    for workspace in (None, here) if says_else or prepared.frozen.apart is None else (here, None):
+        if _is_same(_folders(loaded, workspace)[1], prepared.layout.workspace):
+            return prepare(loaded, workspace=workspace)
+    raise _kept_elsewhere(prepared.layout, _folders(loaded, here)[1])
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _kept_elsewhere(found: Layout, wanted: Path) -> JobChangedError:
+    job = found.job_id
+    return JobChangedError(
+        f"the state of job `{job}` is kept in {found.workspace}, not in {wanted} as the job file has it now",
+        hint=f"move `{job}.json` and `.mozart/{job}` there first, or change `state_path` back",
+        job_id=job,
+    )
+
+
 def standing(prepared: Prepared) -> Standing:
-    """What is on disk of this job. Reads only."""
+    """What is on disk of this job. Reads only.
+
+    Raises `JobChangedError` when the work in this workspace has its record in another folder than the config says: a
+    second record would have everything done, and paid for, again.
+    """
     layout = prepared.layout
     if not layout.exists:
+        for other in records_of(prepared.job_id, prepared.places.workspace):
+            raise _kept_elsewhere(other, layout.workspace)
         return Standing("new")
     glimpse = look(layout)
     state = glimpse.state

@@ -19,7 +19,7 @@ from mozart_nb import events as ev
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.checkpoint.control import ControlFolder
-from mozart_nb.checkpoint.files import DiskFiles, Files
+from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
 from mozart_nb.checkpoint.index import home, register
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import JobLock
@@ -38,7 +38,7 @@ from mozart_nb.errors import MisuseError, PlanMismatchError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.job.plan import compatible
-from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, standing
+from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "opened",
     "prepare",
     "recover_job",
+    "renewed",
     "run_job",
     "standing",
 ]
@@ -154,13 +155,14 @@ async def _open(
     stack.callback(lock.release)
     if fresh and layout.exists:
         await asyncio.to_thread(archive, layout)
+    await asyncio.to_thread(_make_workspace, prepared)
     loaded = await asyncio.to_thread(load_state, layout, disk, holder=True)
     store = JobStore(layout, loaded, files=disk)
     stack.push_async_callback(store.close)
     if not loaded.state.job.seq:
         await asyncio.to_thread(prepared.frozen.write, layout)
-        if not prepared.rehearsed:
-            await asyncio.to_thread(register, layout, prepared.loaded.config.name)
+    if not prepared.rehearsed:
+        await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
     checker = _checker(prepared, clock)
     driver = Driver(
         loaded.state,
@@ -173,6 +175,15 @@ async def _open(
     composer = _composer(prepared, loaded.state, checker, driver, clock)
     driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared)))
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, loaded.warnings)
+
+
+def _make_workspace(prepared: Prepared) -> None:
+    """The state's folder is there by now; the workspace may be another one."""
+    workspace = prepared.places.workspace
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(error, workspace, prepared.job_id) from error
 
 
 def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
@@ -268,7 +279,7 @@ def _composer(
         state,
         prepared.places,
         options=_options(prepared),
-        materials=PlanMaterials(prepared.frozen, prepared.layout),
+        materials=PlanMaterials(prepared.frozen, prepared.places.workspace),
         checker=checker,
         read_answer=driver.read_answer,
         succeeds=_never if prepared.rehearsed else _shell(prepared, clock),

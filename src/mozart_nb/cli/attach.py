@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from mozart_nb import events as ev
@@ -74,8 +75,12 @@ def follow(
         sleep(POLL_SECONDS)
 
 
-def attach(output: Output, layout: Layout, *, config: JobConfig | None = None) -> int:
-    """Show a job that runs elsewhere until it settles; Ctrl-C only ends the showing. Returns the exit code."""
+def attach(output: Output, layout: Layout, *, config: JobConfig | None = None, workspace: Path | None = None) -> int:
+    """Show a job that runs elsewhere until it settles; Ctrl-C only ends the showing. Returns the exit code.
+
+    `workspace` is where it works, if that is not where its state is.
+    """
+    workspace = workspace or layout.workspace
     glimpse = look(layout)
     output.say(f"job `{layout.job_id}` is already running ({glimpse.owner}): showing it; Ctrl-C ends the showing only")
     follower = Follower(layout)
@@ -83,7 +88,7 @@ def attach(output: Output, layout: Layout, *, config: JobConfig | None = None) -
         watch(output, follower, config)
     except KeyboardInterrupt:
         output.say(f"detached; job `{layout.job_id}` goes on")
-        _document(output, look(layout), layout, config)
+        _document(output, look(layout), workspace, config)
         return PAUSED
     glimpse = look(layout)
     progress = progress_of(glimpse.state, config, time.time(), is_live=glimpse.owner is not None)
@@ -91,7 +96,7 @@ def attach(output: Output, layout: Layout, *, config: JobConfig | None = None) -
         output.say(line)
     for step in next_steps(progress):
         output.say(f"next: {step}")
-    _document(output, glimpse, layout, config)
+    _document(output, glimpse, workspace, config)
     return exit_code_of(progress.status)
 
 
@@ -109,8 +114,8 @@ def watch(output: Output, follower: Follower, config: JobConfig | None) -> bool:
         return follow(follower, hear)
 
 
-def _document(output: Output, glimpse: Glimpse, layout: Layout, config: JobConfig | None) -> None:
+def _document(output: Output, glimpse: Glimpse, workspace: Path, config: JobConfig | None) -> None:
     if output.json:
         is_live = glimpse.owner is not None
-        workspace = str(layout.workspace)
-        output.document(status_document(glimpse.state, config, time.time(), is_live=is_live, workspace=workspace))
+        now = time.time()
+        output.document(status_document(glimpse.state, config, now, is_live=is_live, workspace=str(workspace)))

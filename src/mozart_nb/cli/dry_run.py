@@ -37,7 +37,7 @@ class Rehearser:
         self._prepared = prepared
         self._config: JobConfig = prepared.loaded.config
         self._plan: Plan = prepared.plan
-        self._materials = PlanMaterials(prepared.frozen, prepared.layout)
+        self._materials = PlanMaterials(prepared.frozen, prepared.places.workspace)
         self._renderer = PromptRenderer(self._config, self._plan, read_text=self._materials.read_text)
         names = known_names(self._config.prompt)
         self._rules: list[tuple[RuleConfig, Condition | None]] = [

@@ -21,7 +21,8 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, UnknownJobError
 from mozart_nb.events import Event, RunOptions
 from mozart_nb.hosts.headless import run_briefly, run_headless
-from mozart_nb.runtime import Prepared, Revalidated, opened, prepare, recover_job, standing
+from mozart_nb.job.load import LoadedJob
+from mozart_nb.runtime import Prepared, Revalidated, opened, prepare, recover_job, renewed, standing
 
 ACKNOWLEDGE_SECONDS: Final = 3.0
 """How long to wait for a host to take a request; it looks twice per second."""
@@ -153,7 +154,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
 def _infer_from_nothing(output: Output, job_id: str, config: Path, workspace: Path | None) -> int:
     """The record is lost, the results are not: batches whose rules pass count as completed, the rest runs."""
     prepared = prepare(load_checked(output, config, workspace=workspace), workspace=workspace)
-    _require_same_job(job_id, prepared, config)
+    _require_same_job(job_id, prepared.loaded, config)
     output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
     return drive(output, prepared, RunOptions(), infer=True)
 
@@ -166,15 +167,14 @@ def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared 
         file = prepared.loaded.base_dir / Path(prepared.loaded.file).name
     else:
         return None
-    loaded = load_checked(output, file, workspace=prepared.layout.workspace)
-    reloaded = prepare(loaded, workspace=prepared.layout.workspace)
-    _require_same_job(prepared.job_id, reloaded, file)
-    return reloaded
+    loaded = load_checked(output, file, workspace=prepared.places.workspace)
+    _require_same_job(prepared.job_id, loaded, file)
+    return renewed(prepared, loaded)
 
 
-def _require_same_job(job_id: str, prepared: Prepared, file: Path) -> None:
-    if prepared.job_id != job_id:
-        message = f"{file} describes job `{prepared.job_id}`, not `{job_id}`"
+def _require_same_job(job_id: str, loaded: LoadedJob, file: Path) -> None:
+    if loaded.config.job_id != job_id:
+        message = f"{file} describes job `{loaded.config.job_id}`, not `{job_id}`"
         raise MisuseError(message, hint="a job keeps its name; `mozart run` starts another one", job_id=job_id)
 
 

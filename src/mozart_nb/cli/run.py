@@ -87,7 +87,7 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
 def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
     found = standing(prepared)
     if found.kind == "running" and not wish.fresh:
-        return attach(output, prepared.layout, config=prepared.loaded.config)
+        return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
     if found.kind != "new" and wish.fresh:
         _start_over(output, prepared, found, wish)
     elif found.kind == "completed" and found.state is not None:
@@ -102,7 +102,7 @@ def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWis
         # Somebody else was faster, between our look and our lock.
         if wish.fresh:
             raise
-        return attach(output, prepared.layout, config=prepared.loaded.config)
+        return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
 
 
 def _going_on(state: JobState) -> str:
@@ -162,5 +162,5 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
         for step in next_steps(progress):
             output.say(f"next: {step}")
     if output.json:
-        output.document(status_document(state, config, now, is_live=False, workspace=str(prepared.layout.workspace)))
+        output.document(status_document(state, config, now, is_live=False, workspace=str(prepared.places.workspace)))
     return exit_code_of(progress.status)

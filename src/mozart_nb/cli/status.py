@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from mozart_nb.checkpoint.follow import Glimpse, look
-from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, all_jobs, resolve
+from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, all_jobs, layouts_in, resolve
 from mozart_nb.checkpoint.layout import Layout, jobs_in
 from mozart_nb.cli.attach import Follower, watch
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
@@ -22,7 +22,7 @@ from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
-from mozart_nb.frozen import read_frozen
+from mozart_nb.frozen import read_frozen, workspace_of
 from mozart_nb.job.model import JobConfig
 
 WATCH_SECONDS: Final = 1.0
@@ -36,6 +36,7 @@ class Found:
     layout: Layout
     glimpse: Glimpse
     config: JobConfig | None
+    workspace: Path
     now: float
 
     @property
@@ -58,21 +59,18 @@ class Found:
             self.now,
             is_live=self.is_live,
             batches=batches,
-            workspace=str(self.layout.workspace),
+            workspace=str(self.workspace),
             owner=None if owner is None else {"host": owner.host, "pid": owner.pid, "started_at": owner.started_at},
         )
 
 
 def find(layout: Layout) -> Found:
     """Look at a job. Raises what `checkpoint.follow.look` raises."""
-    return Found(layout, look(layout), _config_of(layout), time.time())
-
-
-def _config_of(layout: Layout) -> JobConfig | None:
     try:
-        return read_frozen(layout).loaded.config
+        frozen = read_frozen(layout)
     except (MozartError, OSError):
-        return None  # the state can be shown without it
+        return Found(layout, look(layout), None, layout.workspace, time.time())  # the state can be shown without it
+    return Found(layout, look(layout), frozen.loaded.config, workspace_of(frozen, layout), time.time())
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -88,8 +86,9 @@ def status(output: Output, job_id: str | None, workspace: Path | None, *, batche
     if keep_watching:
         return _keep_watching(output, layout)
     found = find(layout)
-    for warning in found.glimpse.warnings:
-        output.warn(warning)
+    if not found.is_live:  # the snapshot of a running job may be missing or behind: that is no news
+        for warning in found.glimpse.warnings:
+            output.warn(warning)
     wanted = _batches_wanted(found.state, batches) if batches else None
     if output.json:
         output.document(found.document(wanted))
@@ -114,7 +113,9 @@ def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
         output.show(text)
     job = found.state.job
     output.show(f"  {when_line(job.run_started_at, job.finished_at, found.now)}, run {job.runs}")
-    output.show(f"  workspace {found.layout.workspace}")
+    output.show(f"  workspace {found.workspace}")
+    if found.workspace != found.layout.workspace:
+        output.show(f"  state in {found.layout.workspace}")
     if found.glimpse.owner is not None:
         output.show(f"  runs at {found.glimpse.owner}")
     if progress.reason and progress.status != "completed":
@@ -201,7 +202,7 @@ def known_layouts(workspace: Path | None) -> list[Layout]:
 
 def _layouts(workspace: Path | None) -> list[Layout]:
     if workspace is not None:
-        return [Layout(workspace.absolute(), job) for job in jobs_in(workspace)]
+        return layouts_in(workspace)
     here = [place for place in (Path.cwd(), Path.cwd() / DEFAULT_WORKSPACE) if place.is_dir()]
     found = [entry.layout for entry in all_jobs()]
     found += [Layout(place.resolve(), job) for place in here for job in jobs_in(place)]
@@ -224,6 +225,7 @@ def _job_row(layout: Layout) -> dict[str, Any]:
         return {**row, "status": "unreadable", "error": error.message}
     document = found.document(())
     kept = ("job_name", "status", "reason", "backend", "progress", "timing", "cost")
+    row["workspace"] = str(found.workspace)
     return {**row, **{key: document[key] for key in kept}, "updated": found.state.job.at}
 
 

@@ -91,7 +91,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         is_error=True,
     ),
     Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
-    Gap(("state_path",), _used("state_path"), f"`state_path` {_NO_EFFECT}; the state is kept in the workspace"),
     Gap(
         ("answer",),
         lambda config: (

@@ -54,6 +54,19 @@ class LoadedJob:
         return self.resolve(self.config.workspace)
 
     @property
+    def state_folder(self) -> Path:
+        """Where snapshot and journal are kept: in `state_path` if that is given, else in the workspace.
+
+        A `state_path` with a suffix (`.mozart-state.json`) and no slash behind it is a file's name, which stands for
+        the folder around it.
+        """
+        given = self.config.state_path
+        if given is None:
+            return self.workspace_path
+        path = self.resolve(given)
+        return path.parent if path.suffix and not given.endswith(("/", os.sep)) else path
+
+    @property
     def working_directory(self) -> Path:
         """Where sessions work, and where relative paths in rules start."""
         return self.resolve(self.config.backend.working_directory or ".")

@@ -143,7 +143,12 @@ class JobConfig(Section):
     state_backend: Literal["json", "sqlite"] = Field(
         "json", description="`sqlite` adds a queryable copy of the state; the journal stays the truth."
     )
-    state_path: str | None = Field(None, description="Where the state is kept. Unset: in the workspace.")
+    state_path: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the state is kept: a folder, or a file's name that stands for the folder around it. Unset: "
+        "in the workspace. Results stay in the workspace either way.",
+    )
     pause_between_batches_seconds: Seconds = Field(0.0, description="Seconds between two batches.")
     backend: BackendConfig = Field(default_factory=BackendConfig, description="Who runs the sessions.")
     batch: BatchConfig = Field(default_factory=BatchConfig, description="How the work is cut into batches.")
