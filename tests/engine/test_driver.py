@@ -323,7 +323,7 @@ def test_two_jobs_behind_one_gate_send_one_probe_and_use_no_retry(tmp_path: Path
     async def both() -> list[World]:
         gate = shared_gate(tmp_path / "gate.json", clock)
         script = {1: [refused(retry_after=100), OK]}
-        worlds = [World(batches=4, outcomes=script, gate=gate, clock=clock) for _ in range(2)]
+        worlds = [World(batches=4, outcomes=script, gate=gate, clock=clock, seed=seed) for seed in range(2)]
         await asyncio.gather(*(world.drive() for world in worlds))
         return worlds
 

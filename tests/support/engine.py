@@ -262,8 +262,10 @@ class World:
         clock: VirtualClock | None = None,
         seconds: float = 1.0,
         skips: Mapping[int, str] | None = None,
+        seed: int = 7,
         **sections: Any,
     ) -> None:
+        self.seed = seed
         self.config = job(batches, **sections)
         self.clock = clock or VirtualClock()
         self.backend = ScriptedBackend(outcomes or {}, self.clock, seconds=seconds)
@@ -302,7 +304,7 @@ class World:
         planned = None
         if not self.state.job.seq:
             shape = plan_job(self.config, None).shape
-            planned = ev.JobPlanned(job_id="job", name="job", plan=shape, seed=7, config_digest="d")
+            planned = ev.JobPlanned(job_id="job", name="job", plan=shape, seed=self.seed, config_digest="d")
         orphans = self._orphans()
         state = await self.driver.run(Run(ev.RunOptions(**options), planned=planned, orphans=orphans))
         check_invariants(state, self.config)

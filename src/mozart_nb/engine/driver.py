@@ -92,14 +92,16 @@ class Driver:
         """
         loop = asyncio.get_running_loop()
         self._clock = JournalClock(self._parts.clock, loop.time, self.state.job.at)
-        self._shared = SharedLimit(self._gate, self._parts.clock, run.run_id)
+        job = run.planned or self.state.job
+        # Named after the job, not the run: a probe that the death of its host cut short is still this job's own.
+        self._shared = SharedLimit(self._gate, self._parts.clock, f"{job.job_id}/{job.seed:x}")
         self._probe = ProbeRight(self._shared, self._parts.backend, self._parts.clock, self._wake.set)
         async with AsyncExitStack() as stack:
             for observer in self._observers:
                 await stack.enter_async_context(self.bus.subscribe(observer))
             poller = asyncio.create_task(self._poll(run.run_id), name="mozart requests")
             try:
-                for notice in run.notices:
+                for notice in (*run.notices, *self._clock.notices(at_start=True)):
                     self.tell(ev.JobNotice(message=notice))
                 await self._begin(run)
                 await self._turn_until_settled()
@@ -355,14 +357,12 @@ class Driver:
             news = await self._shared.news(self.state, self._clock.now())
             if news is not None:
                 self.note(news)
-            jump = self._clock.jumped_back()
-            if jump:
-                text = f"the system clock went back by {jump:.0f} s; the job goes on with its own time"
-                self.tell(ev.JobNotice(message=text))
+            for notice in self._clock.notices():
+                self.tell(ev.JobNotice(message=notice))
             self._wake.set()
 
     async def _check_gate(self) -> None:
-        news = await self._shared.news(self.state, self._clock.now())
+        news = await self._shared.news(self.state, self._clock.now(), at_start=True)
         if news is not None:
             self._journal(news)
 

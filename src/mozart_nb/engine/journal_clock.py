@@ -31,8 +31,11 @@ class JournalClock:
         self._time, self._seen = max(steady, self._clock.wall()), mark
         return self._time
 
-    def jumped_back(self) -> float:
-        """Seconds by which the wall clock went back since the last call; 0 unless it is worth telling."""
+    def notices(self, *, at_start: bool = False) -> list[str]:
+        """What people should know: the wall clock went back since the last call, or before this run began."""
         offset = self.now() - self._clock.wall()
-        jump, self._offset = offset - self._offset, offset
-        return jump if jump > NOTABLE_JUMP_SECONDS else 0.0
+        jump, self._offset = offset - (0.0 if at_start else self._offset), offset
+        if jump <= NOTABLE_JUMP_SECONDS:
+            return []
+        what = f"is {jump:.0f} s behind the job's last event" if at_start else f"went back by {jump:.0f} s"
+        return [f"the system clock {what}; the job goes on with its own time, and nothing is lost"]

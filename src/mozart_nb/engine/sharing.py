@@ -25,15 +25,18 @@ REFUSED_SECONDS = 2.0
 
 
 class SharedLimit:
-    """Translates between the account's gate and the job's limit events. `owner` names this run among all others."""
+    """Translates between the account's gate and the job's limit events. `owner` names this job among all others."""
 
     def __init__(self, gate: Gate, clock: Clock, owner: str) -> None:
         self._gate = gate
         self._clock = clock
         self._owner = owner
 
-    async def news(self, state: JobState, now: float) -> ev.Event | None:
-        """What the gate says that the job does not know yet."""
+    async def news(self, state: JobState, now: float, *, at_start: bool = False) -> ev.Event | None:
+        """What the gate says that the job does not know yet.
+
+        What the job itself ran into is no news to it, but `at_start`: an earlier life of it may have been archived.
+        """
         reading = await self._gate.read()
         limit = state.job.limit
         if not reading.closed:
@@ -41,7 +44,7 @@ class SharedLimit:
             return ev.LimitCleared(by=ANOTHER_JOB) if told else None
         wait = reading.until - self._clock.wall()
         is_over = wait <= 0 and (limit is not None or bool(state.agenda.running))
-        if reading.by == self._owner or is_over:
+        if is_over or (reading.by == self._owner and (limit is not None or not at_start)):
             return None
         if limit is not None and now + wait <= limit.until + SLACK_SECONDS:
             return None
