@@ -469,6 +469,7 @@ def test_harmless_values_go_anywhere(name: str, tmp_path: Path) -> None:
         ("ls a[<<EOF\nit's {v}]\nEOF", "1", "here-document whose end is not plain"),
         ('x="$(ls a[x)"; echo ] {v}', "a b", "inside"),
         ("cat <<E\n$(echo {v})\nE", "a b", "here-document whose end is not plain"),
+        ("x=(a {v})", "a\nb", "several lines cannot be written safely inside an array"),
         ("(( {v} > 1 ))", "$(id)", "inside"),
         ("a[{v}]=1", "x[$(id)]", "inside"),
         ('[ "{v}" -eq 3 ]', "a[$(id)]", "a comparison of numbers"),

@@ -17,7 +17,18 @@ from typing import Final, Literal
 
 How = Literal["word", "double", "single", "comment", "here-document", "literal here-document", "bare", "never"]
 Frame = Literal[
-    "word", "group", "command substitution", "double", "single", "comment", "$'…'", "${…}", "((…))", "[…]", "backticks"
+    "word",
+    "group",
+    "array",
+    "command substitution",
+    "double",
+    "single",
+    "comment",
+    "$'…'",
+    "${…}",
+    "((…))",
+    "[…]",
+    "backticks",
 ]
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
@@ -147,11 +158,13 @@ class ShellScanner:
         if self._bodies:
             return self._bodies[0].spot(after_variable)
         frame = self._frames[-1]
-        starts_here = "a line that begins a here-document" if self._announced else ""
-        if frame in ("word", "group", "command substitution"):
-            return Spot("word", starts_here, one_line=bool(self._announced), after_variable=after_variable)
+        within = "a line that begins a here-document" if self._announced else ""
+        if "array" in self._frames:
+            within = "an array"  # after a mistake in one, bash goes on with the next line, quoted or not
+        if frame in ("word", "group", "array", "command substitution"):
+            return Spot("word", within, one_line=bool(within), after_variable=after_variable)
         if frame == "double" or frame == "single" or frame == "comment":
-            return Spot(frame, starts_here, one_line=bool(self._announced), after_variable=after_variable)
+            return Spot(frame, within, one_line=bool(within), after_variable=after_variable)
         return Spot("bare", f"{frame} (use $(…))" if frame == "backticks" else frame)
 
     def _read(self, text: str, at: int) -> int:
@@ -216,7 +229,7 @@ class ShellScanner:
         elif text.startswith("((", at):
             return self._open("((", "((…))")
         elif char == "(":
-            self._frames.append("group")
+            self._frames.append("array" if previous == "=" else "group")
         elif char == "[" and _SUBSCRIPT.match(text, at):
             return self._open("[", "[…]")
         elif char == ")" and self._announced:
