@@ -74,7 +74,9 @@ def _from_snapshot(layout: Layout, files: Files) -> Loaded:
     try:
         snapshot = read_snapshot(layout, files)
     except FileNotFoundError:
-        return Loaded(JobState(), warnings=["the snapshot is missing: read the whole journal"] if has_journal else [])
+        return Loaded(
+            JobState(), warnings=[f"{layout.snapshot} is missing: read the whole journal"] if has_journal else []
+        )
     except UnusableSnapshotError as error:
         if not has_journal:
             raise _no_journal(layout) from error
