@@ -83,7 +83,7 @@ def test_any_call_may_fail_and_nothing_that_was_safe_is_lost(error: int, lasting
         check(written, go_on=at % 5 == 0)
         shutil.rmtree(tmp_path / str(at))
     assert reported or (error == errno.ENOSPC and not lasting), "a passing lack of room is what the reserve is for"
-    assert survived
+    assert survived or lasting, "one fault at a time is mended wherever that can be done"
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -9,6 +9,7 @@ given up, and what was there is written anew, by whoever still has it in memory.
 from __future__ import annotations
 
 import contextlib
+import errno
 from pathlib import Path
 
 from mozart_nb.checkpoint.files import Files, write_all
@@ -40,6 +41,7 @@ class AppendOnlyFile:
         if self.tainted:
             raise SyncFailedError(f"{self.path.name} has a part that cannot be proven durable")
         handle = self._open()
+        self._check_untouched()
         try:
             write_all(self._files, handle, block)
         except OSError:
@@ -71,6 +73,11 @@ class AppendOnlyFile:
             handle, self._handle = self._handle, None
             with contextlib.suppress(OSError):  # everything that matters has been synced
                 self._files.close(handle)
+
+    def _check_untouched(self) -> None:
+        """Nobody else may have written to it, moved or removed it: what we add would be lost or in the wrong place."""
+        if self._files.size(self.path) != self.good:
+            raise OSError(errno.ESTALE, f"something else has changed {self.path.name}")
 
     def _open(self) -> int:
         if self._handle is None:

@@ -58,6 +58,8 @@ def load_state(layout: Layout, files: Files, *, holder: bool) -> Loaded:
                 raise scan.broken_after_tip(error) from error
     loaded.tail_bytes = _distance(layout, files, loaded.tip, scan.tip)
     loaded.tip = scan.tip
+    if _misses_snapshot(loaded):
+        loaded.warnings.append(f"{layout.snapshot} is missing: read the whole journal")
     for torn in scan.torn:
         path = layout.segment(torn.segment)
         loaded.warnings.append(_torn(path, torn.excess, holder=holder))
@@ -74,9 +76,7 @@ def _from_snapshot(layout: Layout, files: Files) -> Loaded:
     try:
         snapshot = read_snapshot(layout, files)
     except FileNotFoundError:
-        return Loaded(
-            JobState(), warnings=[f"{layout.snapshot} is missing: read the whole journal"] if has_journal else []
-        )
+        return Loaded(JobState())
     except UnusableSnapshotError as error:
         if not has_journal:
             raise _no_journal(layout) from error
@@ -89,11 +89,18 @@ def _from_snapshot(layout: Layout, files: Files) -> Loaded:
     return Loaded(JobState(snapshot.job, snapshot.batches), snapshot.tip, snapshot_bytes=snapshot.size)
 
 
+def _misses_snapshot(loaded: Loaded) -> bool:
+    """A job that has just begun has none yet, and nobody should be told."""
+    expected = loaded.state.is_settled or loaded.tail_bytes > _SNAPSHOT_EXPECTED_BYTES
+    return expected and not loaded.snapshot_bytes and not loaded.warnings
+
+
 def _no_journal(layout: Layout) -> Exception:
     return corrupt(layout, f"{layout.snapshot} is there, but the journal in {layout.journal} is gone")
 
 
 _WINDOW = 1 << 16
+_SNAPSHOT_EXPECTED_BYTES = 1 << 20
 
 
 def _stands_in_journal(tip: Tip, layout: Layout, files: Files) -> bool:

@@ -24,6 +24,8 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.state import BatchState, JobRecord, JobState
 
 SNAPSHOT_FORMAT = 1
+"""To be raised whenever records change their meaning or the fold its results: older snapshots are then left aside."""
+
 PRESERVED_AT_ONCE = 1024
 """An event that changes more unwritten batches than this ends the snapshot instead: it would hold up the loop."""
 

@@ -20,7 +20,11 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.events import Answer, Event, encode_event
 
 SNAPSHOT_AFTER_BYTES = 256 << 10
-"""A snapshot is due when the journal has grown by so much since the last one, or by that one's size if it is larger."""
+SNAPSHOT_GROWTH = 1.5
+"""A snapshot is due when the journal has grown by so many bytes since the last one, and by so many times its size.
+
+All snapshots of a job together then stay below twice its journal, and a load replays about half of it at most.
+"""
 
 BATCHES_PER_COMMIT = 64
 BATCHES_PER_EVENT = 4
@@ -149,7 +153,7 @@ class JobStore:
     # --- the snapshot -------------------------------------------------------------------------------------------------
 
     def _is_snapshot_due(self, state: JobState) -> bool:
-        grown = self._tail_bytes > max(self._snapshot_after, self._snapshot_bytes)
+        grown = self._tail_bytes > max(self._snapshot_after, SNAPSHOT_GROWTH * self._snapshot_bytes)
         return grown and state.job.seq == self._appended
 
     def _begin_snapshot(self, state: JobState) -> SnapshotEncoder:
