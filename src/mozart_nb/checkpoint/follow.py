@@ -63,7 +63,8 @@ def look(layout: Layout) -> Glimpse:
         loaded = load_for_reading(layout)  # it may have settled between the two looks
     is_gone = holder is None and loaded.state.status in _ACTIVE
     status: ShownStatus = "interrupted" if is_gone else loaded.state.status
-    return Glimpse(loaded.state, status, holder, tuple(loaded.warnings))
+    torn = loaded.torn if holder is None else ()
+    return Glimpse(loaded.state, status, holder, (*loaded.warnings, *torn))
 
 
 def _live_owner(layout: Layout) -> Owner | None:

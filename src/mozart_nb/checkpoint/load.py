@@ -27,7 +27,8 @@ class Loaded:
 
     `tip` is its last event; `orphans` are answers that were saved but whose `session.finished` was not: the driver
     journals `orphan.finished` (place in `answers.jsonl` filled in) before it does anything else. `warnings` are for
-    people. `snapshot_bytes` is the size of the snapshot in use (0 if none), `tail_bytes` what the journal holds
+    people; `torn` says what a reader left out of unfinished last lines, which means nothing while a host is writing.
+    `snapshot_bytes` is the size of the snapshot in use (0 if none), `tail_bytes` what the journal holds
     beyond it, `answers_bytes` the size of `answers.jsonl`.
     """
 
@@ -35,6 +36,7 @@ class Loaded:
     tip: Tip = field(default_factory=Tip)
     orphans: list[Answer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
     snapshot_bytes: int = 0
     tail_bytes: int = 0
     answers_bytes: int = 0
@@ -62,7 +64,7 @@ def load_state(layout: Layout, files: Files, *, holder: bool) -> Loaded:
         loaded.warnings.append(f"{layout.snapshot} is missing: read the whole journal")
     for torn in scan.torn:
         path = layout.segment(torn.segment)
-        loaded.warnings.append(_torn(path, torn.excess, holder=holder))
+        _note_torn(loaded, path, torn.excess, holder=holder)
         if holder:
             _cut(files, path, torn.keep, layout)
     if holder and loaded.tip.seq:
@@ -151,7 +153,7 @@ def _add_orphans(loaded: Loaded, layout: Layout, files: Files, *, holder: bool) 
     loaded.orphans = [answer for answer in found.answers if _is_orphan(answer, loaded.state)]
     loaded.answers_bytes = size - found.excess
     if found.excess:
-        loaded.warnings.append(_torn(layout.answers, found.excess, holder=holder))
+        _note_torn(loaded, layout.answers, found.excess, holder=holder)
         if holder:
             _cut(files, layout.answers, loaded.answers_bytes, layout)
     elif holder and found.answers:
@@ -167,9 +169,10 @@ def _is_orphan(answer: Answer, state: JobState) -> bool:
     return batch.phase not in ("finished", "judged")
 
 
-def _torn(path: Path, excess: int, *, holder: bool) -> str:
+def _note_torn(loaded: Loaded, path: Path, excess: int, *, holder: bool) -> None:
     done = "cut off" if holder else "left out"
-    return f"the last line of {path} was never finished: {excess} bytes {done}"
+    said = f"the last line of {path} was never finished: {excess} bytes {done}"
+    (loaded.warnings if holder else loaded.torn).append(said)
 
 
 def _cut(files: Files, path: Path, keep: int, layout: Layout) -> None:
