@@ -292,10 +292,14 @@ SNIPPETS: dict[str, Snippet] = {
     "quoted parameter expansion": ('printf \'%s|\' "${nope:-"x"}" {v}', lambda v: f"x|{v}|"),
     "arithmetic": ("printf '%s|' \"$(({v}0 - {v}0))\"", lambda v: "0|"),
     "case in a substitution": ("printf '%s|' \"$(case x in x) printf %s {v};; esac)\" {v}", lambda v: f"{v}|{v}|"),
+    "character class": ("case a in [[:alpha:]]) printf '%s|' {v};; esac", lambda v: f"{v}|"),
+    "here-document after a class": ("echo [[:x:]] >/dev/null; cat <<E\n{v}\nE", lambda v: f"{v}\n"),
+    "wildcard": ("printf '%s|' [zZ]oo?[[:digit:]]q {v}", lambda v: f"[zZ]oo?[[:digit:]]q|{v}|"),
     "escaped dollar": ("printf '%s|' \"\\$(x) {v}\" \\$'{v}'", lambda v: f"$(x) {v}|${v}|"),
 }
 # Places where only harmless values are let through, or some values are refused.
 GUARDED = {
+    "here-document after a class",
     "here-document with expansions",
     "here-document after a variable",
     "here-document",
@@ -470,6 +474,7 @@ def test_harmless_values_go_anywhere(name: str, tmp_path: Path) -> None:
         ('x="$(ls a[x)"; echo ] {v}', "a b", "inside"),
         ("cat <<E\n$(echo {v})\nE", "a b", "here-document whose end is not plain"),
         ("x=(a {v})", "a\nb", "several lines cannot be written safely inside an array"),
+        ("[[ \n<<E\n{v}\nE\n ]]", "1", "here-document whose end is not plain"),
         ("(( {v} > 1 ))", "$(id)", "inside"),
         ("a[{v}]=1", "x[$(id)]", "inside"),
         ('[ "{v}" -eq 3 ]', "a[$(id)]", "a comparison of numbers"),

@@ -35,6 +35,7 @@ _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _HERE_DOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n\\$`]+)\"|(\\?)([\w.-]+))(?=[\s;&|()<>]|$)")
 # A subscript or a set of a wildcard; `[ … ]` and `[[ … ]]` are commands.
 _SUBSCRIPT = re.compile(r"\[(?![\s\[])")
+_TEST = re.compile(r"\[\[(?=\s)|\]\]")
 _CASE = re.compile(r"case\s")
 # Characters after which a new word begins, so that `#` starts a comment.
 _BOUNDARIES: Final = frozenset(" \t\n;&|()<>")
@@ -139,6 +140,7 @@ class ShellScanner:
         self._bodies: list[_HereDoc] = []
         self._line = ""
         self._after_variable = False
+        self._in_test = False
         self._lost: Spot | None = None
 
     def feed(self, text: str) -> None:
@@ -230,6 +232,10 @@ class ShellScanner:
             return self._open("((", "((…))")
         elif char == "(":
             self._frames.append("array" if previous == "=" else "group")
+        elif previous in _BOUNDARIES and _TEST.match(text, at):
+            self._in_test = char == "["  # where bash reads `<<` as no here-document
+            self._previous = _INSIDE_A_WORD
+            return 2
         elif char == "[" and _SUBSCRIPT.match(text, at):
             return self._open("[", "[…]")
         elif char == ")" and self._announced:
@@ -253,7 +259,7 @@ class ShellScanner:
             self._previous = "<"
             return 3
         found = _HERE_DOC.match(text, at)
-        if found is None:
+        if found is None or self._in_test:
             return self._lose(_UNSURE_HERE)
         tabs, single, double, backslash, word = found.groups()
         is_literal = bool(single or double or backslash)
