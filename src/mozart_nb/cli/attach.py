@@ -19,11 +19,15 @@ from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.state import JobState
+from mozart_nb.errors import UnknownJobError
 from mozart_nb.job.model import JobConfig
 
 POLL_SECONDS: Final = 0.25
 OWNER_EVERY: Final = 8
 """Polls between two looks at whether the host still lives."""
+
+APPEAR_SECONDS: Final = 15.0
+"""How long a host that holds a job's lock may take to write the job's first event."""
 
 
 class Follower:
@@ -81,8 +85,9 @@ def attach(output: Output, layout: Layout, *, config: JobConfig | None = None, w
     `workspace` is where it works, if that is not where its state is.
     """
     workspace = workspace or layout.workspace
-    glimpse = look(layout)
-    output.say(f"job `{layout.job_id}` is already running ({glimpse.owner}): showing it; Ctrl-C ends the showing only")
+    glimpse = _first_look(layout)
+    who = glimpse.owner or "it is just being started"
+    output.say(f"job `{layout.job_id}` is already running ({who}): showing it; Ctrl-C ends the showing only")
     follower = Follower(layout)
     try:
         watch(output, follower, config)
@@ -98,6 +103,18 @@ def attach(output: Output, layout: Layout, *, config: JobConfig | None = None, w
         output.say(f"next: {step}")
     _document(output, glimpse, workspace, config)
     return exit_code_of(progress.status)
+
+
+def _first_look(layout: Layout) -> Glimpse:
+    """Whoever was faster may have taken the lock and written nothing yet."""
+    deadline = time.monotonic() + APPEAR_SECONDS
+    while True:
+        try:
+            return look(layout)
+        except UnknownJobError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def watch(output: Output, follower: Follower, config: JobConfig | None) -> bool:
