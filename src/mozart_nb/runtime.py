@@ -98,16 +98,18 @@ async def run_job(
     infer: bool = False,
     on_start: OnStart | None = None,
     files: Files | None = None,
+    clock: SystemClock | None = None,
 ) -> JobState:
     """Run a job, or go on with it, until it settles. Takes the job's lock for that long.
 
     `fresh` archives what was there and starts over; `reload` is the same job with a new config whose plan must be
     compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
-    to send it requests. Raises `JobBusyError`, `PlanMismatchError` and the `WorldError`s of the checkpoint.
+    to send it requests; `files` and `clock` stand in for this machine's. Raises `JobBusyError`, `PlanMismatchError`
+    and the `WorldError`s of the checkpoint.
     """
     run = Run(options, pid=os.getpid())
     async with AsyncExitStack() as stack:
-        clock = await stack.enter_async_context(SystemClock())
+        clock = await stack.enter_async_context(clock or SystemClock())
         opened_job = await _open(stack, reload or prepared, clock, run.run_id, observers, fresh=fresh, files=files)
         run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
