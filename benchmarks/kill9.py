@@ -119,7 +119,6 @@ def kill_table(tallies: dict[str, Tally]) -> Iterator[str]:
         ("sessions found still running and followed", lambda t: t.followed),
         ("sessions found finished and read", lambda t: t.read),
         ("attempts abandoned and refunded", lambda t: t.abandoned),
-        ("half-written lines cut off", lambda t: t.torn),
         ("requests counted at the server", lambda t: f"{t.requests:,}" if t.requests else "—"),
         ("**completed batches lost**", lambda t: len(t.lost)),
         ("**completed batches or attempts run again**", lambda t: len(t.repeated)),

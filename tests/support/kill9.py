@@ -54,7 +54,6 @@ class Tally:
     followed: int = 0
     read: int = 0
     abandoned: int = 0
-    torn: int = 0
     paused: int = 0
     requests: int = 0
     lost: list[str] = field(default_factory=list)
@@ -237,7 +236,7 @@ class Series:
         self._rng = rng
         self._moments = moments
         self._pauses = pauses
-        self._before = Glance({}, b"", (), {}, 0)
+        self._before = Glance({}, b"", (), {})
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -292,7 +291,6 @@ class Series:
             if now.written.get(number, signature) != signature:
                 tally.repeated.append(f"batch {number}: its file was written again after it had completed")
         if killed:
-            tally.torn += now.torn
             tally.open_at_kill += len(now.open_sessions)
             tally.with_sessions += bool(now.open_sessions)
         self._before = now

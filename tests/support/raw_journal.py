@@ -24,9 +24,13 @@ def whole_lines(path: Path) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def is_torn(path: Path) -> bool:
-    data = path.read_bytes() if path.exists() else b""
-    return bool(data) and not data.endswith(b"\n")
+def segments(layout: Layout) -> list[Path]:
+    return sorted(layout.journal.glob("*.jsonl")) if layout.journal.is_dir() else []
+
+
+def read_rows(layout: Layout) -> tuple[Row, ...]:
+    """Every event of a job. Raises `ValueError` for a line that is not what it says."""
+    return tuple(row for path in segments(layout) for row in documents(whole_lines(path), "event"))
 
 
 def documents(lines: bytes, key: str) -> Iterator[Row]:
@@ -47,16 +51,13 @@ class Glance:
     answers: bytes
     rows: tuple[Row, ...]
     written: dict[int, tuple[int, int]]
-    torn: int
 
     @classmethod
     def at(cls, layout: Layout, output: Callable[[int], Path]) -> Glance:
-        segments = sorted(layout.journal.glob("*.jsonl")) if layout.journal.is_dir() else []
-        journal = {path.name: whole_lines(path) for path in segments}
+        journal = {path.name: whole_lines(path) for path in segments(layout)}
         rows = tuple(row for lines in journal.values() for row in documents(lines, "event"))
         written = {n: _signature(output(n)) for n in completed(rows)}
-        torn = sum(is_torn(path) for path in (*segments, layout.answers))
-        return cls(journal, whole_lines(layout.answers), rows, written, torn)
+        return cls(journal, whole_lines(layout.answers), rows, written)
 
     @property
     def open_sessions(self) -> set[tuple[int, int]]:
