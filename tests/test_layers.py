@@ -33,6 +33,7 @@ LAYERS = {
     "validation": 3,
     "commands": 3,
     "gate": 3,
+    "workspace_archive": 3,
     "clock": 3,
     "frozen": 4,
     "prepared": 4,

@@ -45,6 +45,19 @@ class Prepared:
         """Whether the rehearsal backend runs it, asked for by `--rehearse` or by the job file."""
         return self.rehearsed or self.loaded.config.backend.type == "rehearsal"
 
+    @property
+    def needed(self) -> dict[Path, str]:
+        """What the job is made of and works in: paths, and what each is."""
+        loaded, config = self.loaded, self.loaded.config
+        found = {loaded.resolve(name): "a text of its prompt" for name in self.frozen.texts}
+        if loaded.file:
+            found[loaded.base_dir / Path(loaded.file).name] = "the job file"
+        if config.items is not None and config.items.file is not None:
+            found[loaded.resolve(config.items.file)] = "its items"
+        if config.backend.system_prompt_file is not None:
+            found[loaded.resolve(config.backend.system_prompt_file)] = "its system prompt"
+        return {**found, self.places.working_directory: "its working directory"}
+
 
 @dataclass(frozen=True)
 class Standing:

@@ -20,9 +20,9 @@ from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
-from mozart_nb.checkpoint.index import home, register
+from mozart_nb.checkpoint.index import home, layouts_in, register
 from mozart_nb.checkpoint.load import load_state
-from mozart_nb.checkpoint.lock import JobLock
+from mozart_nb.checkpoint.lock import JobLock, owner
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
@@ -40,6 +40,7 @@ from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.job.plan import compatible
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
+from mozart_nb.workspace_archive import Archived, WorkspaceArchive
 
 __all__ = [
     "OnStart",
@@ -155,8 +156,13 @@ async def _open(
     lock = JobLock(layout)
     await asyncio.to_thread(lock.acquire, run_id)
     stack.callback(lock.release)
-    if fresh and layout.exists:
+    results = _old_results(prepared)
+    if fresh:
+        await asyncio.to_thread(_require_quiet_workspace, prepared, results)
+        await asyncio.to_thread(results.begin)
         await asyncio.to_thread(archive, layout)
+    # Also when the host died after the job's record was archived, and this run is not a fresh one.
+    moved = Archived() if layout.exists else await asyncio.to_thread(results.finish, clock.wall())
     await asyncio.to_thread(_make_workspace, prepared)
     loaded = await asyncio.to_thread(load_state, layout, disk, holder=True)
     store = JobStore(layout, loaded, files=disk)
@@ -176,7 +182,28 @@ async def _open(
     )
     composer = _composer(prepared, loaded.state, checker, driver, clock)
     driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared)))
-    return _Opened(prepared, store, driver, composer, checker, loaded.orphans, loaded.warnings)
+    warnings = [*moved.notices, *loaded.warnings]
+    return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)
+
+
+def _old_results(prepared: Prepared) -> WorkspaceArchive:
+    """What moves the results of last time aside. The states of all jobs stay, whoever they belong to."""
+    workspace, layout = prepared.places.workspace, prepared.layout
+    policy = prepared.loaded.config.workspace_lifecycle
+    jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
+    stays = {path for job in jobs for path in (job.state_root, job.snapshot)}
+    return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
+
+
+def _require_quiet_workspace(prepared: Prepared, results: WorkspaceArchive) -> None:
+    """Nobody's results are moved away while they work. Raises `MisuseError`."""
+    for other in layouts_in(prepared.places.workspace) if results.is_wanted else ():
+        if other.job_id != prepared.job_id and (found := owner(other)) is not None and found.alive is not False:
+            raise MisuseError(
+                f"job `{other.job_id}` runs in this workspace ({found}): its results would be archived",
+                hint=f"wait until it has settled, or pause it: `mozart pause {other.job_id}`",
+                job_id=prepared.job_id,
+            )
 
 
 def _make_workspace(prepared: Prepared) -> None:

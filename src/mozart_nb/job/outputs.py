@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -217,13 +218,39 @@ class ConcertConfig(Section):
 class WorkspaceLifecycleConfig(Section):
     """What happens to old results when a job starts from the beginning."""
 
-    archive_on_fresh: bool = Field(False, description="Move what is in the workspace into an archive first.")
-    archive_dir: str = Field("archive", description="Folder of the archives, in the workspace.")
-    archive_naming: Literal["iteration", "timestamp"] = Field("iteration", description="How archives are named.")
-    max_archives: Count = Field(0, description="How many archives are kept; 0 means all.")
-    preserve_patterns: tuple[str, ...] = Field(
-        (".iteration", ".mozart-*", ".coverage", "archive/**", ".worktrees/**"), description="What stays where it is."
+    archive_on_fresh: bool = Field(
+        False,
+        description="When the job starts from the beginning (`--fresh`), move what is in the workspace into an archive "
+        "first. States of jobs stay.",
     )
+    archive_dir: str = Field(
+        "archive", min_length=1, description="Folder of the archives; a relative one is in the workspace."
+    )
+    archive_naming: Literal["iteration", "timestamp"] = Field(
+        "iteration",
+        description="`iteration`: `iteration-N`, with N from the workspace's file `.iteration` if there is one, else "
+        "one more than the last. `timestamp`: `archive-20261121-070500`, in UTC.",
+    )
+    max_archives: Count = Field(
+        0, description="How many archives are kept; 0 means all. Older ones are deleted after a new one was made."
+    )
+    preserve_patterns: tuple[str, ...] = Field(
+        (".iteration", ".mozart-*", ".coverage", "archive/**", ".worktrees/**"),
+        description="What stays where it is: wildcards for names at the top of the workspace. A pattern with `/` keeps "
+        "the whole entry in which it finds something.",
+    )
+
+    @field_validator("preserve_patterns")
+    @classmethod
+    def _patterns_stay_inside(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        allowed = "a pattern relative to the workspace, without `..`"
+        refuse([Fault((n,), "this cannot match", text, allowed) for n, text in enumerate(patterns) if _leaves(text)])
+        return patterns
+
+
+def _leaves(pattern: str) -> bool:
+    path = PurePosixPath(pattern)
+    return not path.parts or path.is_absolute() or ".." in path.parts
 
 
 class CheckpointTrigger(Section):
