@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -48,7 +49,7 @@ def test_what_names_no_batch_of_the_job_is_refused(text: str) -> None:
 def test_any_set_of_batches_survives_being_written_as_ranges(numbers: set[int]) -> None:
     spans = parse_batches(",".join(map(str, numbers)), 40)
     assert set(numbers_in(spans)) == numbers
-    assert all(high + 1 < low for (_, high), (low, _) in zip(spans, spans[1:], strict=False))
+    assert all(high + 1 < low for (_, high), (low, _) in pairwise(spans))
 
 
 @pytest.mark.parametrize(

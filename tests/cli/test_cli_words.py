@@ -59,8 +59,14 @@ def test_lengths_of_time_are_rounded_as_people_do(seconds: float, shown: str) ->
 
 @pytest.mark.parametrize(
     ("amount", "unknown", "shown"),
-    [(0, 0, "$0.00"), (0.0042, 0, "$0.0042"), (0.27, 0, "$0.27"), (1234.5, 0, "$1,234.50")]
-    + [(1.5, 2, "$1.50 + unknown"), (0, 1, "cost unknown")],
+    [
+        (0, 0, "$0.00"),
+        (0.0042, 0, "$0.0042"),
+        (0.27, 0, "$0.27"),
+        (1234.5, 0, "$1,234.50"),
+        (1.5, 2, "$1.50 + unknown"),
+        (0, 1, "cost unknown"),
+    ],
 )
 def test_an_unknown_cost_is_never_shown_as_zero(amount: float, unknown: int, shown: str) -> None:
     assert words.cost(amount, unknown) == shown

@@ -130,7 +130,7 @@ class Started:
 
 def _collect(stream: Any, lines: list[str]) -> None:
     for line in stream:
-        lines.append(line)
+        lines.append(line)  # noqa: PERF402  # it is read while it grows
 
 
 def wait_for(condition: Callable[[], Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -38,8 +37,7 @@ class Commands(TyperGroup):
             _output(ctx, wants_json).complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has gone; what is still buffered must not be tried again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _abandon_stdout()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise
@@ -55,6 +53,13 @@ def _output(ctx: Any, wants_json: bool) -> Any:
     output = ctx.obj if isinstance(ctx.obj, Output) else Output()
     output.json = wants_json
     return output
+
+
+def _abandon_stdout() -> None:
+    """Whoever read our output has gone, as `| head` does: no failure."""
+    from mozart_nb.cli.output import abandon
+
+    abandon(sys.stdout)
 
 
 def _is_verbose(ctx: Any) -> bool:

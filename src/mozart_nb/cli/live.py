@@ -19,7 +19,7 @@ from rich.text import Text
 
 from mozart_nb import events as ev
 from mozart_nb.cli.lines import line_of
-from mozart_nb.cli.output import Output
+from mozart_nb.cli.output import Output, abandon
 from mozart_nb.cli.render import MAX_RUNNING, count_line, head_line, line, running_lines, wait_lines
 from mozart_nb.cli.words import one_line
 from mozart_nb.codes import Category, lookup
@@ -93,7 +93,8 @@ class LineView:
             sys.stderr.write("".join(f"{text}\n" for text in lines))
             sys.stderr.flush()
         except (BrokenPipeError, ValueError):
-            self._is_broken = True  # nobody reads any more; the job goes on
+            self._is_broken = True
+            abandon(sys.stderr)
 
     def look(self, progress: Progress) -> None:
         """Lines say it all."""

@@ -196,8 +196,11 @@ def _raw(output: Output, layout: Layout, wish: LogWish) -> int:
         output.line({"job_id": layout.job_id, "batch": wish.batch, "attempt": attempt, "is_raw": bool(files), **logs})
         return OK
     if not files:
-        output.say(f"batch {wish.batch}, attempt {attempt}: no raw output was kept; the end of it:")
-        output.show("\n".join(text for text in (record.stdout_tail, record.stderr_tail) if text).rstrip("\n"))
+        kept = "\n".join(text for text in (record.stdout_tail, record.stderr_tail) if text).rstrip("\n")
+        what = "no raw output was kept; the end of it:" if kept else "it printed nothing that was kept"
+        output.say(f"batch {wish.batch}, attempt {attempt}: {what}")
+        if kept:
+            output.show(kept)
         return OK
     output.say(f"batch {wish.batch}, attempt {attempt}: {', '.join(str(path) for path in files)}")
     for path in files:

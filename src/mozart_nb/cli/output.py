@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -180,8 +182,23 @@ def _safe(text: str | Text) -> Text:
     return text if isinstance(text, Text) else Text(clean(text))
 
 
+class _Console(Console):
+    """A console whose reader may go away: what nobody reads does not end the command."""
+
+    def on_broken_pipe(self) -> None:
+        abandon(self.file)
+
+
+def abandon(stream: IO[str]) -> None:
+    """Let a stream that nobody reads any more lead nowhere; what is still buffered must not fail at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def _console(stream: TextIO) -> Console:
-    console = Console(file=stream, markup=False, emoji=False, highlight=False)
+    console = _Console(file=stream, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _UNLIMITED_WIDTH
     return console

@@ -51,7 +51,8 @@ def _span(part: str, total: int) -> tuple[int, int]:
     low = int(found[1] or 1)
     high = int(found[3] or total) if found[2] else low
     if not 1 <= low <= high <= total:
-        reason = "the range runs backwards" if low > high else f"there are batches 1 to {total}"
+        is_backwards = low > high and bool(found[3])
+        reason = "the range runs backwards" if is_backwards else f"there are batches 1 to {total}"
         raise _no_batches(part, reason)
     return low, high
 

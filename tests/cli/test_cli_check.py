@@ -1,0 +1,178 @@
+"""`validate`, `schema`, `init`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from support.commands import mozart, write_job
+
+from mozart_nb.job.load import load_job
+
+# --- validate ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_valid_file_exits_with_0_even_with_warnings(tmp_path: Path) -> None:
+    ended = mozart("validate", write_job(tmp_path, retries={"max": 3}))
+    assert ended.exit_code == 0, ended
+    assert "WARNING V108" in ended.stdout
+    assert "valid, 0 errors, 1 warning" in ended.stdout
+
+
+def test_strict_turns_unknown_keys_into_errors(tmp_path: Path) -> None:
+    ended = mozart("validate", "--strict", write_job(tmp_path, retries={"max": 3}))
+    assert ended.exit_code == 1, ended
+    assert "retries" in ended.stdout
+
+
+def test_an_error_of_a_check_exits_with_1_and_names_file_and_line(tmp_path: Path) -> None:
+    file = write_job(tmp_path, prompt={"template_file": "nowhere.j2"})
+    ended = mozart("validate", file)
+    assert ended.exit_code == 1, ended
+    assert f"ERROR   V003 {file}:" in ended.stdout
+
+
+def test_a_value_that_the_loader_refuses_exits_with_1(tmp_path: Path) -> None:
+    ended = mozart("validate", write_job(tmp_path, batch={"size": 0, "total_items": 10}))
+    assert ended.exit_code == 1, ended
+    assert "batch.size" in ended.stdout or "size" in ended.stdout
+
+
+@pytest.mark.parametrize("content", ["name: [unclosed", None])
+def test_a_file_that_cannot_be_read_or_parsed_exits_with_2(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "job.yaml"
+    if content is not None:
+        file.write_text(content)
+    assert mozart("validate", file).exit_code == 2
+    document = mozart("validate", file, "--json").document
+    assert document["valid"] is False
+    assert document["issues"][0]["severity"] == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("sections", "code", "valid"),
+    [
+        ({}, 0, True),
+        ({"retries": 1}, 0, True),
+        ({"batch": {"size": "many"}}, 1, False),
+        ({"prompt": {"template": "{{ unclosed"}}, 1, False),
+    ],
+)
+def test_json_is_one_valid_document_whatever_is_wrong(
+    tmp_path: Path, sections: dict[str, object], code: int, valid: bool
+) -> None:
+    ended = mozart("validate", write_job(tmp_path, **sections), "--json")
+    assert ended.exit_code == code
+    document = ended.document
+    assert document["valid"] is valid
+    assert document["errors"] == sum(issue["severity"] == "ERROR" for issue in document["issues"])
+    assert all({"code", "message", "line", "column", "path"} <= issue.keys() for issue in document["issues"])
+
+
+def test_fix_makes_the_folder_that_is_missing(tmp_path: Path) -> None:
+    file = write_job(tmp_path, workspace="./deep/er/ws")
+    assert mozart("validate", file).exit_code == 1
+    ended = mozart("validate", file, "--fix", "--json")
+    assert ended.exit_code == 0, ended
+    assert ended.document["fixed"] == [str(tmp_path / "deep" / "er")]
+    assert (tmp_path / "deep" / "er").is_dir()
+
+
+def test_a_workspace_of_ones_own_is_the_one_that_is_checked(tmp_path: Path) -> None:
+    file = write_job(tmp_path, workspace="./deep/er/ws")
+    assert mozart("validate", file, "-w", tmp_path / "ws").exit_code == 0
+
+
+# --- schema and init --------------------------------------------------------------------------------------------------
+
+
+def test_schema_prints_the_json_schema() -> None:
+    document = mozart("schema").document
+    assert document["$schema"].startswith("https://json-schema.org/")
+    assert {"batch", "sheet", "prompt"} <= document["properties"].keys()
+
+
+def test_init_writes_a_file_without_errors_or_unknown_keys(tmp_path: Path) -> None:
+    file = tmp_path / "sub" / "review.yaml"
+    assert mozart("init", file).exit_code == 0
+    loaded = load_job(file, strict=True)
+    assert loaded.config.name == "review"
+    assert not loaded.warnings
+    assert mozart("validate", file).exit_code == 0
+
+
+def test_every_line_that_init_comments_out_is_valid_too(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    mozart("init", file, "--name", "all of it")
+    lines = file.read_text().splitlines()
+    active = [line.replace("# ", "", 1) if _is_commented_key(line) else line for line in lines]
+    active = [line for line in active if "total_items" not in line and not line.startswith(("items", "  file"))]
+    active = [line.replace("size: 5", "size: 5\n  total_items: 20") for line in active]
+    file.write_text("\n".join(active))
+    loaded = load_job(file, strict=True)
+    assert loaded.config.parallel.enabled
+    assert loaded.config.backend.cli_model == "sonnet"
+
+
+def _is_commented_key(line: str) -> bool:
+    text = line.strip()
+    return text.startswith("#") and text.removeprefix("#").strip().partition(":")[0].replace("_", "").isalpha()
+
+
+def test_init_never_writes_over_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("mine")
+    ended = mozart("init", file)
+    assert ended.exit_code == 2
+    assert "exists already" in ended.stderr
+    assert file.read_text() == "mine"
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def fake_claude(folder: Path, version: str) -> None:
+    folder.mkdir()
+    program = folder / "claude"
+    program.write_text(f'#!/bin/sh\n[ "$*" = --version ] && echo "{version} (Claude Code)" && exit 0\nexit 9\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def doctor(*args: str) -> tuple[int, dict[str, dict[str, str]]]:
+    ended = mozart("doctor", "--json", *args)
+    return ended.exit_code, {check["name"]: check for check in ended.document["checks"]}
+
+
+def test_doctor_asks_the_program_for_nothing_but_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_claude(tmp_path / "bin", "2.1.197")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-dummy")
+    code, checks = doctor()
+    assert code == 0
+    assert checks["claude"]["status"] == "ok"
+    assert checks["login"]["detail"] == "ANTHROPIC_API_KEY"
+    assert "sk-ant-dummy" not in json.dumps(checks)
+
+
+def test_doctor_warns_of_another_version_and_of_a_missing_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_claude(tmp_path / "bin", "9.9.9")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    code, checks = doctor()
+    assert code == 0
+    assert checks["claude"]["status"] == "warning"
+    assert "2.1.197" in checks["claude"]["hint"]
+    assert checks["login"]["status"] == "warning"
+
+
+def test_doctor_fails_when_there_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, checks = doctor()
+    assert code == 1
+    assert checks["claude"]["status"] == "error"
+    ended = mozart("doctor")
+    assert "E503" in ended.stdout
+    assert "rehearsals work without it" in ended.stdout
