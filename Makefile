@@ -3,13 +3,14 @@
 #   make demo    install the package and run a first job offline, without an account (about a minute)
 #   make test    the tests
 #   make check   what a change must pass besides the tests: style, types, layers, documentation
-#   make bench   measurements, as tables
+#   make bench   what a batch costs as jobs grow, into docs/performance.md (about ten minutes)
+#   make kill9   hosts killed a hundred times, into docs/reliability.md (about fifteen minutes)
 #   make docs    write anew the pages that are made from the code
 #   make clean   remove .venv, caches and the demo's files
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench kill9 docs clean
 
 # The newest Python that can make environments. `make PYTHON=/path/to/python3 …` decides otherwise.
 CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
@@ -84,6 +85,9 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/run.py
+
+kill9: $(VENV)/installed-test
+	$(BIN)/python benchmarks/kill9.py
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
