@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,6 +17,8 @@ import msgspec
 from mozart_nb import events as ev
 from mozart_nb.cli.words import one_line, spans, time_of_day
 
+_Expand = Callable[[Any], Iterator[tuple[str, str]]]
+_Shown = tuple[str, Any, _Expand | None]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -40,8 +43,9 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.BatchFailed: "ERROR",
     ev.JobFailed: "ERROR",
 }
-_BARE = re.compile(r"[^\s\"'=\\]+")
+_BARE = re.compile(r"[\w.,:;/@#%+*()<>\-]+")
 _LEFT_OUT: Final = frozenset({"seq", "at", "stdout_tail", "stderr_tail", "answer_at", "answer_size", "files", "marker"})
+_NOTHING: Final = object()
 _ALWAYS: Final = frozenset({"batch", "attempt", "cost_usd"})
 _LONGEST_VALUE: Final = 300
 
@@ -68,15 +72,24 @@ def event_document(event: ev.Event) -> dict[str, Any]:
 
 
 def _fields(event: ev.Event) -> Iterator[tuple[str, str]]:
-    for info in msgspec.structs.fields(event):
-        value = getattr(event, info.name)
-        if info.name in _LEFT_OUT or (value == info.default and info.name not in _ALWAYS):
+    for name, default, expand in _shown_fields(type(event)):
+        value = getattr(event, name)
+        if value == default:
             continue
-        expand = _EXPANDED.get(info.name)
         if expand is not None:
             yield from expand(value)
         else:
-            yield info.name, _plain(value)
+            yield name, _plain(value)
+
+
+@cache
+def _shown_fields(kind: type[ev.Event]) -> tuple[_Shown, ...]:
+    """Fields that a line may show, each with the value that is left out, and how it is written."""
+    return tuple(
+        (info.name, _NOTHING if info.name in _ALWAYS else info.default, _EXPANDED.get(info.name))
+        for info in msgspec.structs.fields(kind)
+        if info.name not in _LEFT_OUT
+    )
 
 
 def _plain(value: Any) -> str:
@@ -92,6 +105,8 @@ def _plain(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
+    if len(text) <= _LONGEST_VALUE and _BARE.fullmatch(text):
+        return text
     text = one_line(text, _LONGEST_VALUE)
     return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
@@ -125,7 +140,7 @@ def _usage(usage: ev.Usage) -> Iterator[tuple[str, str]]:
     yield "tokens", str(usage.total)
 
 
-def _moment(key: str) -> Callable[[float], Iterator[tuple[str, str]]]:
+def _moment(key: str) -> _Expand:
     def moment(at: float) -> Iterator[tuple[str, str]]:
         if at:
             yield key, time_of_day(at)
@@ -145,7 +160,7 @@ def _batches(numbers: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     yield "batches", spans(numbers).replace(", ", ",")
 
 
-_EXPANDED: Final[dict[str, Callable[[Any], Iterator[tuple[str, str]]]]] = {
+_EXPANDED: Final[dict[str, _Expand]] = {
     "plan": _plan,
     "options": _options,
     "results": _results,

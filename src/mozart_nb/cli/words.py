@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 # Escape sequences vanish as a whole; so do other control characters, and those that turn the direction of writing.
@@ -96,6 +97,11 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
 
 def time_of_day(at: float) -> str:
     """Epoch seconds as this machine's time of day."""
+    return _time_of_second(int(at))
+
+
+@lru_cache(maxsize=256)
+def _time_of_second(at: int) -> str:
     return f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"
 
 
