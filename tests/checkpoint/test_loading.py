@@ -13,14 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.checkpoints import Written, layout_in, load, open_store, write_history, write_job
+from support.faulty_files import Fault, FaultyFiles
 from support.histories import History, Tee, history
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.load import load_state
 from mozart_nb.engine.fold import apply, fold
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import CheckpointCorruptError, CheckpointTooNewError
+from mozart_nb.errors import CheckpointCorruptError, CheckpointTooNewError, CheckpointUnwritableError
 
 
 @pytest.fixture
@@ -159,6 +161,14 @@ def test_a_torn_answer_is_cut_and_the_next_one_stands_in_its_place(layout: Layou
     assert "answers.jsonl was never finished" in loaded.warnings[-1]
 
 
+def test_what_a_killed_host_left_is_synced_before_anything_is_built_upon_it(layout: Layout) -> None:
+    killed_between_the_syncs(layout)
+    for at, name in ((1, layout.segment(1).name), (2, layout.answers.name)):
+        with pytest.raises(CheckpointUnwritableError, match=name):
+            load_state(layout, FaultyFiles(Fault(at, kinds=("sync",))), holder=True)
+    assert load_state(layout, FaultyFiles(Fault(1)), holder=False).orphans
+
+
 # --- snapshots that cannot be used ------------------------------------------------------------------------------------
 
 
@@ -226,6 +236,21 @@ def test_a_snapshot_of_another_run_of_the_same_job_is_not_believed(tmp_path: Pat
     loaded = load(here)
     assert loaded.state == written.state
     assert "does not belong to this journal" in loaded.warnings[0]
+
+
+def test_a_snapshot_of_another_job_is_not_believed(layout: Layout) -> None:
+    write_job(layout, 15, 100, checkpoint=True)
+    other = Layout(layout.workspace, "other")
+    shutil.copy(layout.snapshot, other.snapshot)
+    shutil.copytree(layout.root, other.root)
+    with pytest.raises(CheckpointCorruptError, match="belongs to job `job`"):
+        load(other)
+    shutil.rmtree(layout.root)
+    first = msgspec.structs.replace(history(15, 1)[0], job_id="other")  # type: ignore[call-arg]
+    other.segment(1).write_bytes(EVENTS.wrap(ev.encode_event(first)))
+    loaded = load(other)
+    assert loaded.state.job.seq == 1
+    assert f"{other.snapshot} was not used, because it belongs to job `job`" in loaded.warnings[0]
 
 
 def test_a_snapshot_ahead_of_its_journal_is_not_believed(layout: Layout) -> None:
@@ -368,6 +393,13 @@ def test_an_answer_is_an_orphan_only_once(layout: Layout) -> None:
     loaded = load(layout, holder=True)
     assert loaded.orphans == []
     assert loaded.state.job.cost_usd == 0.5
+
+
+def test_an_answer_to_an_attempt_that_has_its_end_is_no_orphan(layout: Layout) -> None:
+    killed_between_the_syncs(layout)
+    append_event(layout, ev.encode_event(ev.SessionFinished(seq=5, batch=2, attempt=1, outcome="killed")))
+    loaded = load(layout, holder=True)
+    assert (loaded.tip.seq, loaded.orphans) == (5, [])
 
 
 def test_an_answer_to_an_attempt_that_no_longer_runs_is_no_orphan(layout: Layout) -> None:

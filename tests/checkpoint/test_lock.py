@@ -11,8 +11,10 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import portalocker
 import pytest
 from support.checkpoints import layout_in, write_job
 
@@ -145,6 +147,20 @@ def test_looking_never_takes_the_lock(layout: Layout) -> None:
     for _ in range(50):
         assert owner(layout) is None
         JobLock(layout).__enter__().release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere open files cannot be removed")
+def test_a_lock_on_a_file_that_is_no_longer_there_is_none(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock_file = portalocker.lock
+
+    def remove_first(file: Any, flags: Any) -> None:
+        layout.lock.unlink()
+        layout.lock.touch()
+        lock_file(file, flags)
+
+    monkeypatch.setattr(portalocker, "lock", remove_first)
+    with pytest.raises(JobBusyError, match="just being started or stopped"):
+        JobLock(layout).acquire()
 
 
 def test_a_host_on_another_machine_is_believed(layout: Layout) -> None:

@@ -225,8 +225,6 @@ def read_snapshot(layout: Layout, files: Files) -> Snapshot:
         raise UnusableSnapshotError(f"it is damaged ({error})") from error
     if head.job_id != layout.job_id:
         raise UnusableSnapshotError(f"it belongs to job `{head.job_id}`")
-    if head.seq != head.job.seq:
-        raise UnusableSnapshotError("it contradicts itself")
     return Snapshot(head.job, batches, Tip(head.seq, head.segment, head.offset, head.line), text.size)
 
 
