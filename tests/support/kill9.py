@@ -168,6 +168,10 @@ class Job:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.setdefault("workspace", "./ws")
         self.config["backend"].setdefault("env", {})[TOKEN] = self.token
+        self.write()
+
+    def write(self) -> None:
+        """Write the job file (anew)."""
         self.file.write_text(yaml.safe_dump(self.config))
 
     @property
