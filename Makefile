@@ -35,7 +35,8 @@ help:
 # --- the environment -------------------------------------------------------------------------------------------------
 
 # An environment whose Python has gone, or that was moved here from elsewhere, is made anew.
-ifneq ($(shell test -d $(VENV) && { $(BIN)/python -c 'import sys; sys.exit(sys.prefix != "$(CURDIR)/$(VENV)")' || echo broken; } 2>/dev/null),)
+ifneq ($(shell test ! -e $(VENV) || { test "$$(cat $(VENV)/made)" = "$(CURDIR)" && $(BIN)/python -c ""; } 2>/dev/null || \
+	echo unusable),)
 .PHONY: $(VENV)/made
 endif
 
@@ -48,7 +49,7 @@ $(VENV)/made:
 	@echo "Making an environment in $(VENV) with $$($(PYTHON) --version)"
 	@rm -rf $(VENV)
 	@"$(PYTHON)" -m venv $(VENV)
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 # One file per set of dependencies says that it is installed as pyproject.toml wants it. A larger set has the smaller.
 $(VENV)/installed: $(VENV)/made pyproject.toml
