@@ -122,6 +122,11 @@ def test_quiet_says_nothing_when_all_goes_well(tmp_path: Path) -> None:
     assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "", "")
 
 
+def test_global_flags_may_stand_behind_the_command(tmp_path: Path) -> None:
+    assert mozart("run", write_job(tmp_path), "-q").stderr == ""
+    assert "session.progress" in mozart("run", "--verbose", write_job(tmp_path), "--fresh", "--yes").stderr
+
+
 def test_run_and_status_print_the_same_document(tmp_path: Path) -> None:
     ran = mozart("run", write_job(tmp_path), "--json").document
     seen = mozart("status", "demo", "--json").document

@@ -16,11 +16,16 @@ from mozart_nb.errors import MozartError
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 _JSON_FLAG = re.compile(r"--json|-[a-zA-Z]?j[a-zA-Z]?")
+_GLOBAL_FLAGS = frozenset({"-v", "--verbose", "-q", "--quiet"})
 INTERRUPTED = 3
 
 
 class Commands(TyperGroup):
-    """All commands; whatever they raise ends here."""
+    """All commands; whatever they raise ends here. Global flags may stand behind the command as well."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        parsed: list[str] = super().parse_args(ctx, _flags_first(args))
+        return parsed
 
     def invoke(self, ctx: Any) -> Any:
         wants_json = any(_JSON_FLAG.fullmatch(arg) for arg in [*ctx._protected_args, *ctx.args])
@@ -45,6 +50,13 @@ class Commands(TyperGroup):
             if _is_verbose(ctx):
                 raise
             raise typer.Exit(_report_unexpected(ctx, error, wants_json)) from None
+
+
+def _flags_first(args: list[str]) -> list[str]:
+    """`run job.yaml -q` means the same as `-q run job.yaml`. What follows `--` stays where it is."""
+    end = args.index("--") if "--" in args else len(args)
+    flags = [arg for arg in args[:end] if arg in _GLOBAL_FLAGS]
+    return [*flags, *(arg for arg in args[:end] if arg not in _GLOBAL_FLAGS), *args[end:]]
 
 
 def _output(ctx: Any, wants_json: bool) -> Any:

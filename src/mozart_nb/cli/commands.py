@@ -27,7 +27,7 @@ RUN, JOBS, LOOK, CHECK = "Run", "Jobs", "Look closer", "Check"
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job; found from anywhere.", show_default=False)]
-MaybeJobId = Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of the job; found from anywhere.")]
+MaybeJobId = Annotated[str | None, typer.Argument(metavar="ID", help="Id of the job; found from anywhere.")]
 Workspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", metavar="DIR", help="The workspace, instead of the known one.")
 ]
@@ -297,7 +297,7 @@ def logs(
 @app.command(rich_help_panel=LOOK)
 def limits(
     ctx: typer.Context,
-    account: Annotated[str | None, typer.Argument(metavar="[ACCOUNT]", help="Only this account.")] = None,
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Only this account.")] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Open the gate: work goes on at once.")] = False,
     json: Json = False,
 ) -> None:
@@ -336,7 +336,7 @@ def schema(ctx: typer.Context, json: Json = False) -> None:
 @app.command(rich_help_panel=CHECK)
 def init(
     ctx: typer.Context,
-    job: Annotated[Path, typer.Argument(metavar="[JOB.yaml]", help="The file to write.")] = Path("job.yaml"),
+    job: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The file to write.")] = Path("job.yaml"),
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the job. Default: the file's.")] = "",
     json: Json = False,
 ) -> None:
