@@ -30,8 +30,9 @@ from mozart_nb.commands import run_command
 from mozart_nb.engine.attempt import Parts
 from mozart_nb.engine.bus import Observer
 from mozart_nb.engine.compose import JobComposer
+from mozart_nb.engine.confirm import Triggers, WithoutAsking
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.ports import Backend, Gate
+from mozart_nb.engine.ports import Backend, Confirmations, Gate
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, PlanMismatchError
@@ -98,6 +99,7 @@ async def run_job(
     reload: Prepared | None = None,
     infer: bool = False,
     on_start: OnStart | None = None,
+    confirmations: Confirmations | None = None,
     files: Files | None = None,
     clock: SystemClock | None = None,
 ) -> JobState:
@@ -105,13 +107,16 @@ async def run_job(
 
     `fresh` archives what was there and starts over; `reload` is the same job with a new config whose plan must be
     compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
-    to send it requests; `files` and `clock` stand in for this machine's. Raises `JobBusyError`, `PlanMismatchError`
-    and the `WorldError`s of the checkpoint.
+    to send it requests; `confirmations` asks a person where the job's `checkpoints` want it (by default nobody is there
+    and the job pauses); `files` and `clock` stand in for this machine's. Raises `JobBusyError`, `PlanMismatchError` and
+    the `WorldError`s of the checkpoint.
     """
     run = Run(options, pid=os.getpid())
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(clock or SystemClock())
-        opened_job = await _open(stack, reload or prepared, clock, run.run_id, observers, fresh=fresh, files=files)
+        now = reload or prepared
+        asks = WithoutAsking() if now.rehearsed else confirmations
+        opened_job = await _open(stack, now, clock, run.run_id, observers, fresh=fresh, asks=asks, files=files)
         run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
@@ -150,6 +155,7 @@ async def _open(
     observers: Sequence[Observer],
     *,
     fresh: bool = False,
+    asks: Confirmations | None = None,
     files: Files | None = None,
 ) -> _Opened:
     layout, disk = prepared.layout, files or DiskFiles()
@@ -181,7 +187,8 @@ async def _open(
         observers=observers,
     )
     composer = _composer(prepared, loaded.state, checker, driver, clock)
-    driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared)))
+    triggers = Triggers(prepared.loaded.config.checkpoints, asks, prepared.job_id)
+    driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared), triggers))
     warnings = [*moved.notices, *loaded.warnings]
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)
 

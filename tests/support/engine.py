@@ -19,9 +19,11 @@ from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
 from mozart_nb.engine.attempt import Composed, Parts
+from mozart_nb.engine.confirm import Triggers
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.ports import (
+    Confirmations,
     ExpectedFile,
     Gate,
     Health,
@@ -277,6 +279,7 @@ class World:
         self.elapsed = 0.0
         self.driver: Driver | None = None
         self.observers: list[Any] = []
+        self.person: Confirmations | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -291,7 +294,8 @@ class World:
         return state
 
     async def drive(self, **options: Any) -> JobState:
-        parts = Parts(self.backend, ScriptedChecker(self.backend), self.composer, self.clock)
+        triggers = Triggers(self.config.checkpoints, self.person, "job")
+        parts = Parts(self.backend, ScriptedChecker(self.backend), self.composer, self.clock, triggers=triggers)
         self.driver = Driver(
             self.state,
             self.config,

@@ -10,23 +10,29 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.engine.classify import Verdict, classify
+from mozart_nb.engine.confirm import Triggers, asked_text, pause_reason, skip_reason
 from mozart_nb.engine.judge import judge
 from mozart_nb.engine.ports import (
     Backend,
     Checker,
     Clock,
     ExpectedFile,
+    Question,
     Reattaches,
+    Reply,
+    Request,
     Script,
     SessionRequest,
     SessionResult,
 )
-from mozart_nb.engine.preflight import Preflight
+from mozart_nb.engine.preflight import Preflight, estimate_tokens
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import PromptError
 
@@ -40,6 +46,17 @@ class Composed:
     preflight: Preflight
     expects: Sequence[ExpectedFile] = ()
     script: Script | None = None
+
+    def with_finding(self, message: str) -> Composed:
+        """The same with one more thing to know about its prompt."""
+        findings = (*self.preflight.findings, ev.Finding(message))
+        return replace(self, preflight=msgspec.structs.replace(self.preflight, findings=findings))
+
+    def with_addition(self, text: str) -> Composed:
+        """The same with `text` at the end of its prompt."""
+        prompt = f"{self.prompt.rstrip()}\n\n{text}"
+        sizes = {"tokens": estimate_tokens(prompt), "characters": len(prompt), "lines": prompt.count("\n") + 1}
+        return replace(self, prompt=prompt, preflight=msgspec.structs.replace(self.preflight, **sizes))
 
 
 class Composer(Protocol):
@@ -73,6 +90,9 @@ class Desk(Protocol):
     def tell(self, event: ev.Event) -> None:
         """Tell observers something that is not journaled."""
 
+    def request(self, request: Request) -> None:
+        """Ask something of the job as a whole."""
+
     async def read_answer(self, batch: BatchState) -> str:
         """The text of the batch's last answer."""
 
@@ -86,21 +106,27 @@ class Parts:
     composer: Composer
     clock: Clock
     patterns: Sequence[str] = ()
+    triggers: Triggers = field(default_factory=Triggers)
 
 
 class Attempt:
-    """One attempt of one batch. `batch` is the live record; it is read, never written."""
+    """One attempt of one batch. `batch` is the live record; it is read, never written.
+
+    `is_asking`: it waits, or waited to its end, for a person to confirm it; nothing has been sent then.
+    """
 
     def __init__(self, batch: BatchState, parts: Parts, desk: Desk) -> None:
         self.batch = batch
         self.number = batch.attempts
         self.detaching = False
+        self.is_asking = False
         self._parts = parts
         self._desk = desk
         self._composed: Composed | None = None
         self._session: ev.SessionOpened | None = None
         self._adopting = False
         self._followed = False
+        self._reply: Reply | None = None
 
     # --- the three ways in --------------------------------------------------------------------------------------------
 
@@ -144,10 +170,13 @@ class Attempt:
     # --- the session --------------------------------------------------------------------------------------------------
 
     async def _session_result(self, *, continues: bool) -> SessionResult | None:
-        """Run one session; None when preflight forbids it."""
+        """Run one session; None when preflight or a person forbids it."""
         batch, parts = self.batch, self._parts
-        composed = self._composed = await parts.composer.compose(batch, continues=continues)
-        if not self._passes_preflight(composed.preflight):
+        draft = await parts.composer.compose(batch, continues=continues)
+        if not self._passes_preflight(draft.preflight):
+            return None
+        composed = self._composed = await self._confirmed(draft)
+        if composed is None:
             return None
         before = await parts.checker.signatures(composed.values)
         self._session = self._announcement(composed, before, continues=continues)
@@ -156,17 +185,58 @@ class Attempt:
 
     def _passes_preflight(self, preflight: Preflight) -> bool:
         """Journal what preflight found; the first finding with a code forbids the session."""
-        number, attempt = self.batch.number, self.number
         if preflight.findings:
-            self._desk.note(
-                ev.BatchPreflight(
-                    batch=number, attempt=attempt, prompt_tokens=preflight.tokens, findings=preflight.findings
-                )
-            )
+            self._desk.note(self._noticed(preflight))
         error = next((finding for finding in preflight.findings if finding.code), None)
         if error is not None:
             self._fail(error.code, error.message)
         return error is None
+
+    def _noticed(self, preflight: Preflight) -> ev.BatchPreflight:
+        return ev.BatchPreflight(
+            batch=self.batch.number,
+            attempt=self.number,
+            prompt_tokens=preflight.tokens,
+            findings=preflight.findings,
+        )
+
+    async def _confirmed(self, composed: Composed) -> Composed | None:
+        """What is sent once a person has agreed, where a trigger wants that; None when nothing is to be sent."""
+        batch, triggers = self.batch, self._parts.triggers
+        notices, question = triggers.look(batch, composed.prompt)
+        if self._reply is None:
+            for notice in notices:
+                self._desk.tell(ev.JobNotice(message=notice))
+        if question is None:
+            return composed
+        if self._reply is None:
+            # Others can see now what the batch waits for, and a job that stops withdraws the question unasked.
+            composed = composed.with_finding(f"a person is asked first: {asked_text(question)}")
+            self.is_asking = True
+            await self._desk.record(self._noticed(composed.preflight))
+            self._reply = await triggers.ask(question, batch)
+            self.is_asking = False
+        return self._obeying(self._reply, question, composed)
+
+    def _obeying(self, reply: Reply, question: Question, composed: Composed) -> Composed | None:
+        number = self.batch.number
+        match reply.action:
+            case "proceed":
+                return composed
+            case "add":
+                longer = composed.with_addition(reply.text).with_finding(f"a person added to the prompt: {reply.text}")
+                self._desk.note(self._noticed(longer.preflight))
+                return longer
+            case "skip":
+                self._desk.note(ev.BatchSkipped(batch=number, reason=skip_reason(question, reply)))
+            case "abort":
+                reason = pause_reason(question, reply)
+                # In this order: the batch goes back to the queue of a job that starts nothing any more.
+                self._desk.request(Request(kind="pause", by="confirmation", reason=reason))
+                self._desk.note(
+                    ev.SessionAbandoned(batch=number, attempt=self.number, reason="not confirmed", cost_usd=0.0)
+                )
+        return None
 
     def _announcement(self, composed: Composed, before: dict[str, str], *, continues: bool) -> ev.SessionOpened:
         batch = self.batch
@@ -280,7 +350,7 @@ class Attempt:
 
     def abandoned(self, reason: str) -> ev.SessionAbandoned:
         """What is journaled when the session is gone: its cost is unknown unless the backend is free."""
-        cost = 0.0 if self._parts.backend.is_free else None
+        cost = 0.0 if self._parts.backend.is_free or self.is_asking else None
         return ev.SessionAbandoned(batch=self.batch.number, attempt=self.number, reason=reason, cost_usd=cost)
 
     async def _rejudge(self) -> None:

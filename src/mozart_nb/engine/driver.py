@@ -23,7 +23,7 @@ from mozart_nb.engine.attempt import Attempt, Parts, gather_quietly, task_name
 from mozart_nb.engine.bus import Bus, Observer
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
-from mozart_nb.engine.policy import Record, Rest, StartAttempt, step
+from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_stopping, step
 from mozart_nb.engine.ports import Gate, Request, Requests, Store
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import ProbeRight, SharedLimit
@@ -259,9 +259,9 @@ class Driver:
             attempt = Attempt(self.state.batches[number], self._parts, self)
             self._launch(attempt, attempt.run())
         self._starting.clear()
-        stop = self.state.job.stop
-        if stop is not None and stop.kind == "cancel":
-            self._cancel_attempts()
+        if is_stopping(self.state, self.config):
+            stop = self.state.job.stop
+            self._cancel_attempts(unconfirmed_only=stop is None or stop.kind != "cancel")
 
     def _launch(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=task_name(attempt.batch))
@@ -276,7 +276,7 @@ class Driver:
         if not task.cancelled():
             return
         if not (self._detaching and attempt.detaching and attempt.batch.phase == "opened"):
-            self.note(attempt.abandoned("cancelled"))
+            self.note(attempt.abandoned("stopped before it was confirmed" if attempt.is_asking else "cancelled"))
 
     async def _sleep(self, until: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -339,7 +339,7 @@ class Driver:
             case "detach":
                 self._detaching = True
             case "pause" if job.stop is None:
-                self._journal(ev.JobPausing(reason="asked to pause", by=request.by))
+                self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
             case "clear_limit" if job.limit is not None:
                 self._journal(ev.LimitCleared(by=request.by or "request"))
             case _:
@@ -368,10 +368,12 @@ class Driver:
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
-    def _cancel_attempts(self) -> list[asyncio.Task[None]]:
-        """Cancel every live attempt, once: a second cancellation would cut its clean-up short."""
+    def _cancel_attempts(self, *, unconfirmed_only: bool = False) -> list[asyncio.Task[None]]:
+        """Cancel every live attempt, or those not confirmed yet; once, or their clean-up would be cut short."""
         tasks = []
         for attempt, task in self._attempts.values():
+            if unconfirmed_only and not attempt.is_asking:
+                continue
             if attempt not in self._cancelled:
                 self._cancelled.add(attempt)
                 task.cancel()

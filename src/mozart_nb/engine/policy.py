@@ -214,7 +214,7 @@ def _stop(state: JobState, config: JobConfig, now: float) -> Command | None:
     if job.stop is None and job.crashes >= CRASHES_IN_A_ROW:
         reason = f"the host died {job.crashes} times in a row without completing a batch"
         return Record(ev.JobPausing(reason=reason, by="policy"))
-    if job.stop is None and not (config.parallel.fail_fast and job.run_failures):
+    if not is_stopping(state, config):
         return None
     if state.agenda.running:
         return Rest()
@@ -225,6 +225,11 @@ def _stop(state: JobState, config: JobConfig, now: float) -> Command | None:
     if job.stop.kind == "pause" or lookup(job.stop.code).pauses:
         return Record(ev.JobPaused(reason=job.stop.reason, code=job.stop.code))
     return Record(ev.JobFailed(reason=job.stop.reason, code=job.stop.code))
+
+
+def is_stopping(state: JobState, config: JobConfig) -> bool:
+    """Whether no new attempts are to begin."""
+    return state.job.stop is not None or bool(config.parallel.fail_fast and state.job.run_failures)
 
 
 def _failures_text(state: JobState) -> str:

@@ -228,10 +228,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person or another process wants of a running job; the answer is the event it causes.
 
     `run_id` limits it to one run ("" for whichever runs); after `expires_at` (epoch seconds, 0 never) it is ignored.
+    `reason` is what people read of a pause.
     """
 
     kind: RequestKind
     by: str = ""
+    reason: str = ""
     run_id: str = ""
     expires_at: float = 0.0
 
@@ -241,6 +243,41 @@ class Requests(Protocol):
 
     async def poll(self) -> Sequence[Request]:
         """New requests since the last call, each delivered once."""
+
+
+# --- a person who is asked --------------------------------------------------------------------------------------------
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has to agree to before an attempt begins. `message` may be empty; `prompt` is what will be sent."""
+
+    job_id: str
+    batch: int
+    attempt: int
+    mode: Mode
+    triggers: tuple[str, ...]
+    message: str
+    prompt: str
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """`proceed`; `skip` the batch; `abort`: the job pauses; `add`: proceed with `text` at the end of the prompt.
+
+    With `skip` and `abort`, `text` is the reason and may be empty.
+    """
+
+    action: Literal["proceed", "skip", "abort", "add"] = "proceed"
+    text: str = ""
+
+
+class Confirmations(Protocol):
+    """Whoever is asked before attempts that a trigger of the job file chooses. Questions may overlap."""
+
+    async def ask(self, question: Question) -> Reply:
+        """The answer, however long that takes, without blocking the event loop.
+
+        On cancellation the question is withdrawn and `CancelledError` leaves this method at once.
+        """
 
 
 # --- limits shared by all jobs of an account --------------------------------------------------------------------------
