@@ -71,6 +71,14 @@ def test_json_is_one_valid_document_whatever_is_wrong(
     assert all({"code", "message", "line", "column", "path"} <= issue.keys() for issue in document["issues"])
 
 
+def test_control_characters_of_a_job_file_never_reach_the_screen(tmp_path: Path) -> None:
+    ended = mozart("validate", write_job(tmp_path, **{"\x1b]0;owned\x07key": 1}, batch={"size": "\x1b[31m"}))
+    assert ended.exit_code == 1
+    assert "key" in ended.stdout
+    assert "\x1b" not in ended.stdout
+    assert "\x07" not in ended.stdout
+
+
 def test_fix_makes_the_folder_that_is_missing(tmp_path: Path) -> None:
     file = write_job(tmp_path, workspace="./deep/er/ws")
     assert mozart("validate", file).exit_code == 1

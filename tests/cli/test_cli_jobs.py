@@ -53,16 +53,17 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
 
 
 def test_run_on_a_running_job_shows_it_and_ends_as_it_does(tmp_path: Path) -> None:
-    file = slow_job(tmp_path, batches=14)
+    file = slow_job(tmp_path)
     with Started("run", file, cwd=tmp_path) as host:
         host.until("batch.completed")
         with Started("run", file, "--json", cwd=tmp_path) as viewer:
-            viewer.until("is already running")
+            viewer.until("batch.completed")
+            assert mozart("cancel", "demo").exit_code == 0
             watched = viewer.end()
-        assert host.end().exit_code == 0
-    assert watched.exit_code == 0, watched
-    assert "batch.completed" in watched.stderr
-    assert json.loads(watched.stdout)["progress"]["completed"] == 14
+        assert host.end().exit_code == 4
+    assert watched.exit_code == 4, watched
+    assert "is already running" in watched.stderr
+    assert watched.document["status"] == "cancelled"
 
 
 def test_ctrl_c_ends_the_showing_and_not_the_job(tmp_path: Path) -> None:
@@ -100,15 +101,17 @@ def test_a_job_whose_host_was_killed_is_interrupted_and_can_be_resumed(tmp_path:
 
 
 def test_watching_with_json_is_one_document_per_line(tmp_path: Path) -> None:
-    with Started("run", slow_job(tmp_path, batches=14), cwd=tmp_path) as host:
+    with Started("run", slow_job(tmp_path), cwd=tmp_path) as host:
         host.until("batch.completed")
         with Started("status", "demo", "--watch", "--json", cwd=tmp_path) as viewer:
+            wait_for(lambda: viewer.out)
+            host.signal(signal.SIGINT)
             watched = viewer.end()
         host.end()
     documents = [json.loads(line) for line in watched.stdout.splitlines()]
     assert documents[0]["status"] == "running"
-    assert documents[-1]["status"] == "completed"
-    assert watched.exit_code == 0
+    assert documents[-1]["status"] == "paused"
+    assert watched.exit_code == 3
 
 
 # --- pause and cancel -------------------------------------------------------------------------------------------------
@@ -340,7 +343,7 @@ def test_a_read_only_workspace_is_one_message_and_exits_with_3(tmp_path: Path) -
 
 
 def test_looking_at_a_job_takes_no_lock(tmp_path: Path) -> None:
-    with Started("run", slow_job(tmp_path, batches=10), cwd=tmp_path) as host:
+    with Started("run", slow_job(tmp_path, batches=30), cwd=tmp_path) as host:
         host.until("job.started")
         wait_for(lambda: mozart("status", "demo", "--json").document["progress"]["completed"] > 3)
         assert host.end().exit_code == 0

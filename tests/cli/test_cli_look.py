@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.commands import Started, mozart, slow_job, write_job
+from support.commands import Started, mozart, slow_job, wait_for, write_job
 
 from mozart_nb.engine.ports import GateReading
 from mozart_nb.gate import FileGate
@@ -118,13 +118,15 @@ def test_logs_as_json_are_one_event_per_line(troubled: Path) -> None:
 
 
 def test_following_ends_with_the_run(tmp_path: Path) -> None:
-    with Started("run", slow_job(tmp_path, batches=12), cwd=tmp_path) as host:
+    with Started("run", slow_job(tmp_path), cwd=tmp_path) as host:
         host.until("batch.completed")
         with Started("logs", "demo", "--follow", cwd=tmp_path) as reader:
+            wait_for(lambda: reader.out)
+            assert mozart("cancel", "demo").exit_code == 0
             followed = reader.end()
-        assert host.end().exit_code == 0
+        assert host.end().exit_code == 4
     assert followed.exit_code == 0
-    assert followed.stdout.splitlines()[-1].split()[1] == "job.completed"
+    assert followed.stdout.splitlines()[-1].split()[1] == "job.cancelled"
 
 
 def test_the_output_of_a_batch_is_shown_as_far_as_it_was_kept(troubled: Path) -> None:

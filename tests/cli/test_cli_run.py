@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,16 @@ def test_a_moment_to_start_at_is_waited_for(tmp_path: Path) -> None:
     ended = mozart("run", write_job(tmp_path), "--at", "+0.3s")
     assert ended.exit_code == 0, ended
     assert ended.stderr.index("starts at") < ended.stderr.index("job.planned")
+
+
+def test_whoever_gives_up_waiting_has_started_nothing(tmp_path: Path) -> None:
+    with Started("run", write_job(tmp_path), "--at", "+1h", "--json", cwd=tmp_path) as process:
+        process.until("starts at")
+        process.signal(signal.SIGINT)
+        ended = process.end()
+    assert ended.exit_code == 3, ended
+    assert ended.document["error"]["message"] == "interrupted"
+    assert not (tmp_path / "ws").exists()
 
 
 # --- dry run ----------------------------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mozart_nb.errors import MozartError
+
+if TYPE_CHECKING:
+    from mozart_nb.cli.output import Output
 
 # Typer brings its own click since 0.20; the base of its public errors is the same class either way.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -34,12 +37,13 @@ class Commands(TyperGroup):
         except MozartError as error:
             raise typer.Exit(_report(ctx, error, wants_json)) from None
         except UsageError as error:
-            if wants_json:
-                _output(ctx, wants_json).document({"error": {"code": None, "message": _message_of(error), "hint": ""}})
+            _document(_output(ctx, wants_json), _message_of(error))
             raise
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the goodbye short
-            _output(ctx, wants_json).complain("interrupted")
+            output = _output(ctx, wants_json)
+            _document(output, "interrupted")
+            output.complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             _abandon_stdout()
@@ -59,7 +63,7 @@ def _flags_first(args: list[str]) -> list[str]:
     return [*flags, *(arg for arg in args[:end] if arg not in _GLOBAL_FLAGS), *args[end:]]
 
 
-def _output(ctx: Any, wants_json: bool) -> Any:
+def _output(ctx: Any, wants_json: bool) -> Output:
     from mozart_nb.cli.output import Output
 
     output = ctx.obj if isinstance(ctx.obj, Output) else Output()
@@ -72,6 +76,12 @@ def _abandon_stdout() -> None:
     from mozart_nb.cli.output import abandon
 
     abandon(sys.stdout)
+
+
+def _document(output: Output, message: str) -> None:
+    """With --json a failure is a document too, unless there is one already."""
+    if output.json and not output.has_written:
+        output.document({"error": {"code": None, "message": message, "hint": ""}})
 
 
 def _is_verbose(ctx: Any) -> bool:
@@ -88,8 +98,7 @@ def _report(ctx: Any, error: MozartError, wants_json: bool) -> int:
 def _report_unexpected(ctx: Any, error: Exception, wants_json: bool) -> int:
     output = _output(ctx, wants_json)
     text = f"{type(error).__name__}: {error}"
-    if wants_json:
-        output.document({"error": {"code": None, "message": text, "hint": "mozart -v shows the traceback"}})
+    _document(output, text)
     output.complain(f"unexpected {text}", "this should not happen; `mozart -v …` shows the traceback")
     return 1
 

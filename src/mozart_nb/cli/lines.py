@@ -44,7 +44,9 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.JobFailed: "ERROR",
 }
 _BARE = re.compile(r"[\w.,:;/@#%+*()<>\-]+")
-_LEFT_OUT: Final = frozenset({"seq", "at", "stdout_tail", "stderr_tail", "answer_at", "answer_size", "files", "marker"})
+_LEFT_OUT: Final = frozenset(
+    "seq at stdout_tail stderr_tail answer_at answer_size files marker config_digest prompt_hash".split()
+)
 _NOTHING: Final = object()
 _ALWAYS: Final = frozenset({"batch", "attempt", "cost_usd"})
 _LONGEST_VALUE: Final = 300

@@ -69,6 +69,7 @@ class Output:
     verbose: bool = False
     quiet: bool = False
     json: bool = False
+    has_written: bool = False
     _said: set[str] = field(default_factory=set)
 
     @cached_property
@@ -88,10 +89,12 @@ class Output:
 
     def document(self, document: Any) -> None:
         """The one JSON document of the command."""
+        self.has_written = True
         _write_json(sys.stdout, document, indent=2)
 
     def line(self, document: Any) -> None:
         """One line of JSON Lines."""
+        self.has_written = True
         _write_json(sys.stdout, document, indent=None)
 
     def show(self, text: str | Text = "") -> None:
@@ -132,7 +135,7 @@ class Output:
 
     def failure(self, error: MozartError) -> None:
         """An error of ours: a message for people, and with `json` a document for machines."""
-        if self.json:
+        if self.json and not self.has_written:
             self.document(error_document(error))
         if isinstance(error, ConfigError):
             for problem in error.problems:
@@ -179,7 +182,10 @@ def error_document(error: MozartError) -> dict[str, Any]:
 
 
 def _safe(text: str | Text) -> Text:
-    return text if isinstance(text, Text) else Text(clean(text))
+    """Nothing that a terminal obeys: what a text says may come from anywhere. Such a text loses its colours."""
+    plain = text.plain if isinstance(text, Text) else text
+    cleaned = clean(plain)
+    return text if isinstance(text, Text) and cleaned == plain else Text(cleaned)
 
 
 class _Console(Console):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
-from mozart_nb.cli.words import clock, cost, count, moment, one_line, plural, rough_eta, roughly, time_of_day
+from mozart_nb.cli.words import clean, clock, cost, count, moment, one_line, plural, rough_eta, roughly, time_of_day
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 
@@ -20,7 +20,8 @@ _MODES = {"retry": "retry", "completion": "completion", "healed": "after healing
 
 def line(*parts: str | tuple[str, str], indent: int = 0) -> Text:
     """One line that is cut, never wrapped."""
-    return Text.assemble(" " * indent, *parts, no_wrap=True, overflow="ellipsis")
+    cleaned = (clean(part) if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts)
+    return Text.assemble(" " * indent, *cleaned, no_wrap=True, overflow="ellipsis")
 
 
 def head_line(progress: Progress, width: int) -> Text:
