@@ -255,7 +255,10 @@ def test_a_dry_run_of_many_batches_looks_at_a_selection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["run", "--rehearse"], ["rehearse"]])
-def test_a_rehearsal_stays_in_a_folder_that_is_named_at_the_end(tmp_path: Path, command: list[str]) -> None:
+def test_a_rehearsal_stays_in_a_folder_that_is_named_at_the_end(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     file = write_job(tmp_path, backend={"type": "claude_cli", "cli_path": "/nowhere/claude"})
     ended = mozart(*command, file)
     assert ended.exit_code == 0, ended
