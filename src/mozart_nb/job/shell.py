@@ -228,15 +228,17 @@ class ShellScanner:
         if char in "'\"":
             self._frames.append("double" if char == '"' else "$'…'" if previous == "$" else "single")
             self._previous = _INSIDE_A_WORD
+        elif char == "(" and previous == "=":
+            self._frames.append("array")
         elif text.startswith("((", at):
             return self._open("((", "((…))")
         elif char == "(":
-            self._frames.append("array" if previous == "=" else "group")
+            self._frames.append("group")
         elif previous in _BOUNDARIES and _TEST.match(text, at):
             self._in_test = char == "["  # where bash reads `<<` as no here-document
             self._previous = _INSIDE_A_WORD
             return 2
-        elif char == "[" and _SUBSCRIPT.match(text, at):
+        elif char == "[" and (previous.isalnum() or previous == "_" or _SUBSCRIPT.match(text, at)):
             return self._open("[", "[…]")
         elif char == ")" and self._announced:
             return self._lose(_UNSURE_HERE)
@@ -259,7 +261,7 @@ class ShellScanner:
             self._previous = "<"
             return 3
         found = _HERE_DOC.match(text, at)
-        if found is None or self._in_test:
+        if found is None or self._in_test or "array" in self._frames:
             return self._lose(_UNSURE_HERE)
         tabs, single, double, backslash, word = found.groups()
         is_literal = bool(single or double or backslash)
