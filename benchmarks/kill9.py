@@ -30,21 +30,29 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from support.anthropic_server import AnthropicServer  # noqa: E402  # after the path is set
 from support.claude import clean_environment, find_claude  # noqa: E402
 from support.faulty_runs import every_fault  # noqa: E402
-from support.kill9 import Series, Tally, rehearsed_job  # noqa: E402
+from support.kill9 import Moment, Series, Tally, rehearsed_job  # noqa: E402
 from support.kill9_claude import Scribe, claude_job, count_at_the_server  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def any_moment(rng: random.Random) -> float:
-    """From three milliseconds to a second after the start, every order of magnitude alike."""
-    return float(10 ** rng.uniform(-2.5, 0))
+def any_moment(rng: random.Random) -> Moment:
+    """From three milliseconds to a second after the start, every order of magnitude alike; or amid a batch's steps."""
+    if rng.random() < 0.7:
+        return Moment(10 ** rng.uniform(-2.5, 0))
+    step = rng.choice(["batch.started", "session.opened", "session.finished", "batch.validation_passed"])
+    return Moment(rng.uniform(0, 0.005), after=step)
 
 
-def any_moment_of_a_session(rng: random.Random) -> float:
-    """Half of them early, while sessions are picked up, and half while they work."""
-    return float(10 ** rng.uniform(-2, 0)) if rng.random() < 0.5 else rng.uniform(0.5, 4)
+def any_moment_of_a_session(rng: random.Random) -> Moment:
+    """Early, while sessions are picked up; while they work; in the moment in which they are started or have ended."""
+    draw = rng.random()
+    if draw < 0.4:
+        return Moment(10 ** rng.uniform(-2, 0))
+    if draw < 0.7:
+        return Moment(rng.uniform(0.5, 4))
+    return Moment(rng.uniform(0, 0.02), after=rng.choice(["session.opened", "session.adopted", "session.finished"]))
 
 
 def rehearsed(kills: int, seed: int, folder: Path) -> Tally:
@@ -55,7 +63,7 @@ def rehearsed(kills: int, seed: int, folder: Path) -> Tally:
         failures = {"transient": 0.03, "invalid_output": 0.04, "timeout": 0.02}
         if tally.series % 2:
             failures["rate_limit"] = 0.004
-        job = rehearsed_job(folder / str(tally.series), 120, seed + tally.series, latency=0.025, failures=failures)
+        job = rehearsed_job(folder / str(tally.series), 200, seed + tally.series, latency=0.025, failures=failures)
         tally += Series(job, plain_environment(folder), rng, moments=any_moment).run(kills - tally.kills)
         report("rehearsal", tally)
     return tally

@@ -10,16 +10,26 @@ from pathlib import Path
 
 import pytest
 from support.anthropic_server import AnthropicServer
-from support.kill9 import Host, Series, Tally, processes_with, rehearsed_job, run_host
+from support.host_process import Host, processes_with, run_host
+from support.kill9 import Moment, Series, Tally, rehearsed_job
 from support.kill9_claude import Scribe, claude_job, count_at_the_server
 from support.raw_journal import Glance, of_kind
 
 KILLS = 25
 
 
-def soon_or_late(rng: random.Random) -> float:
-    """From milliseconds after the start to near the end, every order of magnitude alike (seconds)."""
-    return float(10 ** rng.uniform(-2.5, -0.3))
+def soon_or_late(rng: random.Random) -> Moment:
+    """From milliseconds after the start to near the end, every order of magnitude alike; or amid a step of a batch."""
+    if rng.random() < 0.7:
+        return Moment(10 ** rng.uniform(-2.5, -0.3))
+    return Moment(rng.uniform(0, 0.005), after=rng.choice(["batch.started", "session.finished", "batch.completed"]))
+
+
+def during_sessions(rng: random.Random) -> Moment:
+    """While sessions work, or in the moment in which they are started."""
+    if rng.random() < 0.7:
+        return Moment(rng.uniform(0.02, 2.0))
+    return Moment(rng.uniform(0, 0.02), after="session.opened")
 
 
 @pytest.mark.slow
@@ -41,7 +51,7 @@ def test_sessions_of_claude_outlive_their_host_and_none_is_sent_twice(
     rng = random.Random(9)
     api.handler = Scribe(random.Random(9))
     job = claude_job(tmp_path / "job", claude_path, 10)
-    series = Series(job, claude_host, rng, moments=lambda r: r.uniform(0.02, 2.0), pauses=lambda r: r.choice([0, 1.5]))
+    series = Series(job, claude_host, rng, moments=during_sessions, pauses=lambda r: r.choice([0, 1.5]))
     tally = series.run(8)
     count_at_the_server(api, series.rows, tally)
     assert tally.problems == []

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from support.anthropic_server import AnthropicServer, Call, Reply, refuse
 from support.commands import Started, mozart, slow_job, wait_for
-from support.kill9 import Host, Job, rehearsed_job, run_host
+from support.host_process import Host, run_host
+from support.kill9 import Job, rehearsed_job
 from support.kill9_claude import Scribe, claude_job
 from support.raw_journal import Row, of_kind, read_rows
 

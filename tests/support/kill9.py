@@ -9,11 +9,7 @@ What happened is read from the disk by `support.raw_journal`, not by the product
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -23,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support.raw_journal import Glance, Row, completed, documents, key_of, of_kind, whole_lines
+from support.host_process import Host, processes_with
+from support.raw_journal import Glance, Row, completed, documents, key_of, of_kind, segments, whole_lines
 
 from mozart_nb.checkpoint.files import DiskFiles
 from mozart_nb.checkpoint.follow import read_answer, read_events
@@ -31,12 +28,11 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.engine.fold import fold
 
-HOST = Path(__file__).with_name("host.py")
 TOKEN = "MOZART_KILL9"
 """A variable that hosts and, through `backend.env`, all sessions of a series carry."""
 
-PATIENCE_SECONDS = 120.0
-"""How long a host that nobody kills may take before the series counts as stuck."""
+LONGEST_WATCH_SECONDS = 10.0
+"""How long to wait for an event after which a host is to die."""
 
 
 @dataclass
@@ -70,87 +66,6 @@ class Tally:
         for name in (entry.name for entry in fields(self)):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
-
-
-# --- one host ---------------------------------------------------------------------------------------------------------
-
-
-class Host:
-    """One host process. `output` is what it printed, once it is over."""
-
-    def __init__(self, job_file: Path, environ: Mapping[str, str]) -> None:
-        self.output = ""
-        self._process = subprocess.Popen(
-            [sys.executable, str(HOST), str(job_file)],
-            env={**environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_until_running(self) -> None:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if line != "running\n":
-            self._finish()
-            raise AssertionError(f"the host did not start: {line}{self.output}")
-
-    def kill_after(self, seconds: float) -> int | None:
-        """SIGKILL so long from now; returns the exit code if it was over before."""
-        try:
-            code = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGKILL)
-            code = self._process.wait()
-        self._finish()
-        return None if code == -signal.SIGKILL else code
-
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Let it run to its end."""
-        try:
-            code = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            self._finish()
-            raise AssertionError(f"the host was stuck:\n{self.output}") from None
-        self._finish()
-        return code
-
-    def _finish(self) -> None:
-        with self._process as process:
-            assert process.stdout is not None
-            self.output += process.stdout.read()
-
-
-def run_host(job_file: Path, environ: Mapping[str, str]) -> tuple[int, str]:
-    """A host that nobody disturbs: its exit code and what it printed."""
-    host = Host(job_file, environ)
-    code = host.wait()
-    return code, host.output
-
-
-def processes_with(name: str, values: set[str]) -> list[str]:
-    """Living processes in whose environment the variable `name` has one of `values`: pid and command line."""
-    wanted = {f"{name}={value}".encode() for value in values}
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            environ = (folder / "environ").read_bytes().split(b"\0")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if state not in "ZX" and not wanted.isdisjoint(environ):
-            found.append(f"{folder.name} {command.strip()[:120]}")
-    return found
 
 
 # --- a series ---------------------------------------------------------------------------------------------------------
@@ -190,10 +105,14 @@ class Job:
         return self.layout.workspace / "out" / f"{number}.md"
 
 
+WORDS = "What this rule is for, in more words than anybody needs, so that the journal outgrows its snapshot. " * 16
+
+
 def rehearsed_job(folder: Path, batches: int, seed: int, *, latency: float = 0.02, **rehearsal: Any) -> Job:
     """A job for the rehearsal backend, eight sessions at a time, some of which fail and are tried again.
 
-    Whatever a session writes it writes anew, so that a batch that ran twice shows on its file.
+    Whatever a session writes it writes anew, so that a batch that ran twice shows on its file. Events are so long that
+    snapshots are taken on the way.
     """
     config: dict[str, Any] = {
         "name": "kill9",
@@ -212,17 +131,30 @@ def rehearsed_job(folder: Path, batches: int, seed: int, *, latency: float = 0.0
             **rehearsal,
         },
         "validations": [
-            {"type": "file_exists", "path": "{workspace}/out/{batch_num}.md"},
-            {"type": "content_contains", "path": "{workspace}/out/{batch_num}.md", "pattern": "Item {batch_num}."},
+            {"type": "file_exists", "path": "{workspace}/out/{batch_num}.md", "description": WORDS},
+            {
+                "type": "content_contains",
+                "path": "{workspace}/out/{batch_num}.md",
+                "pattern": "Item {batch_num}.",
+                "description": WORDS,
+            },
         ],
     }
     return Job(folder, config)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a host dies: `seconds` after it began, or after it wrote its next event of the kind `after`."""
+
+    seconds: float
+    after: str = ""
+
+
 class Series:
     """One job whose host is killed until it has had enough; then it is left to finish, and everything is counted.
 
-    `moments` draws how long a host lives after it began (seconds), `pauses` how long nobody runs the job after a kill.
+    `moments` draws when a host dies, `pauses` how long nobody runs the job after a kill (seconds).
     """
 
     def __init__(
@@ -231,7 +163,7 @@ class Series:
         environ: Mapping[str, str],
         rng: random.Random,
         *,
-        moments: Callable[[random.Random], float],
+        moments: Callable[[random.Random], Moment],
         pauses: Callable[[random.Random], float] = lambda _: 0.0,
     ) -> None:
         self.job = job
@@ -267,13 +199,25 @@ class Series:
         if not to_be_killed:
             code: int | None = host.wait()
         else:
-            code = host.kill_after(self._moments(self._rng))
+            moment = self._moments(self._rng)
+            if moment.after:
+                self._await_event(host, moment.after)
+            code = host.kill_after(moment.seconds)
         if code == 3:
             self.tally.paused += 1  # five deaths in a row without a completed batch: that is what it is for
         elif code not in (0, None):
             raise AssertionError(f"the host gave up with exit code {code}:\n{host.output}")
         self.tally.kills += code is None
         return code
+
+    def _await_event(self, host: Host, kind: str) -> None:
+        """Watch the journal closely, so that the host dies in the middle of what follows that event."""
+        wanted, before = f'"kind":"{kind}"'.encode(), len(of_kind(self.rows, kind))
+        deadline = time.monotonic() + LONGEST_WATCH_SECONDS
+        while host.is_alive and time.monotonic() < deadline:
+            if sum(path.read_bytes().count(wanted) for path in segments(self.job.layout)) > before:
+                return
+            time.sleep(0.0005)
 
     # --- after every host ---------------------------------------------------------------------------------------------
 
