@@ -26,7 +26,11 @@ from mozart_nb.job.plan import Plan, plan_job
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job ready to be run or looked at. `rehearsed`: a stand-in answers, in a scratch folder, free of charge."""
+    """A job ready to be run or looked at.
+
+    `rehearsed`: a stand-in answers, in a scratch folder, free of charge. `as_frozen`: it was read from the plan in the
+    job's folder.
+    """
 
     loaded: LoadedJob
     plan: Plan
@@ -35,6 +39,7 @@ class Prepared:
     frozen: FrozenPlan
     digest: str
     rehearsed: bool = False
+    as_frozen: bool = False
 
     @property
     def job_id(self) -> str:
@@ -114,7 +119,8 @@ def opened(layout: Layout) -> Prepared:
     loaded = frozen.loaded
     plan = plan_job(loaded.config, frozen.item_count)
     places = Places(workspace_of(frozen, layout), loaded.working_directory, layout.root)
-    return Prepared(loaded, plan, layout, places, frozen, config_digest(loaded.config, frozen.contents))
+    digest = config_digest(loaded.config, frozen.contents)
+    return Prepared(loaded, plan, layout, places, frozen, digest, as_frozen=True)
 
 
 def renewed(prepared: Prepared, loaded: LoadedJob) -> Prepared:

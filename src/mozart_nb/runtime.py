@@ -35,7 +35,7 @@ from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Backend, Confirmations, Gate
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import MisuseError, PlanMismatchError
+from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.job.plan import compatible
@@ -237,7 +237,14 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
             backend="rehearsal" if prepared.is_rehearsal else config.backend.type,
         )
         return replace(run, planned=planned)
-    if reloaded and state.job.config_digest != prepared.digest:
+    if state.job.config_digest != prepared.digest:
+        if not reloaded and not prepared.as_frozen:
+            raise JobChangedError(
+                f"the config of job `{prepared.job_id}` has changed since it was planned",
+                hint="`resume --reload-config` goes on with the new one, `run --fresh` starts over",
+                job_id=prepared.job_id,
+            )
+        # A frozen plan that the journal does not know: the host died while it reloaded, and this finishes it.
         conflicts = compatible(state.plan, prepared.plan, state.batches)
         if conflicts:
             text = "; ".join(conflicts)

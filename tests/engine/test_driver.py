@@ -222,6 +222,11 @@ def test_pause_lets_running_attempts_finish_and_resume_goes_on() -> None:
     assert len(world.backend.sent) == 6
 
 
+def test_a_pause_that_comes_while_the_last_batch_runs_leaves_a_completed_job() -> None:
+    world = World(batches=2, seconds=10, requests=[(15, Request(kind="pause", by="test"))])
+    assert world.run().status == "completed"
+
+
 def test_a_wait_of_an_hour_can_be_paused_at_once() -> None:
     world = World(outcomes={1: [refused(retry_after=3600), OK]}, requests=[(100, Request(kind="pause"))])
     assert world.run().status == "paused"

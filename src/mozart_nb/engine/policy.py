@@ -222,6 +222,8 @@ def _stop(state: JobState, config: JobConfig, now: float) -> Command | None:
         return Record(ev.JobFailed(reason=_failures_text(state), code=_first_failure(state)))
     if job.stop.kind == "cancel":
         return Record(ev.JobCancelled(by=job.stop.by))
+    if job.stop.kind == "pause" and not _left(state):
+        return None  # it came too late: everything is done
     if job.stop.kind == "pause" or lookup(job.stop.code).pauses:
         return Record(ev.JobPaused(reason=job.stop.reason, code=job.stop.code))
     return Record(ev.JobFailed(reason=job.stop.reason, code=job.stop.code))
@@ -254,11 +256,16 @@ def _settle(state: JobState, config: JobConfig, now: float) -> Command | None:
         return None
     if state.count("failed"):
         return Record(ev.JobFailed(reason=_failures_text(state), code=_first_failure(state)))
-    left = state.total - state.count("completed") - state.count("skipped")
+    left = _left(state)
     if not left:
         return Record(ev.JobCompleted())
     word = "batch is" if left == 1 else "batches are"
     return Record(ev.JobPaused(reason=f"what was asked for is done; {left} {word} left"))
+
+
+def _left(state: JobState) -> int:
+    """Batches that are neither completed nor skipped."""
+    return state.total - state.count("completed") - state.count("skipped")
 
 
 def _pilot_is_over(state: JobState) -> bool:
