@@ -5,27 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-JOB = """\
-name: "my-batch-job"
-description: "Process items in batches"
-backend: {type: claude_cli, skip_permissions: true}
-batch: {size: 10, total_items: 100}
-prompt:
-  template: |
-    Process batch {{ batch_num }} of {{ total_batches }}.
-    Items {{ start_item }} to {{ end_item }}.
-
-    {{ stakes }}
-  stakes: "Complete all items correctly for a reward!"
-retry: {max_retries: 2}
-validations:
-  - {type: file_exists, path: "output/batch{{ batch_num }}-result.md"}
-  - {type: file_exists, path: "{workspace}/batch{batch_num}-output.md"}
-"""
+JOB = Path(__file__).parents[1] / "data" / "unchanged-job.yaml"
 
 
 def mozart(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -36,7 +21,7 @@ def mozart(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_validates_and_runs_rehearsed_with_every_file_in_place(tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text(JOB)
+    shutil.copy(JOB, tmp_path / "job.yaml")
     validated = mozart("validate", "job.yaml", "--json", cwd=tmp_path)
     assert validated.returncode == 0
     assert json.loads(validated.stdout)["valid"] is True

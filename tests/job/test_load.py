@@ -24,23 +24,7 @@ from mozart_nb.job.schema import sections
 
 HEAD = "name: sample\nbatch: {size: 10, total_items: 100}\nprompt: {template: go}\n"
 
-README_JOB = """\
-name: "my-batch-job"
-description: "Process items in batches"
-backend: {type: claude_cli, skip_permissions: true}
-batch: {size: 10, total_items: 100}
-prompt:
-  template: |
-    Process batch {{ batch_num }} of {{ total_batches }}.
-    Items {{ start_item }} to {{ end_item }}.
-
-    {{ stakes }}
-  stakes: "Complete all items correctly for a reward!"
-retry: {max_retries: 2}
-validations:
-  - {type: file_exists, path: "output/batch{{ batch_num }}-result.md"}
-  - {type: file_exists, path: "{workspace}/batch{batch_num}-output.md"}
-"""
+README_JOB = (Path(__file__).parents[1] / "data" / "unchanged-job.yaml").read_text()
 
 
 def load(text: str, **options: Any) -> LoadedJob:
@@ -241,7 +225,6 @@ def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> 
         "learning: {apply: true}",
         "on_success: [{type: run_command, command: ls}]",
         "concert: {enabled: true}",
-        "checkpoints: {enabled: true, triggers: [{name: a, min_retry_count: 1}]}",
     ],
 )
 def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
