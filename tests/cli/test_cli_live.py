@@ -251,7 +251,7 @@ def test_a_terminal_shows_the_job_live_and_gets_its_cursor_back(tmp_path: Path) 
     terminal.read_until("/12")
     assert terminal.end() == 0
     shown = ESCAPES.sub("", terminal.seen)
-    assert "#1 " in shown
+    assert re.search(r"#\d+ ", shown)  # which of them is seen depends on how busy the machine is
     assert "demo completed: 12 of 12 batches done" in shown
     assert "batch.completed" not in shown
     assert terminal.seen.rfind("\x1b[?25h") > terminal.seen.rfind("\x1b[?25l")
