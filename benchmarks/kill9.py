@@ -29,12 +29,13 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from support.anthropic_server import AnthropicServer  # noqa: E402  # after the path is set
 from support.claude import clean_environment, find_claude  # noqa: E402
-from support.faulty_runs import every_fault  # noqa: E402
+from support.faulty_runs import a_job, check_resumed, every_fault, lives, what_was_told  # noqa: E402
 from support.kill9 import Moment, Series, Tally, rehearsed_job  # noqa: E402
 from support.kill9_claude import Scribe, claude_job, count_at_the_server  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "reliability.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+KILLS, DISKS = "figures", "disk figures"
+"""Names of the places in the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
 
 
 def any_moment(rng: random.Random) -> Moment:
@@ -104,6 +105,17 @@ def failing_disk(folder: Path) -> Counter[str]:
     return endings
 
 
+def every_operation(folder: Path) -> int:
+    """Hosts that died right before or amid each of their operations on the disk, starting a job and resuming one."""
+    deaths = 0
+    for scenario in ("new", "resume"):
+        *dead, _ = lives(folder / scenario, scenario)
+        for place in dead:
+            check_resumed(what_was_told(place), a_job(place))
+        deaths += len(dead)
+    return deaths
+
+
 def report(name: str, tally: Tally) -> None:
     print(
         f"{name}: {tally.kills} kills, {tally.series} jobs, {tally.batches} batches, {tally.problems or 'no problem'}",
@@ -137,13 +149,25 @@ def kill_table(tallies: dict[str, Tally]) -> Iterator[str]:
         yield f"| {label} | {' | '.join(str(value(tallies[name])) for name in names)} |"
 
 
-def disk_lines(endings: Counter[str]) -> Iterator[str]:
-    yield (
-        f"Runs in which one write, sync, rename, open or truncation failed, or all from one on (EIO and ENOSPC): "
-        f"{endings.total()}. Of these {endings['completed']} completed all the same, {endings['paused']} paused with "
-        f"E703, {endings['raised']} ended with E703 because not even that could be saved. After a resume on a sound "
-        f"disk: {endings.total()} completed, 0 batches or answers lost, 0 run again."
-    )
+def disk_table(endings: Counter[str], deaths: int) -> Iterator[str]:
+    """A failed check would have ended this program: what is not counted here is 0."""
+    yield "| | |"
+    yield "|---|---:|"
+    yield f"| runs in which one operation failed, or all from one on (EIO, ENOSPC, half a write) | {endings.total()} |"
+    yield f"| … that completed all the same | {endings['completed']} |"
+    yield f"| … that paused with E703 | {endings['paused']} |"
+    yield f"| … that ended with E703, because not even that could be saved | {endings['raised']} |"
+    yield f"| hosts that died by SIGKILL at an operation, each at another one | {deaths} |"
+    yield f"| jobs completed by a resume afterwards | {endings.total() + deaths} |"
+    yield "| **completed batches or answers lost, or done again** | 0 |"
+    yield "| **journal errors** | 0 |"
+
+
+def put(page: Path, place: str, lines: list[str]) -> None:
+    """Replace what stands between the marks of `place`."""
+    begin, end = f"<!-- {place}: begin -->", f"<!-- {place}: end -->"
+    text = "\n".join([begin, *lines, end])
+    page.write_text(re.sub(f"{begin}.*?{end}", lambda _: text, page.read_text(), flags=re.DOTALL))
 
 
 def main() -> None:
@@ -162,21 +186,16 @@ def main() -> None:
             tallies["rehearsal"] = rehearsed(asked.kills, asked.seed, folder / "rehearsal")
         if asked.backend != "rehearsal":
             tallies["claude_cli"] = with_claude(asked.kills, asked.seed, folder / "claude", str(claude))
-        endings = failing_disk(folder / "disk")
-    lines = [
-        f"Measured on {platform.system()} {platform.machine()}, Python {platform.python_version()}, seed {asked.seed}.",
-        "",
-        *kill_table(tallies),
-        "",
-        *disk_lines(endings),
-    ]
-    print("\n".join(lines), f"\n{time.monotonic() - began:.0f} s", flush=True)
+        disk = list(disk_table(failing_disk(folder / "disk"), every_operation(folder / "deaths")))
+    machine = f"Measured on {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    kills = [f"{machine}, seed {asked.seed}.", "", *kill_table(tallies)]
+    print("\n".join([*kills, "", *disk]), f"\n{time.monotonic() - began:.0f} s", flush=True)
     problems = [problem for tally in tallies.values() for problem in tally.problems]
     if problems:
         sys.exit("\n".join(problems))
     if len(tallies) == 2 and asked.kills >= 100 and PAGE.exists():
-        figures = f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}"
-        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, PAGE.read_text(), flags=re.DOTALL))
+        put(PAGE, KILLS, kills)
+        put(PAGE, DISKS, disk)
 
 
 if __name__ == "__main__":

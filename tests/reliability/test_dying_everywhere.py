@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.faulty_runs import Ran, a_job, check_resumed, run
+from support.faulty_runs import a_job, check_resumed, lives, run, what_was_told
 from support.raw_journal import completed, documents, of_kind, read_rows, whole_lines
 
 from mozart_nb import events as ev
 from mozart_nb.runtime import Prepared
-
-PROGRAM = Path(__file__).parents[1] / "support" / "die_everywhere.py"
-
-
-def lives(folder: Path, scenario: str) -> list[Path]:
-    """The folders that the dead left, and the one of the life that reached the end."""
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(folder), scenario], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return [folder / str(number) for number in range(1, int(done.stdout) + 1)]
-
-
-def what_was_told(folder: Path) -> Ran:
-    lines = (folder / "told.jsonl").read_bytes().splitlines() if (folder / "told.jsonl").exists() else []
-    return Ran("killed", told=[ev.decode_event(line) for line in lines])
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_writes_that_take_only_some_bytes_at_a_time_are_gone_on_with(tmp_path: P
 
 def test_a_disk_that_is_full_for_a_moment_pauses_the_job_and_says_to_make_room(tmp_path: Path) -> None:
     prepared = a_job(tmp_path)
-    ran = run(prepared, FaultyFiles(Fault(20, errno.ENOSPC, kinds=("write",))))
+    ran = run(prepared, FaultyFiles(Fault(8, errno.ENOSPC, kinds=("write",))))
     assert (ran.status, ran.code) == ("paused", "E703")
     assert "the disk is full" in ran.message
     assert str(prepared.layout.root) in ran.message
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_for_a_moment_pauses_the_job_and_says_to_make_room(t
 
 def test_a_failed_sync_is_not_taken_for_a_success_and_observers_hear_of_it(tmp_path: Path) -> None:
     prepared = a_job(tmp_path)
-    ran = run(prepared, FaultyFiles(Fault(9, errno.EIO, kinds=("sync",))))
+    ran = run(prepared, FaultyFiles(Fault(6, errno.EIO, kinds=("sync",))))
     assert ran.status == "completed"
     assert [notice for notice in ran.notices if "failed to sync" in notice and "written again" in notice]
     check_resumed(ran, prepared)

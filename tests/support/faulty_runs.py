@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ def a_job(folder: Path) -> Prepared:
     """A few batches, two at a time, one of which needs a retry and one a completion attempt."""
     config = {
         "name": "faults",
-        "workspace": str(folder / "ws"),
+        "workspace": "./ws",
         "backend": {"type": "rehearsal"},
         "batch": {"size": 1, "total_items": BATCHES},
         "prompt": {"template": "Write about item {{ batch_num }}."},
@@ -101,6 +103,22 @@ def every_fault(folder: Path, error: int, *, lasting: bool) -> Iterator[Ran]:
         check_outcome(ran, prepared)
         check_resumed(ran, prepared)
         yield ran
+
+
+def lives(folder: Path, scenario: str) -> list[Path]:
+    """Hosts that die at every operation (`support/die_everywhere.py`): what each left, and the one that got through."""
+    program = Path(__file__).with_name("die_everywhere.py")
+    command = [sys.executable, str(program), str(folder), scenario]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [folder / str(number) for number in range(1, int(done.stdout) + 1)]
+
+
+def what_was_told(folder: Path) -> Ran:
+    """What the observers of a host that died had been told."""
+    told = folder / "told.jsonl"
+    lines = told.read_bytes().splitlines() if told.exists() else []
+    return Ran("killed", told=[ev.decode_event(line) for line in lines])
 
 
 def operations(prepared: Prepared) -> int:
