@@ -211,7 +211,7 @@ class Attempt:
             return composed
         if self._reply is None:
             # Others can see now what the batch waits for, and a job that stops withdraws the question unasked.
-            composed = composed.with_finding(f"a person is asked first: {asked_text(question)}")
+            composed = composed.with_finding(f"needs a person's confirmation: {asked_text(question)}")
             self.is_asking = True
             await self._desk.record(self._noticed(composed.preflight))
             self._reply = await triggers.ask(question, batch)
