@@ -437,6 +437,10 @@ def test_sections_of_later_versions_are_issues() -> None:
 
 def test_keys_of_batches_that_do_not_exist_are_issues() -> None:
     assert codes(QUIET + "backend: {timeout_overrides: {11: 600}}\n") == ["V120"]
+    trigger = "checkpoints: {enabled: true, triggers: [{name: a, batch_nums: [10, 11]}]}\n"
+    issue = only("V120", QUIET + trigger)
+    assert issue.message == "there is no batch 11; there are 10"
+    assert issue.path == "checkpoints.triggers.0.batch_nums.1"
 
 
 def test_a_missing_template_is_an_issue() -> None:

@@ -128,7 +128,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
         prepared = opened(resolve(job_id, wish.workspace))
     except UnknownJobError as error:
         if wish.infer and wish.config is not None:
-            return _infer_from_nothing(output, job_id, wish.config, wish.workspace)
+            return _infer_from_nothing(output, job_id, wish.config, wish)
         if Path(job_id).suffix in (".yaml", ".yml"):
             error.hint = f"`resume` takes a job id; `mozart run {job_id}` takes the file"
         raise
@@ -148,15 +148,15 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
             raise MisuseError("nothing was started", hint="--yes answers this question")
         output.say(_resuming(state, wish))
     options = RunOptions(keep_failed=wish.keep_failed)
-    return drive(output, prepared, options, reload=reload, infer=wish.infer)
+    return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer)
 
 
-def _infer_from_nothing(output: Output, job_id: str, config: Path, workspace: Path | None) -> int:
+def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeWish) -> int:
     """The record is lost, the results are not: batches whose rules pass count as completed, the rest runs."""
-    prepared = prepare(load_checked(output, config, workspace=workspace), workspace=workspace)
+    prepared = prepare(load_checked(output, config, workspace=wish.workspace), workspace=wish.workspace)
     _require_same_job(job_id, prepared.loaded, config)
     output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
-    return drive(output, prepared, RunOptions(), infer=True)
+    return drive(output, prepared, RunOptions(), yes=wish.yes, infer=True)
 
 
 def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb.cli.attach import attach
+from mozart_nb.cli.confirm import SetAside, confirmations_for
 from mozart_nb.cli.dry_run import plan_document, show_plan
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
@@ -97,7 +98,7 @@ def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWis
     elif found.kind == "unfinished" and found.state is not None:
         output.say(_going_on(found.state))
     try:
-        return drive(output, prepared, options, fresh=wish.fresh)
+        return drive(output, prepared, options, fresh=wish.fresh, yes=wish.yes)
     except JobBusyError:
         # Somebody else was faster, between our look and our lock.
         if wish.fresh:
@@ -136,11 +137,13 @@ def _changed(prepared: Prepared, found: Standing) -> JobChangedError:
 # --- the run itself ---------------------------------------------------------------------------------------------------
 
 
-def drive(output: Output, prepared: Prepared, options: RunOptions, **how: Any) -> int:
-    """Run the job on an event loop of its own, showing it; returns the exit code."""
+def drive(output: Output, prepared: Prepared, options: RunOptions, *, yes: bool = False, **how: Any) -> int:
+    """Run the job on an event loop of its own, showing it; returns the exit code. `yes`: nobody is asked anything."""
     watcher = Watcher(output, STOP_HINT)
+    aside = SetAside(watcher)
+    how["confirmations"] = confirmations_for(output, yes=yes, aside=aside)
     try:
-        state = run_headless(prepared, options, observers=[watcher], on_start=watcher.attach, **how)
+        state = run_headless(prepared, options, observers=[watcher], on_start=aside.attach, **how)
     finally:
         watcher.close()
     return report(output, how.get("reload") or prepared, state)

@@ -119,7 +119,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
     ),
     Gap(("on_success",), _used("on_success"), f"`on_success` {_NO_EFFECT}"),
     Gap(("concert",), lambda config: config.concert.enabled, f"`concert` {_NO_EFFECT}"),
-    Gap(("checkpoints",), lambda config: config.checkpoints.enabled, f"`checkpoints` {_NO_EFFECT}: nobody is asked"),
 )
 
 

@@ -27,6 +27,7 @@ def notices_about(config: JobConfig, positions: Positions, file: str = "") -> li
             *_gaps(config),
             *_other_backend(config),
             *_per_batch_keys(config),
+            *_triggers(config),
             *_default_prompt(config),
         )
     ]
@@ -74,6 +75,16 @@ def _per_batch_maps(config: JobConfig) -> Iterator[tuple[KeyPath, Mapping[int, o
     yield ("batch", "skip_when_command"), config.batch.skip_when_command
     yield ("batch", "prompt_extensions"), config.batch.prompt_extensions
     yield ("rehearsal", "script"), config.rehearsal.script
+
+
+def _triggers(config: JobConfig) -> Iterator[Finding]:
+    """Batches of confirmations are batches, also beside a fan-out: each is a session of its own."""
+    total = plan_job(config).count if config.batch.count else 0
+    for index, trigger in enumerate(config.checkpoints.triggers):
+        for place, number in enumerate(trigger.batch_nums or ()):
+            if number > total > 0:
+                at = ("checkpoints", "triggers", index, "batch_nums", place)
+                yield NO_SUCH_BATCH, at, f"there is no batch {number}; there are {total}"
 
 
 def _default_prompt(config: JobConfig) -> Iterator[Finding]:

@@ -254,16 +254,18 @@ def _leaves(pattern: str) -> bool:
 
 
 class CheckpointTrigger(Section):
-    """When to ask a person before a batch runs. All conditions given must hold."""
+    """When to ask a person before a session is opened. All conditions given must hold."""
 
     SYNONYMS: ClassVar[dict[str, str]] = {"sheet_nums": "batch_nums"}
 
     name: str = Field(description="What the question is called.")
     batch_nums: tuple[PositiveCount, ...] | None = Field(None, description="Before these batches.")
-    prompt_contains: tuple[str, ...] | None = Field(None, description="When the prompt holds one of these words.")
-    min_retry_count: Count | None = Field(None, description="After so many retries.")
-    requires_confirmation: bool = Field(True, description="Wait for the answer.")
-    message: str = Field("", description="What is asked.")
+    prompt_contains: tuple[str, ...] | None = Field(
+        None, description="When the prompt holds one of these texts, in upper or lower case."
+    )
+    min_retry_count: Count | None = Field(None, description="When so many retries of the batch are used.")
+    requires_confirmation: bool = Field(True, description="Wait for the answer; `false` only tells.")
+    message: str = Field("", description="What is asked, or told.")
 
     @model_validator(mode="after")
     def _when(self) -> Self:
@@ -273,7 +275,8 @@ class CheckpointTrigger(Section):
 
 
 class CheckpointsConfig(Section):
-    """Questions to a person before chosen batches."""
+    """Questions to a person before chosen batches: go on, skip the batch, pause the job, or add to the prompt. Where
+    nobody is there to ask, the job pauses; `-y` of `run` and `resume` goes on without asking."""
 
     enabled: bool = Field(False, description="Ask before the batches that the triggers choose.")
     triggers: tuple[CheckpointTrigger, ...] = Field((), description="When to ask; needed when enabled.")
