@@ -142,7 +142,8 @@ def test_a_question_is_journaled_before_it_is_asked_so_that_others_see_what_a_ba
     world = asking(Person(seconds=10), trigger(message="Sure?"))
     world.run()
     [noticed] = world.all(ev.BatchPreflight)
-    assert [finding.message for finding in noticed.findings] == ["needs a person's confirmation: trigger `check`: Sure?"]
+    [finding] = noticed.findings
+    assert finding.message == "needs a person's confirmation: trigger `check`: Sure?"
     opened = next(event for event in world.all(ev.SessionOpened) if event.batch == 2)
     assert noticed.seq < opened.seq
     assert noticed.at <= opened.at - 10
