@@ -13,8 +13,7 @@ from mozart_nb.engine.attempt import Composed
 from mozart_nb.engine.ports import Checker, Materials, Script, SessionRequest
 from mozart_nb.engine.preflight import Preflight, preflight
 from mozart_nb.engine.state import BatchState, JobState
-from mozart_nb.errors import PromptError
-from mozart_nb.job.expressions import Condition, compile_condition
+from mozart_nb.job.expressions import Condition, LazyBatches, compile_condition
 from mozart_nb.job.model import JobConfig, SkipCommand
 from mozart_nb.job.names import SKIP_NAMES
 from mozart_nb.job.placeholders import expand
@@ -146,8 +145,9 @@ class JobComposer:
         return ""
 
     def _skip_context(self, number: int) -> dict[str, Any]:
-        batches = _Batches(self._state)
-        return {**self._context(number, [], {}, {}), "batches": batches, "sheets": batches, "job": _Job(self._state)}
+        state = self._state
+        batches = LazyBatches(state.total, lambda other: _batch_view(state, other))
+        return {**self._context(number, [], {}, {}), "batches": batches, "sheets": batches, "job": _Job(state)}
 
     # --- the prompt ---------------------------------------------------------------------------------------------------
 
@@ -246,36 +246,20 @@ class _StageDirections:
         return Script(answer=answer, writes=writes, root=places.root)
 
 
-class _Batches:
+def _batch_view(state: JobState, number: int) -> dict[str, Any]:
     """`batches[3].status` in a `skip_when` expression; batches nothing has happened to are pending."""
-
-    def __init__(self, state: JobState) -> None:
-        self._state = state
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        if not 1 <= number <= self._state.total:
-            raise PromptError(f"skip_when: there is no batch {number}", code="E502")
-        batch = self._state.batches.get(number) or BatchState(number)
-        return {
-            "status": self._state.status_of(number),
-            "validation_passed": batch.validation_passed,
-            "attempts": batch.attempts,
-            "attempt_count": batch.attempts,
-            "error_code": batch.code,
-            "exit_code": batch.exit_code,
-            "cost": batch.cost_usd,
-            "stdout_tail": batch.stdout_tail,
-            "stderr_tail": batch.stderr_tail,
-        }
-
-    def get(self, number: int, default: Any = None) -> Any:
-        return self[number] if 1 <= number <= self._state.total else default
-
-    def __contains__(self, number: object) -> bool:
-        return isinstance(number, int) and 1 <= number <= self._state.total
-
-    def __len__(self) -> int:
-        return self._state.total
+    batch = state.batches.get(number) or BatchState(number)
+    return {
+        "status": state.status_of(number),
+        "validation_passed": batch.validation_passed,
+        "attempts": batch.attempts,
+        "attempt_count": batch.attempts,
+        "error_code": batch.code,
+        "exit_code": batch.exit_code,
+        "cost": batch.cost_usd,
+        "stdout_tail": batch.stdout_tail,
+        "stderr_tail": batch.stderr_tail,
+    }
 
 
 class _Job:

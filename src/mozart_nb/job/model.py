@@ -81,7 +81,7 @@ class ItemsConfig(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if len(self.model_fields_set) != 1:
+        if sum(source is not None for source in (self.file, self.glob, self.command)) != 1:
             refuse([Fault((), "`items` needs exactly one source", allowed="one of file, glob and command")])
         return self
 
