@@ -66,7 +66,7 @@ def test_an_empty_prompt_is_a_warning(prompt):
         ("Look at src/app.py:12 and", "src/app.py"),
         ("Look at src/app.py:12:5-20", "src/app.py"),
         ("Follow ./setup", "./setup"),
-        ("Follow ../shared/rules", "../shared/rules"),
+        ("Follow ../common/rules", "../common/rules"),
         ("Use /home/me/rules of the house", "/home/me/rules"),
         ("Use /srv/rules.yaml", "/srv/rules.yaml"),
         ("Use /anything/rules.yaml", "/anything/rules.yaml"),
