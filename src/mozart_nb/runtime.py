@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb import events as ev
-from mozart_nb.backends.claude_cli import ClaudeCliBackend
+from mozart_nb.backends.claude_cli import ClaudeCliBackend, still_runs
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
 from mozart_nb.checkpoint.index import home, layouts_in, register
+from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import JobLock, owner
 from mozart_nb.checkpoint.plan import archive
@@ -35,10 +36,10 @@ from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Backend, Confirmations, Gate
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError
+from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
-from mozart_nb.job.plan import compatible
+from mozart_nb.job.plan import compatible, spans
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
@@ -164,6 +165,7 @@ async def _open(
     stack.callback(lock.release)
     results = _old_results(prepared)
     if fresh:
+        await asyncio.to_thread(_require_no_sessions, layout, disk)
         await asyncio.to_thread(_require_quiet_workspace, prepared, results)
         await asyncio.to_thread(results.begin)
         await asyncio.to_thread(archive, layout)
@@ -200,6 +202,25 @@ def _old_results(prepared: Prepared) -> WorkspaceArchive:
     jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
     stays = {path for job in jobs for path in (job.state_root, job.snapshot)}
     return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
+
+
+def _require_no_sessions(layout: Layout, disk: Files) -> None:
+    """Sessions that outlived their host must not write into the results of a new start. Raises `MisuseError`."""
+    try:
+        state = load_state(layout, disk, holder=False).state
+    except WorldError:
+        return  # starting over is the way out of a checkpoint that cannot be read
+    sessions = {number: state.batches[number].session for number in state.agenda.running}
+    alive = [
+        number for number, session in sessions.items() if session and session.outlives and still_runs(session.marker)
+    ]
+    if alive:
+        job = layout.job_id
+        raise MisuseError(
+            f"sessions of the last run still run: {'batch' if len(alive) == 1 else 'batches'} {spans(alive)}",
+            hint=f"`mozart resume {job}` goes on with them, `mozart cancel {job}` ends them",
+            job_id=job,
+        )
 
 
 def _require_quiet_workspace(prepared: Prepared, results: WorkspaceArchive) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment_of, login_state
-from mozart_nb.backends._marked import MARKER, reap
+from mozart_nb.backends._marked import MARKER, find, reap
 from mozart_nb.backends._offload import in_thread, outlast
 from mozart_nb.backends._outcome import Ended, session_result, whole_tree
 from mozart_nb.backends._process import accompany, part, read_files, run_process
@@ -172,6 +172,11 @@ class ClaudeCliBackend:
             return Health(False, "E503", f"`{program} --version` does not answer", facts)
         differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
         return Health(True, "", differs, {**facts, "version": version})
+
+
+def still_runs(marker: str) -> bool:
+    """Whether any process of the session with this marker is alive. Blocks for some milliseconds."""
+    return bool(find(marker))
 
 
 def _launch(request: SessionRequest, argv: Sequence[str], environment: Mapping[str, str]) -> Launch:
