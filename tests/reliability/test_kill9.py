@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from support.anthropic_server import AnthropicServer
+from support.commands import Started, wait_for
 from support.host_process import Host, processes_with, run_host
 from support.kill9 import Moment, Series, Tally, rehearsed_job
-from support.kill9_claude import Scribe, claude_job, count_at_the_server
-from support.raw_journal import Glance, of_kind
+from support.kill9_claude import REQUESTS_PER_SESSION, Scribe, claude_job, count_at_the_server
+from support.raw_journal import Glance, of_kind, read_rows
+
+from mozart_nb.checkpoint.layout import Layout
 
 KILLS = 25
 
@@ -67,7 +69,7 @@ def test_sessions_that_died_with_their_host_are_refunded_and_sent_anew(
     job = claude_job(tmp_path / "job", claude_path, 2)
     host = Host(job.file, claude_host)
     host.wait_until_running()
-    wait_until(lambda: len(api.calls) == 2)
+    wait_for(lambda: len(api.calls) == 2)
     os.kill(host.pid, signal.SIGKILL)
     markers = {row["marker"] for row in of_kind(Glance.at(job.layout, job.output).rows, "session.opened")}
     for line in processes_with("MOZART_NB_MARKER", markers):
@@ -84,9 +86,25 @@ def test_sessions_that_died_with_their_host_are_refunded_and_sent_anew(
     assert len(api.sessions) == 4
 
 
-def wait_until(condition: object, seconds: float = 60) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+@pytest.mark.real_claude
+def test_a_workspace_may_be_moved_while_sessions_that_outlived_their_host_still_run(
+    tmp_path: Path, claude_path: str, api: AnthropicServer, claude_host: dict[str, str]
+) -> None:
+    api.handler = Scribe(random.Random(2), quickest_seconds=2, slowest_seconds=2)
+    job = claude_job(tmp_path / "job", claude_path, 2)
+    job.config["prompt"]["template"] = f"Write {tmp_path}/job/{{{{ batch_num }}}}.md about item {{{{ batch_num }}}}."
+    job.config["validations"] = [{"type": "file_exists", "path": "{batch_num}.md"}]
+    job.write()
+    host = Host(job.file, claude_host)
+    host.wait_until_running()
+    wait_for(lambda: len(api.calls) >= 2)
+    os.kill(host.pid, signal.SIGKILL)
+    assert host.wait() == -signal.SIGKILL
+    moved = tmp_path / "moved"
+    job.layout.workspace.rename(moved)
+    with Started("resume", "kill9", "-w", moved, cwd=tmp_path, env=claude_host) as resumed:
+        ended = resumed.end()
+    assert ended.exit_code == 0, ended
+    assert not job.layout.workspace.exists()
+    assert len(of_kind(read_rows(Layout(moved, "kill9")), "session.adopted")) == 2
+    assert list(api.sessions.values()) == [REQUESTS_PER_SESSION] * 2

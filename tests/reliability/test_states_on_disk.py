@@ -168,9 +168,14 @@ def test_a_disk_that_fills_up_pauses_the_job_with_e703_and_it_goes_on_when_there
         assert "E703" in ended.stderr
         status = mozart("status", "demo", "--json").document
         assert (status["status"], status["error"]["code"]) == ("paused", "E703")
-        filler.unlink()
-        done = status["progress"]["completed"]
-        assert 3 <= done < 60
+        assert 3 <= status["progress"]["completed"] < 60
+        fill(disk, "the room that the reserve left")
+        still_full = mozart("resume", "demo")
+        assert still_full.exit_code == 3, still_full
+        assert "the disk is full" in still_full.stderr
+        assert "make room, then resume the job: what was saved before is safe" in still_full.stderr
+        for path in (filler, disk / "the room that the reserve left"):
+            path.unlink()
         ended = mozart("resume", "demo")
         assert ended.exit_code == 0, ended
         check_complete(layout, 60)

@@ -46,9 +46,9 @@ def small_disk(folder: Path, size_kb: int) -> Iterator[None]:
         _unmount(folder)
 
 
-def fill(folder: Path) -> Path:
+def fill(folder: Path, name: str = "filler") -> Path:
     """Use up all the room there is; returns the file that does, to be removed."""
-    filler = folder / "filler"
+    filler = folder / name
     with open(filler, "wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1 << 8, 1):
             try:
