@@ -34,8 +34,7 @@ from support.kill9 import Moment, Series, Tally, rehearsed_job  # noqa: E402
 from support.kill9_claude import Scribe, claude_job, count_at_the_server  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "reliability.md"
-KILLS, DISKS = "figures", "disk figures"
-"""Names of the places in the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def any_moment(rng: random.Random) -> Moment:
@@ -163,13 +162,6 @@ def disk_table(endings: Counter[str], deaths: int) -> Iterator[str]:
     yield "| **journal errors** | 0 |"
 
 
-def put(page: Path, place: str, lines: list[str]) -> None:
-    """Replace what stands between the marks of `place`."""
-    begin, end = f"<!-- {place}: begin -->", f"<!-- {place}: end -->"
-    text = "\n".join([begin, *lines, end])
-    page.write_text(re.sub(f"{begin}.*?{end}", lambda _: text, page.read_text(), flags=re.DOTALL))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
@@ -188,14 +180,14 @@ def main() -> None:
             tallies["claude_cli"] = with_claude(asked.kills, asked.seed, folder / "claude", str(claude))
         disk = list(disk_table(failing_disk(folder / "disk"), every_operation(folder / "deaths")))
     machine = f"Measured on {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    kills = [f"{machine}, seed {asked.seed}.", "", *kill_table(tallies)]
-    print("\n".join([*kills, "", *disk]), f"\n{time.monotonic() - began:.0f} s", flush=True)
+    lines = [f"{machine}, seed {asked.seed}.", "", *kill_table(tallies), "", *disk]
+    print("\n".join(lines), f"\n{time.monotonic() - began:.0f} s", flush=True)
     problems = [problem for tally in tallies.values() for problem in tally.problems]
     if problems:
         sys.exit("\n".join(problems))
     if len(tallies) == 2 and asked.kills >= 100 and PAGE.exists():
-        put(PAGE, KILLS, kills)
-        put(PAGE, DISKS, disk)
+        figures = "\n".join([BEGIN, *lines, END])
+        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, PAGE.read_text(), flags=re.DOTALL))
 
 
 if __name__ == "__main__":
