@@ -428,3 +428,14 @@ def test_what_the_store_noticed_is_told_to_observers_once() -> None:
     world.observers = [listens]
     world.run()
     assert told == ["the disk failed to sync"]
+
+
+def test_a_key_that_a_server_repeats_never_reaches_the_journal() -> None:
+    key = "sk-ant-api03-" + "x" * 40
+    leaky = SessionResult(
+        outcome="error", exit_code=1, api_status=401, error_text=f"invalid key {key}", stderr_tail=key, has_result=True
+    )
+    world = World(outcomes={1: [leaky]})
+    state = world.run()
+    assert state.job.reason == "invalid key sk-ant…[masked]"
+    assert key not in "".join(ev.encode_event(event).decode() for event in world.store.durable)

@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
+from mozart_nb.masking import masked
+
 # Escape sequences vanish as a whole; so do other control characters, and those that turn the direction of writing.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -17,9 +19,9 @@ ELLIPSIS: Final = "…"
 
 
 def clean(text: str) -> str:
-    """`text` without anything a terminal would obey. Lines and tabs stay."""
+    """`text` without anything a terminal would obey, and without secrets. Lines and tabs stay."""
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
+    return masked(_SURROGATES.sub("\ufffd", _CONTROLS.sub("", text)))
 
 
 def one_line(text: str, width: int = 200) -> str:

@@ -312,7 +312,7 @@ class Driver:
         if message.answer is not None and isinstance(event, ev.SessionFinished):
             at, size = self._store.add_answer(ev.writable(message.answer))
             event = msgspec.structs.replace(event, answer_at=at, answer_size=size)
-        self._journal(ev.writable(event))
+        self._journal(ev.without_secrets(ev.writable(event)))
 
     def _is_current(self, event: ev.Event) -> bool:
         """Whether the attempt that reports this is still the one its batch knows of."""

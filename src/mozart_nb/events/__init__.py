@@ -25,7 +25,7 @@ from mozart_nb.events.batches import (
     ValidationFailed,
     ValidationPassed,
 )
-from mozart_nb.events.codec import VOLATILE, AnyEvent, decode_event, encode_event, event_types, kind_of, writable
+from mozart_nb.events.codec import VOLATILE, AnyEvent, decode_event, encode_event, event_types, kind_of, without_secrets, writable
 from mozart_nb.events.job import (
     ConfigReloaded,
     CostUpdated,
@@ -113,5 +113,6 @@ __all__ = [
     "encode_event",
     "event_types",
     "kind_of",
+    "without_secrets",
     "writable",
 ]

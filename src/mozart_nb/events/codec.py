@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +38,7 @@ from mozart_nb.events.job import (
 )
 from mozart_nb.events.limits import BreakerClosed, BreakerHalfOpen, BreakerOpened, LimitCleared, LimitHit
 from mozart_nb.events.sessions import SessionAbandoned, SessionAdopted, SessionFinished, SessionOpened, SessionProgress
+from mozart_nb.masking import masked
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -88,17 +90,28 @@ def writable(record: T) -> T:
     try:
         encode_event(record)
     except UnicodeEncodeError:
-        return msgspec.convert(_without_surrogates(msgspec.to_builtins(record)), type(record))
+        return _rewritten(record, lambda text: text.encode("utf-8", "replace").decode("utf-8"))
     return record
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_secrets(record: T) -> T:
+    """`record` with what has the shape of a secret blotted out: sessions and servers print keys now and then."""
+    document = encode_event(record).decode()
+    return record if masked(document) == document else _rewritten(record, masked)
+
+
+def _rewritten(record: T, rewrite: Callable[[str], str]) -> T:
+    return msgspec.convert(_mapped(msgspec.to_builtins(record), rewrite), type(record))
+
+
+def _mapped(value: Any, rewrite: Callable[[str], str]) -> Any:
+    """`value` with every text in it, keys included, rewritten."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return rewrite(value)
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        return {_mapped(key, rewrite): _mapped(item, rewrite) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in value]
+        return [_mapped(item, rewrite) for item in value]
     return value
 
 

@@ -1,0 +1,30 @@
+"""Secrets, known by their shape, are blotted out before a text is journaled or shown.
+
+By shape and never by the name beside them: `prompt_tokens: 12` stays readable. Answers and raw session logs are the
+user's own data and are kept as they are; they are masked when they are shown.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SHAPES = (
+    r"sk-ant-[\w-]{16,}",  # Anthropic
+    r"sk-(?:proj-|svcacct-)?[A-Za-z0-9_-]{32,}",  # others with the same prefix
+    r"gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}",
+    r"glpat-[\w-]{18,}",
+    r"xox[abeprs]-[\w-]{10,}",  # Slack
+    r"hooks\.slack\.com/services/[\w/]{20,}",
+    r"(?:AKIA|ASIA)[0-9A-Z]{16}",  # AWS
+    r"AIza[\w-]{35}",  # Google
+    r"npm_[A-Za-z0-9]{36}|pypi-[\w-]{40,}|hf_[A-Za-z0-9]{30,}",
+    r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",  # JSON web tokens
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+)
+_SECRET = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_SHAPES) + ")")
+_KEPT = 6
+
+
+def masked(text: str) -> str:
+    """`text` with every known shape of a secret cut to its first characters."""
+    return _SECRET.sub(lambda found: f"{found[0][:_KEPT]}…[masked]", text)
