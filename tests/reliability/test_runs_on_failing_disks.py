@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.anthropic_server import AnthropicServer
 from support.faulty_files import Fault, FaultyFiles, PowerCut
 from support.faulty_runs import a_job, check_outcome, check_resumed, every_fault, operations, run
+from support.kill9 import Tally
+from support.kill9_claude import Scribe, claude_job, count_at_the_server
+from support.raw_journal import of_kind, read_rows
 
+from mozart_nb import events as ev
 from mozart_nb.checkpoint.files import DiskFiles
-from mozart_nb.runtime import Prepared
+from mozart_nb.errors import CheckpointUnwritableError
+from mozart_nb.job.load import load_job
+from mozart_nb.runtime import Prepared, prepare, run_job
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
@@ -94,3 +103,33 @@ def test_a_snapshot_that_cannot_be_written_is_a_notice_and_the_job_completes(tmp
     assert [notice for notice in ran.notices if str(prepared.layout.snapshot) in notice and "nothing is lost" in notice]
     assert not prepared.layout.snapshot.exists()
     check_resumed(ran, prepared)
+
+
+@pytest.mark.real_claude
+def test_when_nothing_can_be_recorded_sessions_of_claude_go_on_and_are_read_later(
+    tmp_path: Path,
+    claude_path: str,
+    api: AnthropicServer,
+    claude_env: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in claude_env.items():
+        monkeypatch.setenv(name, value)
+    api.handler = Scribe(random.Random(1), quickest_seconds=0.5, slowest_seconds=1.5)
+    prepared = prepare(load_job(claude_job(tmp_path, claude_path, 4, max_concurrent=3).file))
+    disk = FaultyFiles()
+
+    async def break_the_disk(events: Sequence[ev.Event]) -> None:
+        if len(api.sessions) < 3 and any(isinstance(event, ev.SessionOpened) for event in events):
+            disk.break_now(Fault(1, lasting=True))
+
+    with pytest.raises(CheckpointUnwritableError) as refused:
+        asyncio.run(run_job(prepared, ev.RunOptions(), observers=[break_the_disk], files=disk))
+    assert str(prepared.layout.root) in refused.value.message
+    state = asyncio.run(run_job(prepared, ev.RunOptions()))
+    assert state.status == "completed"
+    rows = read_rows(prepared.layout)
+    tally = Tally()
+    count_at_the_server(api, rows, tally)
+    assert tally.paid_twice == []
+    assert len(of_kind(rows, "session.adopted")) >= 1
