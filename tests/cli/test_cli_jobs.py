@@ -97,7 +97,8 @@ def test_a_job_whose_host_was_killed_is_interrupted_and_can_be_resumed(tmp_path:
     completed = document["progress"]["completed"]
     ended = mozart("run", file, "--limit", "4", "--json")
     assert ended.exit_code == 3, ended
-    assert ended.document["progress"]["completed"] == completed + 4
+    # A pilot counts the batches it begins; of the two at a time that were cut off, some may only have to be judged.
+    assert completed + 4 <= ended.document["progress"]["completed"] <= completed + 4 + 2
 
 
 def test_watching_with_json_is_one_document_per_line(tmp_path: Path) -> None:
