@@ -25,7 +25,16 @@ from mozart_nb.events.batches import (
     ValidationFailed,
     ValidationPassed,
 )
-from mozart_nb.events.codec import VOLATILE, AnyEvent, decode_event, encode_event, event_types, kind_of, without_secrets, writable
+from mozart_nb.events.codec import (
+    VOLATILE,
+    AnyEvent,
+    decode_event,
+    encode_event,
+    event_types,
+    kind_of,
+    without_secrets,
+    writable,
+)
 from mozart_nb.events.job import (
     ConfigReloaded,
     CostUpdated,
