@@ -158,7 +158,9 @@ def standing(prepared: Prepared) -> Standing:
     layout = prepared.layout
     if not layout.exists:
         for other in records_of(prepared.job_id, prepared.places.workspace):
-            raise _kept_elsewhere(other, layout.workspace)
+            # A host that starts in this moment registers the very record that was not there a moment ago.
+            if not _is_same(other.workspace, layout.workspace):
+                raise _kept_elsewhere(other, layout.workspace)
         return Standing("new")
     glimpse = look(layout)
     state = glimpse.state
