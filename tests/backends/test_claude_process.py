@@ -16,6 +16,7 @@ import msgspec
 import psutil
 import pytest
 from support.claude import Recorder, start_host
+from support.disks import small_disk
 from support.obedient import write_obedient
 
 from mozart_nb.backends import _marked
@@ -23,6 +24,7 @@ from mozart_nb.backends._marked import MARKER, find
 from mozart_nb.backends._spawn import Files
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.clock import SystemClock
+from mozart_nb.engine.classify import classify
 from mozart_nb.engine.ports import Backend, Reattaches, SessionRequest, SessionResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are those of POSIX")
@@ -610,3 +612,20 @@ def test_the_backend_is_what_the_engine_asks_for():
     backend: Backend = ClaudeCliBackend(SystemClock(), {})
     assert isinstance(backend, Reattaches)
     assert (backend.name, backend.outlives_host, backend.is_free) == ("claude_cli", True, False)
+
+
+async def test_a_result_that_the_full_disk_swallowed_pauses_the_job_instead_of_being_bought_again(
+    backend: ClaudeCliBackend, ask: MakeRequest, tmp_path: Path
+) -> None:
+    script = """
+open_()
+try:
+    done("x" * 2_000_000)
+except OSError:
+    os._exit(0)  # as the real program does: nothing is said, the exit code is 0
+"""
+    with small_disk(tmp_path / "small", size_kb=256):
+        result = await run(backend, ask(script, log=str(tmp_path / "small" / "0001-1")))
+    verdict = classify(result, wall=time.time())
+    assert verdict.code == "E703"
+    assert "disk filled up" in verdict.message

@@ -31,6 +31,7 @@ from mozart_nb.engine.ports import Clock, Health, Report, SessionRequest, Sessio
 _VERSION_SECONDS = 10.0
 _REAP_SECONDS = 3.0
 _ERROR_BYTES = 4000
+_NO_ROOM_BYTES = 64 * 1024
 
 
 def build_argv(request: SessionRequest) -> list[str]:
@@ -261,6 +262,10 @@ def _conclude(request: SessionRequest, reader: StreamReader, ended: Ended) -> Se
     stderr = read_tail(files.err, max(request.capture_bytes, _ERROR_BYTES))
     expects_data = any(arg.startswith("--json-schema") for arg in request.options.get("cli_extra_args", ()))
     result = session_result(reader, ended, stderr=stderr, expects_data=expects_data)
+    if result.error_kind == "no_result" and shutil.disk_usage(files.out.parent).free < _NO_ROOM_BYTES:
+        # The program does not notice that its last line could not be written: it ends with 0 and without a result.
+        said = "the disk filled up before the session could say how it ended"
+        result = msgspec.structs.replace(result, error_kind="log_unwritable", error_text=said)
     return msgspec.structs.replace(
         result,
         lost_session=result.lost_session and request.continues,

@@ -15,8 +15,8 @@ from mozart_nb.engine.ports import Backend, Clock, Gate, GateReading
 from mozart_nb.engine.state import JobState
 
 ANOTHER_JOB = "another job"
-PROBE_LEASE_SECONDS = 900.0
-"""A probe that has not ended after so long no longer keeps others from probing."""
+PROBE_LEASE_SECONDS = 180.0
+"""A probe that has not ended after so long no longer keeps others from probing: its host may have died."""
 
 SLACK_SECONDS = 1.0
 
