@@ -24,7 +24,7 @@ SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled
 SATISFIED: frozenset[str] = frozenset({"completed", "skipped"})
 
 
-class BatchState(msgspec.Struct, omit_defaults=True):
+class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     """One batch, once anything has happened to it.
 
     `mode` is the kind of the running attempt or of the next one. `retries`, `completions`, `heals` are budget used;

@@ -14,7 +14,7 @@ Outcome = Literal["ok", "error", "timeout", "stale", "killed", "cancelled"]
 RuleStatus = Literal["passed", "failed", "skipped", "rehearsed"]
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one session, as the backend reported them."""
 
     input_tokens: int = 0
@@ -66,7 +66,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     recover: bool = False
 
 
-class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True):
+class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one validation rule saw. `evidence`: a file rule whose file this attempt itself wrote."""
 
     rule: int
@@ -82,7 +82,7 @@ class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True):
     duration: float = 0.0
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Something preflight noticed about a prompt. `code` is set where it is an error."""
 
     message: str
