@@ -279,7 +279,7 @@ def test_windows_newlines_a_byte_order_mark_and_broken_utf8_do_not_matter(desk):
 
 
 def test_a_search_that_explodes_fails_with_the_reason_while_the_loop_lives(desk, monkeypatch):
-    monkeypatch.setattr("mozart_nb._rule_verdicts.SEARCH_SECONDS", 0.2)
+    monkeypatch.setattr("mozart_nb.validation.verdicts.SEARCH_SECONDS", 0.2)
     (desk.work / "a.md").write_text("a" * 60 + "b")
 
     async def main() -> tuple[float, list[RuleResult]]:
@@ -307,7 +307,7 @@ def test_an_invalid_pattern_fails_with_the_reason(desk):
 
 
 def test_of_a_huge_file_only_the_beginning_is_searched_and_that_is_said(desk, monkeypatch):
-    monkeypatch.setattr("mozart_nb._rule_files.MAX_CONTENT_BYTES", 1 << 20)
+    monkeypatch.setattr("mozart_nb.validation.files.MAX_CONTENT_BYTES", 1 << 20)
     with open(desk.work / "a.md", "wb") as file:
         file.write(b"begin")
         file.truncate(3 << 20)

@@ -14,9 +14,6 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from mozart_nb import _rule_files as files
-from mozart_nb._rule_files import Fence, Places
-from mozart_nb._rule_verdicts import Rule, Seen, judge_answer, judge_command, judge_file
 from mozart_nb.commands import run_command
 from mozart_nb.engine.ports import ExpectedFile
 from mozart_nb.errors import PromptError
@@ -25,6 +22,9 @@ from mozart_nb.job.expressions import Condition, compile_condition
 from mozart_nb.job.names import VARIABLES
 from mozart_nb.job.outputs import REQUIRED_FIELDS, RuleConfig
 from mozart_nb.job.placeholders import expand
+from mozart_nb.validation import files
+from mozart_nb.validation.files import Fence, Places
+from mozart_nb.validation.verdicts import Rule, Seen, judge_answer, judge_command, judge_file
 
 FILE_TYPES: Final = frozenset({"file_exists", "file_modified", "content_contains", "content_regex"})
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mozart_nb import _rule_files as files
-from mozart_nb._rule_files import Fence
 from mozart_nb.commands import CommandResult
 from mozart_nb.events import RuleResult, RuleStatus
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import is_found
+from mozart_nb.validation import files
+from mozart_nb.validation.files import Fence
 
 SHOWN_CHARACTERS: Final = 500
 """Longest text a result carries about what was expected or seen."""
