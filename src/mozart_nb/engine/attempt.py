@@ -36,6 +36,9 @@ from mozart_nb.engine.preflight import Preflight, estimate_tokens
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import PromptError
 
+TAIL_CHARACTERS = 10_000
+"""How much of a kept answer goes into the state of a batch that is judged after a crash."""
+
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -355,7 +358,9 @@ class Attempt:
 
     async def _rejudge(self) -> None:
         batch = self.batch
-        await self._check(await self._desk.read_answer(batch), batch.code, batch.message)
+        answer = await self._desk.read_answer(batch)
+        # What the session printed besides is in its log; the end of the answer is what is left for the state.
+        await self._check(answer, batch.code, batch.message, stdout_tail=answer[-TAIL_CHARACTERS:])
 
 
 def task_name(batch: BatchState) -> str:
