@@ -99,6 +99,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._landed)
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        # From Python 3.12 on this gives up after a while, which would be at once.
+        with self.busy():
+            await super().shutdown_default_executor(*args, **kwargs)
+
     def _landed(self, _: asyncio.Future[Any]) -> None:
         self._jumping.in_flight -= 1
 
