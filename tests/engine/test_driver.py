@@ -67,6 +67,13 @@ def test_missing_files_are_asked_for_in_a_completion_attempt() -> None:
     assert state.batches[1].completions == 1
 
 
+def test_a_completion_attempt_that_met_a_limit_still_says_what_is_missing_afterwards() -> None:
+    world = World(outcomes={1: [(OK, Rules(passed=2, failed=1)), refused(retry_after=5), OK]})
+    assert world.run().status == "completed"
+    assert world.composer.asked == [(1, "first", []), (1, "completion", ["missing"]), (1, "completion", ["missing"])]
+    assert world.state.batches[1].completions == 1
+
+
 def test_below_the_completion_threshold_the_whole_attempt_is_repeated() -> None:
     world = World(outcomes={1: [(OK, Rules(passed=1, failed=2)), OK]})
     world.run()
@@ -184,6 +191,21 @@ def test_retrying_a_failed_batch_unblocks_those_behind_it() -> None:
     assert world.run().status == "failed"
     assert world.run().status == "completed"
     assert [n for n, _, _ in world.backend.sent] == [1, 2, 2, 3, 4]
+
+
+def test_a_batch_behind_two_failed_ones_stays_blocked_when_one_of_them_recovers() -> None:
+    world = World(
+        batches=3,
+        outcomes={1: [failed()], 2: [failed()]},
+        batch={"dependencies": {3: [1, 2]}},
+        parallel={"enabled": True, "fail_fast": False},
+        retry={"max_retries": 0},
+    )
+    state = world.run()
+    assert state.batches[3].blocked_by == 1
+    state = world.run(inferred=[1], keep_failed=True, recover=True)
+    assert [state.status_of(n) for n in (1, 2, 3)] == ["completed", "failed", "blocked"]
+    assert state.batches[3].blocked_by == 2
 
 
 def test_keep_failed_leaves_failed_batches_alone_on_resume() -> None:
@@ -350,6 +372,21 @@ def test_an_attempt_that_breaks_inside_fails_its_batch_and_nothing_else() -> Non
     assert state.status == "failed"
     assert state.batches[1].code == "E999"
     assert "boom" in state.batches[1].message
+
+
+def test_an_attempt_that_nobody_counts_on_any_more_is_not_let_go_on() -> None:
+    world = World(batches=1, seconds=10)
+
+    async def scenario() -> str:
+        task = asyncio.create_task(world.drive())
+        await asyncio.sleep(1)
+        assert world.driver is not None
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(world.driver.record(ev.SessionOpened(batch=1, attempt=99)), 5)
+        return (await task).status
+
+    assert run_virtual(scenario())[0] == "completed"
+    assert [event.attempt for event in world.all(ev.SessionOpened)] == [1]
 
 
 def test_a_broken_observer_is_reported_once_and_the_job_goes_on() -> None:

@@ -158,12 +158,16 @@ class PlainComposer:
 
     def __init__(self, skips: Mapping[int, str] | None = None) -> None:
         self.skips = skips or {}
+        self.asked: list[tuple[int, str, list[str]]] = []
+        """Batch, mode, and the messages of the failed rules that a prompt would name."""
 
     async def values(self, number: int) -> Mapping[str, Any]:
         return {"batch_num": number}
 
     async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
         prompt = f"batch {batch.number}, {batch.mode}"
+        missing = [result.message for result in batch.validation_details if result.status == "failed"]
+        self.asked.append((batch.number, batch.mode, missing))
         return Composed(prompt, {"batch_num": batch.number}, Preflight(len(prompt) // 4, len(prompt), 1))
 
     async def skip_reason(self, number: int) -> str:
@@ -293,7 +297,7 @@ class World:
         state, self.elapsed = run_virtual(self.drive(**options))
         return state
 
-    async def drive(self, **options: Any) -> JobState:
+    async def drive(self, *, inferred: Sequence[int] = (), **options: Any) -> JobState:
         triggers = Triggers(self.config.checkpoints, self.person, "job")
         parts = Parts(self.backend, ScriptedChecker(self.backend), self.composer, self.clock, triggers=triggers)
         self.driver = Driver(
@@ -310,7 +314,9 @@ class World:
             shape = plan_job(self.config, None).shape
             planned = ev.JobPlanned(job_id="job", name="job", plan=shape, seed=self.seed, config_digest="d")
         orphans = self._orphans()
-        state = await self.driver.run(Run(ev.RunOptions(**options), planned=planned, orphans=orphans))
+        state = await self.driver.run(
+            Run(ev.RunOptions(**options), planned=planned, orphans=orphans, inferred=inferred)
+        )
         check_invariants(state, self.config)
         assert fold(self.store.durable) == state, "the journal and the live state disagree"
         return state

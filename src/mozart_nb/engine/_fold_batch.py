@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mozart_nb import events as ev
-from mozart_nb.codes import Scope, lookup
+from mozart_nb.codes import Category, Scope, lookup
 from mozart_nb.engine._records import Handlers, move, record, requeue
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState, Stop
 
@@ -42,10 +42,10 @@ def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -
     batch = state.batches[event.batch]
     batch.phase = "judged"
     batch.session = None
-    batch.validation_details = event.results
     batch.code = event.code
     batch.stdout_tail, batch.stderr_tail = event.stdout_tail, event.stderr_tail
-    batch.share = _share(event.results)
+    if event.results or not _says_nothing_about_work(event.code):
+        batch.validation_details, batch.share = event.results, _share(event.results)
     if isinstance(event, ev.ValidationPassed):
         batch.validation_passed, batch.message = True, ""
         batch.exit_code_ignored = event.exit_code_ignored
@@ -55,6 +55,12 @@ def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -
         if lookup(event.code).scope is Scope.JOB and state.job.stop is None:
             state.job.stop = Stop("fail", event.message, event.code)
     state.agenda.judged.add(event.batch)
+
+
+def _says_nothing_about_work(code: str) -> bool:
+    """A refused session did nothing: what the rules found before still stands, and the next prompt names it."""
+    row = lookup(code) if code else None
+    return row is not None and (row.category is Category.RATE_LIMIT or row.pauses)
 
 
 def _share(results: tuple[ev.RuleResult, ...]) -> float:
@@ -116,7 +122,7 @@ def _batch_completed(state: JobState, event: ev.BatchCompleted) -> None:
         batch.code = ""
     state.job.run_completed += 1
     state.job.crashes = 0
-    if was_failed:
+    if was_failed and state.agenda.has_dependents(batch.number):
         state.agenda.blocking.discard(batch.number)
         _unblock_behind(state, batch.number)
     state.agenda.satisfied(batch.number)
@@ -127,6 +133,10 @@ def _unblock_behind(state: JobState, number: int) -> None:
         if other.status == "blocked" and other.blocked_by == number:
             move(state, other, "pending")
             other.blocked_by, other.reason = 0, ""
+    # Some of them may wait for another failed batch as well.
+    for other in state.batches.values():
+        if other.status == "failed" and state.agenda.downstream(other.number):
+            state.agenda.blocking.add(other.number)
 
 
 def _batch_failed(state: JobState, event: ev.BatchFailed) -> None:
@@ -134,7 +144,7 @@ def _batch_failed(state: JobState, event: ev.BatchFailed) -> None:
     _settle_batch(state, batch, "failed", event.at)
     batch.code, batch.message = event.code, event.message
     state.job.run_failures += 1
-    if state.agenda.has_dependents(event.batch):
+    if state.agenda.downstream(event.batch):
         state.agenda.blocking.add(event.batch)
 
 

@@ -145,7 +145,7 @@ class Agenda:
         if self._open():
             self._spread_untouched()
         for batch in state.batches.values():
-            if batch.status == "failed" and self.has_dependents(batch.number) and self.downstream(batch.number):
+            if batch.status == "failed" and self.downstream(batch.number):
                 self.blocking.add(batch.number)
 
     # --- inside -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb import events as ev
+from mozart_nb.codes import Category, lookup
 from mozart_nb.engine.attempt import Composed
 from mozart_nb.engine.ports import Checker, Materials, Script, SessionRequest
 from mozart_nb.engine.preflight import Preflight, preflight
@@ -169,6 +170,8 @@ class JobComposer:
             most = self._config.retry.max_completion_attempts
             return completion_prompt(original, passed, failed, batch.completions, most, continues=continues)
         if batch.mode in ("retry", "healed") and batch.code:
+            if failed and lookup(batch.code).category is Category.RATE_LIMIT:
+                return retry_prompt(original, failed, "E201", "")  # the refusal in between is nobody's concern
             return retry_prompt(original, failed, batch.code, batch.message)
         return original
 

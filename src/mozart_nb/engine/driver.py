@@ -305,10 +305,12 @@ class Driver:
                 self._take_in(message, message.event)
 
     def _take_in(self, message: _Message, event: ev.Event) -> None:
+        if not self._is_current(event) or (self._detaching and self._is_kept(event)):
+            if message.done is not None:
+                message.done.cancel()  # an attempt that nobody counts on any more must not go on
+            return
         if message.done is not None:
             self._waiters.append(message.done)
-        if not self._is_current(event) or (self._detaching and self._is_kept(event)):
-            return
         if message.answer is not None and isinstance(event, ev.SessionFinished):
             at, size = self._store.add_answer(ev.writable(message.answer))
             event = msgspec.structs.replace(event, answer_at=at, answer_size=size)
