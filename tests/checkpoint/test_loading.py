@@ -362,7 +362,7 @@ def killed_between_the_syncs(layout: Layout, *, attempt: int = 1) -> ev.SessionF
         ):
             life.emit(event)
         finished = ev.SessionFinished(batch=2, attempt=attempt, outcome="ok", cost_usd=0.5)
-        at, size = store.add_answer(ev.Answer(finished, text="forty-two", request_hash="h"))
+        at, size = store.add_answer(ev.Answer(finished, text="forty-two", data={"n": 42}))
         await store.commit(life.state)
         await store.close()
         return msgspec.structs.replace(finished, answer_at=at, answer_size=size)

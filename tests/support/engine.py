@@ -24,6 +24,7 @@ from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.ports import (
     Confirmations,
+    Continuation,
     ExpectedFile,
     Gate,
     Health,
@@ -98,6 +99,8 @@ class ScriptedBackend:
     clock: VirtualClock
     seconds: float = 1.0
     name: str = "scripted"
+    family: str = ""
+    continues_by: Continuation = ""
     outlives_host: bool = False
     is_free: bool = True
     health: Callable[[], Health] = lambda: Health(ok=True)

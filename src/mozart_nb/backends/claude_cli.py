@@ -26,7 +26,7 @@ from mozart_nb.backends._process import accompany, part, read_files, run_process
 from mozart_nb.backends._spawn import Files, Launch, SpawnFailure, adopt
 from mozart_nb.backends._stream import StreamReader, as_int, is_aborted
 from mozart_nb.backends._text import clip, last_bytes, printable, read_tail
-from mozart_nb.engine.ports import Clock, Health, Report, SessionRequest, SessionResult
+from mozart_nb.engine.ports import Clock, Continuation, Health, Report, SessionRequest, SessionResult
 
 _VERSION_SECONDS = 10.0
 _REAP_SECONDS = 3.0
@@ -104,6 +104,8 @@ class ClaudeCliBackend:
     """
 
     name = "claude_cli"
+    family = ""
+    continues_by: Continuation = "session"
     outlives_host = True
     is_free = False
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from mozart_nb.backends._offload import outlast
 from mozart_nb.backends._rehearsed_files import Target, Written, matches, targets, text_for, write_all
 from mozart_nb.backends._text import last_bytes, whole
-from mozart_nb.engine.ports import Clock, ExpectedFile, Health, Report, SessionRequest, SessionResult
+from mozart_nb.engine.ports import Clock, Continuation, ExpectedFile, Health, Report, SessionRequest, SessionResult
 from mozart_nb.events import Outcome, Usage
 from mozart_nb.job.backends import RehearsalConfig, RehearsalFailures, RehearsalStep
 
@@ -59,6 +59,8 @@ class RehearsalBackend:
     """
 
     name = "rehearsal"
+    family = ""
+    continues_by: Continuation = ""
     outlives_host = False
     is_free = True
 

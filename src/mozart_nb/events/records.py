@@ -55,7 +55,9 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `only`: inclusive ranges of batches to run, empty for all; `limit`: settle as paused after so many batches (a
     pilot); `start_batch`: earlier batches are skipped; `max_concurrent`: 0 leaves the config's value; `keep_failed`:
-    a resume leaves failed batches as they are; `recover`: no attempt begins, results are only looked at.
+    a resume leaves failed batches as they are; `recover`: no attempt begins, results are only looked at;
+    `self_healing`: remedies may be applied before a batch is given up; `fresh`: answers kept of earlier runs do not
+    count.
     """
 
     only: tuple[tuple[int, int], ...] = ()
@@ -64,6 +66,8 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     max_concurrent: int = 0
     keep_failed: bool = False
     recover: bool = False
+    self_healing: bool = False
+    fresh: bool = False
 
 
 class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -44,7 +44,9 @@ class SessionFinished(Event, frozen=True, kw_only=True, tag="session.finished"):
     """A session came to its end, well or badly; its cost counts whatever happens next.
 
     `code` is the classifier's verdict, empty for success. `answer_at`/`answer_size` locate the answer's line in
-    `answers.jsonl` (bytes). `retry_after` is the wait in seconds a server or message named, 0 if none.
+    `answers.jsonl` (bytes), `characters` is the length of its text. `retry_after` is the wait in seconds a server or
+    message named, 0 if none. `saved_usd` is what the prompt cache saved. `request_hash` is the identity of the batch's
+    request where answers are kept by content; `reused`: no session was opened, an answer kept for that request stands.
     """
 
     batch: int
@@ -57,14 +59,18 @@ class SessionFinished(Event, frozen=True, kw_only=True, tag="session.finished"):
     duration: float = 0.0
     usage: Usage = Usage()
     cost_usd: float | None = None
+    saved_usd: float = 0.0
     model: str = ""
     turns: int = 0
     session_id: str = ""
+    request_hash: str = ""
+    reused: bool = False
     retry_after: float = 0.0
     retry_source: str = ""
     warnings: tuple[str, ...] = ()
     answer_at: int = -1
     answer_size: int = 0
+    characters: int = 0
 
 
 class SessionAbandoned(Event, frozen=True, kw_only=True, tag="session.abandoned"):
@@ -87,10 +93,11 @@ class SessionAdopted(Event, frozen=True, kw_only=True, tag="session.adopted"):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of `answers.jsonl`: what a session answered, and the event that says so.
 
-    It is synced before that event. An answer that no event refers to (the host died in between) becomes its
-    `session.finished` at the next load, so nothing paid for is lost.
+    `data` is the answer as JSON data where that was asked for. The line is synced before its event. An answer that no
+    event refers to (the host died in between) becomes its `session.finished` at the next load, so nothing paid for is
+    lost.
     """
 
     finished: SessionFinished
     text: str = ""
-    request_hash: str = ""
+    data: Any = None
