@@ -1,0 +1,39 @@
+"""What the policy can want done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mozart_nb import events as ev
+from mozart_nb.engine.state import JobState
+from mozart_nb.job.model import JobConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Journal this event."""
+
+    event: ev.Event
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Journal `batch.started`, then begin the attempt. `probe`: it tries whether the account's limit is over."""
+
+    batch: int
+    attempt: int
+    mode: ev.Mode
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before `until` (epoch seconds), or before something arrives if None."""
+
+    until: float | None = None
+
+
+Command = Record | StartAttempt | Rest
+Question = Callable[[JobState, JobConfig, float], Command | None]
+"""Looks at state, config and time (epoch seconds of the journal's clock); None when it has nothing to say."""

@@ -1,0 +1,68 @@
+"""Which batch starts next, and how many may run at once."""
+
+from __future__ import annotations
+
+from mozart_nb import events as ev
+from mozart_nb.engine.policy.commands import Command, Record, Rest, StartAttempt
+from mozart_nb.engine.policy.limits import hold, ramp
+from mozart_nb.engine.state import JobState
+from mozart_nb.job.model import JobConfig
+
+
+def skip_before_start(state: JobState, config: JobConfig, now: float) -> Command | None:
+    first = state.job.options.start_batch
+    number = state.agenda.next_ready() if first > 1 else None
+    if number is None or number >= first or number in state.batches:
+        return None
+    reason = f"before --start-batch {first}"
+    if state.agenda.fresh and state.agenda.fresh[-1][0] == number:
+        last = min(state.agenda.fresh[-1][1], first - 1)
+        return Record(ev.BatchSkipped(batch=number, reason=reason, last=last))
+    return Record(ev.BatchSkipped(batch=number, reason=reason))
+
+
+def start(state: JobState, config: JobConfig, now: float) -> Command | None:
+    number, at = _candidate(state, config, now)
+    if number is None:
+        return Rest(at)
+    held = hold(state, config, now)
+    if held is not None:
+        return held
+    if len(state.agenda.running) >= concurrency(state, config):
+        return Rest()
+    later = ramp(state, now)
+    if later is not None:
+        return Rest(later)
+    batch = state.batches.get(number)
+    attempt, mode = (batch.attempts + 1, batch.mode) if batch else (1, "first")
+    return StartAttempt(number, attempt, mode, probe=state.job.limit is not None)
+
+
+def _candidate(state: JobState, config: JobConfig, now: float) -> tuple[int | None, float | None]:
+    """The batch to start now; if there is none, when there will be one."""
+    due = state.agenda.next_due()
+    if due is not None and due[0] <= now:
+        return due[1], None
+    wake = due[0] if due else None
+    number = state.agenda.next_ready()
+    if number is None or (_is_pilot_full(state, number)):
+        return None, wake
+    rest_over = state.job.last_settled_at + config.pause_between_batches_seconds
+    if config.pause_between_batches_seconds and state.job.last_settled_at and now < rest_over:
+        return None, rest_over if wake is None else min(wake, rest_over)
+    return number, None
+
+
+def _is_pilot_full(state: JobState, number: int) -> bool:
+    job = state.job
+    if not job.options.limit or job.run_batches < job.options.limit:
+        return False
+    batch = state.batches.get(number)
+    return batch is None or batch.run != job.runs
+
+
+def concurrency(state: JobState, config: JobConfig) -> int:
+    """The most attempts at once."""
+    if state.job.options.max_concurrent:
+        return state.job.options.max_concurrent
+    return config.parallel.max_concurrent if config.parallel.enabled else 1
