@@ -1,0 +1,58 @@
+"""The panel "Check": before a job is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mozart_nb.cli.commands._app import JobFile, Json, Strict, Workspace, output_of
+
+PANEL = "Check"
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=PANEL)
+def validate(
+    ctx: typer.Context,
+    job: JobFile,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended: make missing folders.")] = False,
+    strict: Strict = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Check a job file; executes nothing. Exit code 1 for errors, 2 for a file that cannot be read."""
+    from mozart_nb.cli.check import validate as do
+
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, fix=fix, strict=strict))
+
+
+@commands.command(rich_help_panel=PANEL)
+def schema(ctx: typer.Context, json: Json = False) -> None:
+    """Print the JSON Schema of job files, for editors."""
+    from mozart_nb.cli.check import schema as do
+
+    raise typer.Exit(do(output_of(ctx, json)))
+
+
+@commands.command(rich_help_panel=PANEL)
+def init(
+    ctx: typer.Context,
+    job: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The file to write.")] = Path("job.yaml"),
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the job. Default: the file's.")] = "",
+    json: Json = False,
+) -> None:
+    """Write a commented job file to begin with."""
+    from mozart_nb.cli.check import init as do
+
+    raise typer.Exit(do(output_of(ctx, json), job, name or job.stem))
+
+
+@commands.command(rich_help_panel=PANEL)
+def doctor(ctx: typer.Context, workspace: Workspace = None, json: Json = False) -> None:
+    """Check the installation: the claude program, login, disk. Contacts nobody, costs nothing."""
+    from mozart_nb.cli.check import doctor as do
+
+    raise typer.Exit(do(output_of(ctx, json), workspace))

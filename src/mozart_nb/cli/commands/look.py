@@ -1,0 +1,66 @@
+"""The panel "Look closer": what happened, and what it waits for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mozart_nb.cli.commands._app import Json, MaybeJobId, Workspace, output_of
+
+PANEL = "Look closer"
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=PANEL)
+def errors(
+    ctx: typer.Context,
+    job: MaybeJobId = None,
+    code: Annotated[str, typer.Option("--code", metavar="E201", help="Only this code.")] = "",
+    batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="Only this batch.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="What each rule expected and saw, and ends of the output.")
+    ] = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Show what failed and what to do about it, grouped by code: of one job, or of all."""
+    from mozart_nb.cli.look import errors as do
+
+    output = output_of(ctx, json)
+    raise typer.Exit(do(output, job, workspace, code=code, batch=batch or 0, verbose=verbose or output.verbose))
+
+
+@commands.command(rich_help_panel=PANEL)
+def logs(
+    ctx: typer.Context,
+    job: MaybeJobId = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while the job runs.")] = False,
+    level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="The last N lines; 0 means all.")] = 50,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", min=1, help="Raw output of this batch's last session.")
+    ] = None,
+    workspace: Workspace = None,
+    json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON Lines to stdout.")] = False,
+) -> None:
+    """Show the events of a job as lines; without an ID, of the job that did something last."""
+    from mozart_nb.cli.look import LogWish
+    from mozart_nb.cli.look import logs as do
+
+    wish = LogWish(keep_following=follow, level=level, count=count, batch=batch or 0)
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, wish))
+
+
+@commands.command(rich_help_panel=PANEL)
+def limits(
+    ctx: typer.Context,
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Only this account.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Open the gate: work goes on at once.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the rate limits that all jobs of an account wait for, and clear them."""
+    from mozart_nb.cli.look import limits as do
+
+    raise typer.Exit(do(output_of(ctx, json), clear=clear, account=account))

@@ -1,0 +1,141 @@
+"""The panel "Run": commands that execute a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mozart_nb.cli.commands._app import (
+    At,
+    Batches,
+    DryRun,
+    Fresh,
+    JobFile,
+    JobId,
+    Json,
+    Limit,
+    MaxConcurrent,
+    Overrides,
+    Show,
+    StartBatch,
+    Strict,
+    Workspace,
+    Yes,
+    output_of,
+)
+
+PANEL = "Run"
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=PANEL)
+def run(
+    ctx: typer.Context,
+    job: JobFile,
+    dry_run: DryRun = False,
+    show: Show = None,
+    rehearse: Annotated[bool, typer.Option("--rehearse", help="Free of charge, in a scratch folder.")] = False,
+    limit: Limit = None,
+    batches: Batches = "",
+    fresh: Fresh = False,
+    start_batch: StartBatch = 1,
+    at: At = "",
+    yes: Yes = False,
+    overrides: Overrides = None,
+    max_concurrent: MaxConcurrent = None,
+    strict: Strict = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Run a job file, or go on with it.
+
+    A job that runs elsewhere is shown, an unfinished one goes on, a completed one is left alone.
+    Ctrl-C pauses: running batches finish first. A second Ctrl-C leaves at once.
+    """
+    from mozart_nb.cli.run import RunWish
+    from mozart_nb.cli.run import run as do
+
+    wish = RunWish(
+        workspace=workspace,
+        dry_run=dry_run,
+        show=show or 0,
+        rehearse=rehearse,
+        limit=limit or 0,
+        batches=batches,
+        fresh=fresh,
+        start_batch=start_batch,
+        at=at,
+        yes=yes,
+        overrides=overrides or (),
+        max_concurrent=max_concurrent or 0,
+        strict=strict,
+    )
+    raise typer.Exit(do(output_of(ctx, json), job, wish))
+
+
+@commands.command(rich_help_panel=PANEL)
+def rehearse(
+    ctx: typer.Context,
+    job: JobFile,
+    limit: Limit = None,
+    batches: Batches = "",
+    overrides: Overrides = None,
+    max_concurrent: MaxConcurrent = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Run a job file free of charge, in a scratch folder that is named at the end (`run --rehearse`)."""
+    from mozart_nb.cli.run import RunWish
+    from mozart_nb.cli.run import run as do
+
+    wish = RunWish(
+        rehearse=True,
+        limit=limit or 0,
+        batches=batches,
+        overrides=overrides or (),
+        max_concurrent=max_concurrent or 0,
+        strict=strict,
+    )
+    raise typer.Exit(do(output_of(ctx, json), job, wish))
+
+
+@commands.command(rich_help_panel=PANEL)
+def resume(
+    ctx: typer.Context,
+    job: JobId,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Go on with this job file.")
+    ] = None,
+    reload_config: Annotated[bool, typer.Option("--reload-config", help="Read the job file anew.")] = False,
+    keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Leave failed batches as they are.")] = False,
+    infer: Annotated[bool, typer.Option("--infer", help="Batches whose rules pass count as completed.")] = False,
+    yes: Yes = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Go on with a job: everything that is not completed or skipped; failed batches with fresh budgets."""
+    from mozart_nb.cli.jobs import ResumeWish
+    from mozart_nb.cli.jobs import resume as do
+
+    wish = ResumeWish(
+        workspace=workspace,
+        config=config,
+        reload_config=reload_config,
+        keep_failed=keep_failed,
+        infer=infer,
+        yes=yes,
+    )
+    raise typer.Exit(do(output_of(ctx, json), job, wish))
+
+
+@commands.command(rich_help_panel=PANEL)
+def recover(
+    ctx: typer.Context, job: JobId, dry_run: DryRun = False, workspace: Workspace = None, json: Json = False
+) -> None:
+    """Check the rules of failed batches again, executing nothing; those that pass are completed."""
+    from mozart_nb.cli.jobs import recover as do
+
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, dry_run=dry_run))
