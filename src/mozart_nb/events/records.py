@@ -15,12 +15,17 @@ RuleStatus = Literal["passed", "failed", "skipped", "rehearsed"]
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Tokens of one session, as the backend reported them."""
+    """Tokens of one session, as the backend reported them.
+
+    Each token is in one of the four kinds only; `cache_write_1h_tokens` says how many of `cache_write_tokens` were
+    written to be kept for an hour, which costs more than five minutes.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -28,6 +33,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
         )
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from mozart_nb.job.section import (
     Count,
@@ -13,6 +14,7 @@ from mozart_nb.job.section import (
     Percent,
     PositiveCount,
     PositiveSeconds,
+    Probability,
     Real,
     Seconds,
     Section,
@@ -108,6 +110,45 @@ class CircuitBreakerPolicy(Section):
     )
 
 
+class ModelPrices(Section):
+    """US dollars per million tokens of one model. `[3, 15]` is short for `{input: 3, output: 15}`."""
+
+    input: Seconds = Field(description="Input tokens.")
+    output: Seconds = Field(description="Output tokens.")
+    cache_write: Seconds | None = Field(
+        None, description="Tokens written to the prompt cache for 5 minutes. Unset: 1.25 times `input`."
+    )
+    cache_write_1h: Seconds | None = Field(
+        None, description="Tokens written to the prompt cache for an hour. Unset: twice `input`."
+    )
+    cache_read: Seconds | None = Field(
+        None, description="Tokens read from the prompt cache. Unset: a tenth of `input`."
+    )
+    batch_discount: Probability = Field(0.5, description="What message batches take off: a part from 0 to 1.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        whole = handler.resolve_ref_schema(handler(schema))
+        price = {"type": "number", "minimum": 0}
+        pair = {"type": "array", "prefixItems": [price, price], "minItems": 2, "maxItems": 2}
+        return {"description": cls.__doc__, "anyOf": [pair, whole]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pair_or_mapping(cls, value: Any) -> Any:
+        given = cls.expand_shorthand(value)
+        if not isinstance(given, dict | cls):
+            allowed = "[input, output], or a mapping with these two keys"
+            refuse([Fault((), "a price is two numbers, US dollars per million tokens", f"{value}", allowed)])
+        return given
+
+    @classmethod
+    def expand_shorthand(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return {"input": value[0], "output": value[1]}
+        return value
+
+
 class CostLimits(Section):
     """Money a job may spend, in US dollars. A limit that is reached pauses the job."""
 
@@ -117,9 +158,10 @@ class CostLimits(Section):
     max_cost_per_batch: Dollars | None = Field(None, description="US dollars for one batch, all attempts together.")
     max_cost_per_job: Dollars | None = Field(None, description="US dollars for the whole job.")
     warn_at_percent: Percent = Field(80.0, description="Warn at this share (percent) of a limit.")
-    prices: dict[str, Any] = Field(
+    prices: dict[str, ModelPrices] = Field(
         default_factory=dict,
-        description="Prices that replace the built-in table: model to US dollars per million tokens.",
+        description="Prices that go before the built-in table: model to US dollars per million tokens, "
+        "`[input, output]` or a mapping.",
     )
 
     @model_validator(mode="after")

@@ -108,11 +108,11 @@ def _section_below(field: FieldInfo) -> type[Section] | None:
 
 
 def _suffix(field: FieldInfo) -> str:
-    """How the path goes on below a list (`[]`) or a map (`.N`), down to the section."""
+    """How the path goes on below a list (`[]`) or a map (`.N`, `.NAME`), down to the section."""
     shape = shape_of(field_type(field))
     text = ""
     while shape.inner is not None:
-        text += "[]" if shape.kind == "list" else ".N"
+        text += "[]" if shape.kind == "list" else ".N" if shape.key is int else ".NAME"
         shape = shape_of(shape.inner)
     return text
 
