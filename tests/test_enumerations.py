@@ -31,7 +31,7 @@ EVENT_NAMES = """
 job.planned job.started job.waiting job.pausing job.paused job.resumed job.completed job.failed job.cancelled
 job.config_reloaded job.cost_update job.notice
 batch.started batch.completed batch.failed batch.blocked batch.skipped batch.retrying batch.completing batch.waiting
-batch.preflight batch.validation_passed batch.validation_failed batch.healed
+batch.preflight batch.validation_passed batch.validation_failed batch.healing batch.healed
 session.opened session.progress session.finished session.abandoned session.adopted
 limit.hit limit.cleared breaker.opened breaker.half_open breaker.closed
 """.split()

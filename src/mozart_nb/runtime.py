@@ -28,7 +28,7 @@ from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
 from mozart_nb.commands import run_command
-from mozart_nb.engine.attempt import Parts
+from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.bus import Observer
 from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.confirm import Triggers, WithoutAsking
@@ -290,9 +290,9 @@ async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
     for number in numbers:
         values = await job.composer.values(number)
         batch = job.state.batches.get(number)
-        answer = await job.driver.read_answer(batch) if batch is not None else ""
+        answer = await job.driver.read_answer(batch) if batch is not None else None
         baseline = (batch.baseline or {}) if batch is not None else {}
-        results = await job.checker.check(values, answer=answer, baseline=baseline, before={})
+        results = await job.checker.check(values, answer=answer.text if answer else "", baseline=baseline, before={})
         passed = bool(results) and all(result.status in ("passed", "rehearsed") for result in results)
         found.append(Revalidated(number, passed, results))
     return found

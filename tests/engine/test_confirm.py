@@ -246,7 +246,7 @@ def test_whoever_stops_the_job_need_not_wait_for_an_answer(kind: Any, status: st
     assert person.withdrawn == 1
     batch = state.batches[2]
     assert (batch.abandoned, batch.retries, batch.cost_known) == (1, 0, True)
-    assert batch.reason == "stopped before it was confirmed"
+    assert batch.reason == "stopped before it was sent"
     person.seconds = 0
     assert world.run().status == "completed"
 

@@ -198,7 +198,12 @@ class History:
 
     def _of_attempt(self, batch: BatchState) -> ev.Event:
         where: dict[str, Any] = {"batch": batch.number, "attempt": batch.attempts}
-        by_phase = {"started": self._started, "opened": self._opened, "finished": self._finished}
+        by_phase = {
+            "started": self._started,
+            "opened": self._opened,
+            "finished": self._finished,
+            "healing": self._healing,
+        }
         return by_phase.get(batch.phase, self._judged)(where)
 
     def _started(self, where: dict[str, Any]) -> ev.Event:
@@ -208,6 +213,7 @@ class History:
             marker="m",
             log=f"logs/0000/{where['batch']:04d}-{where['attempt']}",
             outlives=True,
+            parked=self.rng.random() < 0.2,
             files={"report.md": "", "überblick.md": "12-34"},
         )
         rare: Sequence[ev.Event] = (
@@ -257,6 +263,11 @@ class History:
             **where, results=results, code="E201", message="no report", stdout_tail="y" * 900, stderr_tail='"\\\n\t'
         )
 
+    def _healing(self, where: dict[str, Any]) -> ev.Event:
+        if self.state.batches[where["batch"]].heals > 1 or self.rng.random() < 0.5:
+            return ev.BatchHealed(**where, guidance="log in first")
+        return ev.BatchHealed(**where, remedy="made a folder")
+
     def _judged(self, where: dict[str, Any]) -> ev.Event:
         number, due = where["batch"], self.state.job.at + 5
         batch = self.state.batches[number]
@@ -266,7 +277,7 @@ class History:
             ev.BatchRetrying(batch=number, due=due, delay=5, number=batch.retries + 1, code=batch.code),
             ev.BatchCompleting(batch=number, due=due, delay=5, number=batch.completions + 1),
             ev.BatchWaiting(batch=number, code="E101"),
-            ev.BatchHealed(batch=number, remedy="made a folder"),
+            ev.BatchHealing(batch=number, number=batch.heals + 1),
             ev.BatchFailed(batch=number, code="E201", message="budgets used up"),
         ]
         return self.rng.choice(choices)

@@ -52,9 +52,16 @@ def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -
     else:
         batch.validation_passed = False
         batch.message = event.message
-        if lookup(event.code).scope is Scope.JOB and state.job.stop is None:
-            state.job.stop = Stop("fail", event.message, event.code)
+        batch.beyond_help = False
+        if not state.job.options.self_healing:
+            _stop_job_for(state, event.code, event.message)
     state.agenda.judged.add(event.batch)
+
+
+def _stop_job_for(state: JobState, code: str, message: str) -> None:
+    """A failure that concerns the whole job lets nothing more begin."""
+    if lookup(code).scope is Scope.JOB and state.job.stop is None:
+        state.job.stop = Stop("fail", message, code)
 
 
 def _says_nothing_about_work(code: str) -> bool:
@@ -92,9 +99,23 @@ def _held_back(state: JobState, event: ev.BatchWaiting) -> None:
     requeue(state, batch, "waiting")
 
 
+def _healing(state: JobState, event: ev.BatchHealing) -> None:
+    batch = state.batches[event.batch]
+    batch.heals = event.number
+    batch.phase = "healing"
+    state.agenda.judged.discard(event.batch)
+    state.agenda.healing.add(event.batch)
+
+
 def _healed(state: JobState, event: ev.BatchHealed) -> None:
     batch = state.batches[event.batch]
-    batch.heals += 1
+    state.agenda.healing.discard(event.batch)
+    said = ": ".join(part for part in (event.remedy, event.guidance) if part)
+    batch.remedies = (*batch.remedies, said) if said else batch.remedies
+    if not event.remedy:
+        batch.phase, batch.beyond_help = "judged", True
+        state.agenda.judged.add(event.batch)
+        return
     batch.retries = 0
     batch.mode, batch.due = "healed", event.due
     requeue(state, batch, "waiting")
@@ -143,6 +164,7 @@ def _batch_failed(state: JobState, event: ev.BatchFailed) -> None:
     batch = record(state, event.batch)
     _settle_batch(state, batch, "failed", event.at)
     batch.code, batch.message = event.code, event.message
+    _stop_job_for(state, event.code, event.message)
     state.job.run_failures += 1
     if state.agenda.downstream(event.batch):
         state.agenda.blocking.add(event.batch)
@@ -179,6 +201,7 @@ HANDLERS: Handlers = {
     ev.BatchRetrying: _retrying,
     ev.BatchCompleting: _completing,
     ev.BatchWaiting: _held_back,
+    ev.BatchHealing: _healing,
     ev.BatchHealed: _healed,
     ev.BatchCompleted: _batch_completed,
     ev.BatchFailed: _batch_failed,

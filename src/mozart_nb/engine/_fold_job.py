@@ -24,6 +24,7 @@ def _begin_run(state: JobState, event: ev.JobStarted | ev.JobResumed) -> None:
     job.status = "running"
     job.run_id, job.host, job.pid, job.options = event.run_id, event.host, event.pid, event.options
     job.runs += 1
+    job.asks_anew = job.asks_anew or event.options.fresh
     job.run_started_at, job.finished_at = event.at, 0.0
     job.run_batches = job.run_completed = job.run_failures = 0
     job.run_waits = job.run_quota_waits = 0
@@ -58,6 +59,7 @@ def _renew(state: JobState, batch: BatchState) -> None:
     """A settled batch gets its budgets back."""
     move(state, batch, "pending")
     batch.retries = batch.completions = batch.heals = 0
+    batch.beyond_help = False
     batch.due = batch.finished_at = 0.0
     batch.mode = "first" if not batch.attempts else "retry"
     batch.phase = ""
@@ -113,6 +115,8 @@ def _cancelled(state: JobState, event: ev.JobCancelled) -> None:
             state.agenda.take(batch.number)
             state.agenda.running.discard(batch.number)
             state.agenda.judged.discard(batch.number)
+            state.agenda.healing.discard(batch.number)
+            state.agenda.parked.discard(batch.number)
 
 
 def _reloaded(state: JobState, event: ev.ConfigReloaded) -> None:

@@ -14,6 +14,8 @@ def _opened(state: JobState, event: ev.SessionOpened) -> None:
     batch.session = event
     batch.session_id = event.session_id
     batch.prompt_tokens = event.prompt_tokens
+    if event.parked:
+        state.agenda.parked.add(event.batch)
     if batch.baseline is None:
         batch.baseline = event.files
 
@@ -22,6 +24,7 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     job = state.job
     batch = state.batches[event.batch]
     batch.phase = "finished"
+    state.agenda.parked.discard(event.batch)
     batch.code, batch.message = event.code, event.message
     batch.retry_after, batch.retry_source = event.retry_after, event.retry_source
     batch.exit_code, batch.model, batch.warnings = event.exit_code, event.model or batch.model, event.warnings
@@ -33,8 +36,13 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     _charge(job, batch, event.cost_usd, known=event.cost_usd is not None)
     batch.usage += event.usage
     job.usage += event.usage
+    job.saved_usd += event.saved_usd
+    batch.reused = event.reused
+    job.reused += event.reused
+    batch.is_silent = not event.characters and bool(event.code)
     if event.answer_at >= 0:
-        batch.answer_at, batch.answer_size = event.answer_at, event.answer_size
+        if not batch.is_silent or batch.answer_at < 0:
+            batch.answer_at, batch.answer_size = event.answer_at, event.answer_size
         job.answers_end = max(job.answers_end, event.answer_at + event.answer_size)
     if job.limit is not None and job.limit.probe == event.batch and not event.code:
         job.limit.passed = True

@@ -33,6 +33,8 @@ def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
     number = batch.number
     state.agenda.running.discard(number)
     state.agenda.judged.discard(number)
+    state.agenda.parked.discard(number)
+    state.agenda.healing.discard(number)
     batch.phase = ""
     job = state.job
     if job.limit is not None and job.limit.probe == number:

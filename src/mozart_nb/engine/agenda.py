@@ -19,8 +19,9 @@ class Agenda:
     """The small sets that scheduling looks at.
 
     `fresh` holds ranges of untouched batches without dependencies, highest first; `queued` are other batches that may
-    start at once; `due` batches with a time to wait for; `running` have a live attempt; `judged` want a decision;
-    `blocking` failed and still have dependents that do not know.
+    start at once; `due` batches with a time to wait for; `running` have a live attempt; of those, `parked` wait for an
+    answer that comes hours later, `judged` want a decision and `healing` wait for a remedy; `blocking` failed and still
+    have dependents that do not know.
     """
 
     __slots__ = (
@@ -31,7 +32,9 @@ class Agenda:
         "due",
         "due_times",
         "fresh",
+        "healing",
         "judged",
+        "parked",
         "queued",
         "running",
     )
@@ -48,6 +51,8 @@ class Agenda:
         self.due_times: dict[int, float] = {}
         self.running: set[int] = set()
         self.judged: set[int] = set()
+        self.parked: set[int] = set()
+        self.healing: set[int] = set()
         self.blocking: set[int] = set()
         self._left: dict[int, int] = {}
 
@@ -59,8 +64,15 @@ class Agenda:
             self.due_times,
             self.running,
             self.judged,
+            self.parked,
+            self.healing,
             self.blocking,
         )
+
+    @property
+    def attended(self) -> int:
+        """How many batches somebody here works on right now."""
+        return len(self.running) - len(self.parked)
 
     # --- what step asks -----------------------------------------------------------------------------------------------
 
@@ -155,6 +167,10 @@ class Agenda:
             self.running.add(batch.number)
             if batch.phase == "judged":
                 self.judged.add(batch.number)
+            elif batch.phase == "healing":
+                self.healing.add(batch.number)
+            elif batch.phase == "opened" and batch.session is not None and batch.session.parked:
+                self.parked.add(batch.number)
         elif batch.status in ("pending", "waiting") and self._dependencies_met(batch.number) and self._open():
             self.queue(batch)
 

@@ -2,37 +2,24 @@
 
 An attempt changes nothing itself: it tells the driver what happened (`Desk.note`, `Desk.record`), and the driver
 journals it. Nothing but `CancelledError` leaves `run`.
+
+Where answers are kept by content and one is kept for this very request, it takes the place of the session. Where a
+backend answers hours later, the attempt ends when its request is handed in, and goes on with `conclude`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.engine.classify import Verdict, classify
-from mozart_nb.engine.confirm import Triggers, asked_text, pause_reason, skip_reason
+from mozart_nb.engine.confirm import asked_text, pause_reason, skip_reason
+from mozart_nb.engine.desk import Composed, Desk, Parts
 from mozart_nb.engine.judge import judge
-from mozart_nb.engine.ports import (
-    Backend,
-    Checker,
-    Clock,
-    ExpectedFile,
-    Question,
-    Reattaches,
-    Reply,
-    Request,
-    Script,
-    SessionRequest,
-    SessionResult,
-)
-from mozart_nb.engine.preflight import Preflight, estimate_tokens
+from mozart_nb.engine.ports import Ailment, AnswerReading, Question, Reattaches, Reply, Request, SessionResult
+from mozart_nb.engine.preflight import Preflight
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import PromptError
 
@@ -40,93 +27,23 @@ TAIL_CHARACTERS = 10_000
 """How much of a kept answer goes into the state of a batch that is judged after a crash."""
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """What a batch's next session is sent. `values` are its template variables."""
-
-    prompt: str
-    values: Mapping[str, Any]
-    preflight: Preflight
-    expects: Sequence[ExpectedFile] = ()
-    script: Script | None = None
-
-    def with_finding(self, message: str) -> Composed:
-        """The same with one more thing to know about its prompt."""
-        findings = (*self.preflight.findings, ev.Finding(message))
-        return replace(self, preflight=msgspec.structs.replace(self.preflight, findings=findings))
-
-    def with_addition(self, text: str) -> Composed:
-        """The same with `text` at the end of its prompt."""
-        prompt = f"{self.prompt.rstrip()}\n\n{text}"
-        sizes = {"tokens": estimate_tokens(prompt), "characters": len(prompt), "lines": prompt.count("\n") + 1}
-        return replace(self, prompt=prompt, preflight=msgspec.structs.replace(self.preflight, **sizes))
-
-
-class Composer(Protocol):
-    """Makes prompts and requests out of config, plan and state."""
-
-    async def values(self, number: int) -> Mapping[str, Any]:
-        """The template variables of a batch."""
-
-    async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
-        """The prompt of the attempt that just started. Raises `PromptError`."""
-
-    async def skip_reason(self, number: int) -> str:
-        """Why the batch is not to be run at all; empty when it is. Raises `PromptError`."""
-
-    def request(self, batch: BatchState, composed: Composed | None, session: ev.SessionOpened) -> SessionRequest:
-        """The request of that session; without `composed`, one to pick it up again."""
-
-    def log_name(self, number: int, attempt: int) -> str:
-        """Where raw output goes, relative to the job's folder, without suffix."""
-
-
-class Desk(Protocol):
-    """Where attempts report to: the driver's inbox."""
-
-    def note(self, event: ev.Event) -> None:
-        """Journal this in its turn."""
-
-    async def record(self, event: ev.Event, answer: ev.Answer | None = None) -> None:
-        """Journal this; returns once it is durable."""
-
-    def tell(self, event: ev.Event) -> None:
-        """Tell observers something that is not journaled."""
-
-    def request(self, request: Request) -> None:
-        """Ask something of the job as a whole."""
-
-    async def read_answer(self, batch: BatchState) -> str:
-        """The text of the batch's last answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What attempts work with."""
-
-    backend: Backend
-    checker: Checker
-    composer: Composer
-    clock: Clock
-    patterns: Sequence[str] = ()
-    triggers: Triggers = field(default_factory=Triggers)
-
-
 class Attempt:
     """One attempt of one batch. `batch` is the live record; it is read, never written.
 
-    `is_asking`: it waits, or waited to its end, for a person to confirm it; nothing has been sent then.
+    `is_unsent`: nothing has been sent, and nothing will be if it is cancelled now.
     """
 
-    def __init__(self, batch: BatchState, parts: Parts, desk: Desk) -> None:
+    def __init__(self, batch: BatchState, parts: Parts, desk: Desk, job_id: str = "") -> None:
         self.batch = batch
+        self._job_id = job_id
         self.number = batch.attempts
         self.detaching = False
-        self.is_asking = False
+        self.is_unsent = True
         self._parts = parts
         self._desk = desk
         self._composed: Composed | None = None
         self._session: ev.SessionOpened | None = None
+        self._request_hash = ""
         self._adopting = False
         self._followed = False
         self._reply: Reply | None = None
@@ -163,20 +80,23 @@ class Attempt:
         if batch.mode == "first" and (reason := await parts.composer.skip_reason(batch.number)):
             self._desk.note(ev.BatchSkipped(batch=batch.number, reason=reason))
             return
-        continues = batch.mode == "completion" and batch.continuable and parts.backend.outlives_host
-        result = await self._session_result(continues=continues)
+        result = await self._session_result(continues=batch.mode == "completion" and self._can_continue())
         if result is not None and result.lost_session:
             result = await self._session_result(continues=False)
         if result is not None:
-            await self._conclude(result)
+            await self.conclude(result)
+
+    def _can_continue(self) -> bool:
+        how = self._parts.backend.continues_by
+        return self.batch.continuable if how == "session" else bool(how) and self.batch.answer_at >= 0
 
     # --- the session --------------------------------------------------------------------------------------------------
 
     async def _session_result(self, *, continues: bool) -> SessionResult | None:
-        """Run one session; None when preflight or a person forbids it."""
+        """Run one session; None when preflight or a person forbids it, or when its answer comes by another way."""
         batch, parts = self.batch, self._parts
-        draft = await parts.composer.compose(batch, continues=continues)
-        if not self._passes_preflight(draft.preflight):
+        draft = self._composed = await parts.composer.compose(batch, continues=continues)
+        if not self._passes_preflight(draft.preflight) or await self._is_kept(draft):
             return None
         composed = self._composed = await self._confirmed(draft)
         if composed is None:
@@ -184,7 +104,36 @@ class Attempt:
         before = await parts.checker.signatures(composed.values)
         self._session = self._announcement(composed, before, continues=continues)
         request = parts.composer.request(batch, composed, self._session)
-        return await parts.backend.run(request, self)
+        if parts.post is None:
+            return await parts.backend.run(request, self)
+        await self.opened(request.session_id)
+        await parts.post.hand_in(request)
+        return None
+
+    async def _is_kept(self, composed: Composed) -> bool:
+        """Whether an answer that was accepted before stands for this very request: then nothing is sent."""
+        if not composed.content:
+            return False
+        claim = await self._parts.kept.claim(self.batch.number, composed.content)
+        self._request_hash = claim.request_hash
+        if claim.answer is None or self.batch.mode != "first":
+            return False
+        finished = ev.SessionFinished(
+            batch=self.batch.number,
+            attempt=self.number,
+            outcome="ok",
+            cost_usd=0.0,
+            model=claim.answer.finished.model,
+            request_hash=claim.request_hash,
+            reused=True,
+            characters=len(claim.answer.text),
+        )
+        self.is_unsent = False  # there is something to keep now
+        text, data = claim.answer.text, claim.answer.data
+        await self._desk.record(finished, ev.Answer(finished=finished, text=text, data=data))
+        reading = await self._parts.contract.read(text, data, composed.rows)
+        await self._check(text, "", "", fault=reading.fault)
+        return True
 
     def _passes_preflight(self, preflight: Preflight) -> bool:
         """Journal what preflight found; the first finding with a code forbids the session."""
@@ -215,10 +164,8 @@ class Attempt:
         if self._reply is None:
             # Others can see now what the batch waits for, and a job that stops withdraws the question unasked.
             composed = composed.with_finding(f"needs a person's confirmation: {asked_text(question)}")
-            self.is_asking = True
             await self._desk.record(self._noticed(composed.preflight))
             self._reply = await triggers.ask(question, batch)
-            self.is_asking = False
         return self._obeying(self._reply, question, composed)
 
     def _obeying(self, reply: Reply, question: Question, composed: Composed) -> Composed | None:
@@ -251,6 +198,8 @@ class Attempt:
             marker=uuid.uuid4().hex,
             log=self._parts.composer.log_name(batch.number, self.number),
             outlives=self._parts.backend.outlives_host,
+            request_hash=self._request_hash if self._parts.post is not None else "",
+            parked=self._parts.post is not None,
             continues=continues,
             prompt_tokens=composed.preflight.tokens,
             prompt_hash=hashlib.sha256(composed.prompt.encode(errors="replace")).hexdigest()[:16],
@@ -261,6 +210,7 @@ class Attempt:
 
     async def opened(self, session_id: str) -> None:
         """The backend is about to spawn or send, or has found the session still running."""
+        self.is_unsent = False
         if self._adopting:
             self._followed = True
             event = ev.SessionAdopted(batch=self.batch.number, attempt=self.number, how="running")
@@ -282,12 +232,23 @@ class Attempt:
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
 
-    async def _conclude(self, result: SessionResult) -> None:
+    async def conclude(self, result: SessionResult) -> None:
         """Keep the answer first, then check what the session did."""
         verdict = classify(result, patterns=self._parts.patterns, wall=self._parts.clock.wall())
+        reading = AnswerReading(result.data)
+        if not verdict.code:
+            reading = await self._parts.contract.read(result.text, result.data, await self._rows())
         finished = self._finished(result, verdict)
-        await self._desk.record(finished, ev.Answer(finished=finished, text=result.text))
-        await self._check(result.text, verdict.code, verdict.message, result.stdout_tail, result.stderr_tail)
+        await self._desk.record(finished, ev.Answer(finished=finished, text=result.text, data=reading.data))
+        tails = (result.stdout_tail, result.stderr_tail)
+        await self._check(result.text, verdict.code, verdict.message, *tails, fault=reading.fault)
+
+    async def _rows(self) -> int:
+        if not self._parts.contract.wants_data:
+            return 0
+        if self._composed is None:
+            return len((await self._parts.composer.values(self.batch.number)).get("items", ()))
+        return self._composed.rows
 
     def _finished(self, result: SessionResult, verdict: Verdict) -> ev.SessionFinished:
         session_id = self._session.session_id if self._session else self.batch.session_id
@@ -302,15 +263,27 @@ class Attempt:
             duration=round(result.duration, 3),
             usage=result.usage,
             cost_usd=result.cost_usd,
+            saved_usd=result.saved_usd,
             model=result.model,
             turns=result.turns,
             session_id=result.session_id or session_id,
+            request_hash=self._request_hash or (self._session.request_hash if self._session else ""),
             retry_after=verdict.retry_after,
             retry_source=verdict.source,
             warnings=result.warnings,
+            characters=len(result.text),
         )
 
-    async def _check(self, answer: str, code: str, message: str, stdout_tail: str = "", stderr_tail: str = "") -> None:
+    async def _check(
+        self,
+        answer: str,
+        code: str,
+        message: str,
+        stdout_tail: str = "",
+        stderr_tail: str = "",
+        *,
+        fault: ev.RuleResult | None = None,
+    ) -> None:
         batch, checker = self.batch, self._parts.checker
         session = self._session or batch.session
         before = session.files if session else {}
@@ -326,6 +299,7 @@ class Attempt:
                 code=code,
                 message=message,
                 results=results,
+                fault=fault,
                 stdout_tail=stdout_tail,
                 stderr_tail=stderr_tail,
             )
@@ -339,36 +313,50 @@ class Attempt:
         if session is None or not session.outlives or not isinstance(backend, Reattaches):
             self._abandon("its host died")
             return
-        self._adopting, self._session = True, session
+        self._adopting, self._session, self.is_unsent = True, session, False
         result = await backend.reattach(self._parts.composer.request(batch, None, session), self)
         if result is None:
             self._abandon("its host died and the session left no result")
             return
         if not self._followed:
             self._desk.note(ev.SessionAdopted(batch=batch.number, attempt=self.number, how="finished"))
-        await self._conclude(result)
+        await self.conclude(result)
 
     def _abandon(self, reason: str) -> None:
         self._desk.note(self.abandoned(reason))
 
     def abandoned(self, reason: str) -> ev.SessionAbandoned:
         """What is journaled when the session is gone: its cost is unknown unless the backend is free."""
-        cost = 0.0 if self._parts.backend.is_free or self.is_asking else None
+        cost = 0.0 if self._parts.backend.is_free or self.is_unsent else None
         return ev.SessionAbandoned(batch=self.batch.number, attempt=self.number, reason=reason, cost_usd=cost)
 
     async def _rejudge(self) -> None:
         batch = self.batch
-        answer = await self._desk.read_answer(batch)
+        self.is_unsent = False
+        answer = await self._desk.read_answer(batch) if not batch.is_silent else None
+        text = answer.text if answer is not None else ""
+        fault = None
+        if not batch.code:
+            data = answer.data if answer is not None else None
+            fault = (await self._parts.contract.read(text, data, await self._rows())).fault
         # What the session printed besides is in its log; the end of the answer is what is left for the state.
-        await self._check(answer, batch.code, batch.message, stdout_tail=answer[-TAIL_CHARACTERS:])
+        await self._check(text, batch.code, batch.message, stdout_tail=text[-TAIL_CHARACTERS:], fault=fault)
 
+    # --- when nothing else helps --------------------------------------------------------------------------------------
 
-def task_name(batch: BatchState) -> str:
-    """Name of the asyncio task of a batch's running attempt."""
-    return f"mozart batch {batch.number} attempt {batch.attempts}"
-
-
-async def gather_quietly(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until every task is over, however it ended."""
-    if tasks:
-        await asyncio.wait(tasks)
+    async def heal(self) -> None:
+        """Look for a remedy for what the batch died of, and tell what came of it."""
+        batch = self.batch
+        ailment = Ailment(
+            job_id=self._job_id,
+            batch=batch.number,
+            attempt=batch.attempts,
+            code=batch.code,
+            message=batch.message,
+            results=batch.validation_details,
+            cycle=batch.heals,
+        )
+        healing = await self._parts.healer.heal(ailment)
+        self._desk.note(
+            ev.BatchHealed(batch=batch.number, attempt=batch.attempts, remedy=healing.remedy, guidance=healing.guidance)
+        )

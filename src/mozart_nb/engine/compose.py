@@ -10,7 +10,7 @@ from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
-from mozart_nb.engine.attempt import Composed
+from mozart_nb.engine.desk import Composed
 from mozart_nb.engine.ports import Checker, Materials, Script, SessionRequest
 from mozart_nb.engine.preflight import Preflight, preflight
 from mozart_nb.engine.state import BatchState, JobState
@@ -29,7 +29,7 @@ from mozart_nb.job.prompt import (
 )
 from mozart_nb.job.templates import CompiledTemplate
 
-ReadAnswer = Callable[[BatchState], Awaitable[str]]
+ReadAnswer = Callable[[BatchState], Awaitable[ev.Answer | None]]
 Succeeds = Callable[[str, float], Awaitable[bool]]
 """Runs a shell command with a time limit (seconds) and says whether it ended with exit code 0."""
 
@@ -121,7 +121,8 @@ class JobComposer:
         for earlier in range(first, number):
             batch = self._state.batches.get(earlier)
             if batch is not None and batch.status == "completed" and batch.answer_at >= 0:
-                outputs[earlier] = (await self._read_answer(batch))[-policy.max_output_chars :]
+                answer = await self._read_answer(batch)
+                outputs[earlier] = answer.text[-policy.max_output_chars :] if answer is not None else ""
         return outputs
 
     def _read_files(self, patterns: list[str]) -> dict[str, str]:

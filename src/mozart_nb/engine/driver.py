@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
-from mozart_nb.engine.attempt import Attempt, Parts, gather_quietly, task_name
+from mozart_nb.engine.attempt import Attempt
 from mozart_nb.engine.bus import Bus, Observer
+from mozart_nb.engine.crew import Crew, gather_quietly
+from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_stopping, step
@@ -66,11 +67,11 @@ class Driver:
         self._observers = observers
         self._inbox: list[_Message] = []
         self._wake = asyncio.Event()
-        self._attempts: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._crew = Crew(self.note)
         self._starting: list[int] = []
+        self._ailing: list[int] = []
         self._journaled: list[ev.Event] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._cancelled: set[Attempt] = set()
         self._detaching = False
         self._warnings_told = 0
 
@@ -130,11 +131,11 @@ class Driver:
         """Tell observers something that is not journaled."""
         self.bus.publish([event])
 
-    async def read_answer(self, batch: BatchState) -> str:
-        """The text of the batch's last answer; empty if there is none."""
+    async def read_answer(self, batch: BatchState) -> ev.Answer | None:
+        """The batch's last answer that had any text; None if there is none."""
         if batch.answer_at < 0:
-            return ""
-        return (await self._store.read_answer(batch.answer_at, batch.answer_size)).text
+            return None
+        return await self._store.read_answer(batch.answer_at, batch.answer_size)
 
     # --- beginning ----------------------------------------------------------------------------------------------------
 
@@ -161,15 +162,20 @@ class Driver:
 
     def _pick_up(self) -> None:
         """Go on with the attempts that the death of an earlier host left in the middle."""
-        for number in sorted(self.state.agenda.running):
-            batch = self.state.batches[number]
-            attempt = Attempt(batch, self._parts, self)
-            if batch.phase == "started":
-                self.note(attempt.abandoned("its host died before the session began"))
-            elif batch.phase == "opened":
-                self._launch(attempt, attempt.reattach())
-            elif batch.phase == "finished":
-                self._launch(attempt, attempt.rejudge())
+        for number in sorted(self.state.agenda.running - self.state.agenda.parked):
+            attempt = self._attempt(number)
+            match attempt.batch.phase:
+                case "started":
+                    self.note(attempt.abandoned("its host died before the session began"))
+                case "opened":
+                    self._crew.launch(attempt, attempt.reattach())
+                case "finished":
+                    self._crew.launch(attempt, attempt.rejudge())
+                case "healing":
+                    self._crew.launch(attempt, attempt.heal())
+
+    def _attempt(self, number: int) -> Attempt:
+        return Attempt(self.state.batches[number], self._parts, self, self.state.job.job_id)
 
     async def _check_health(self) -> None:
         if self.state.job.options.recover:
@@ -217,6 +223,8 @@ class Driver:
             match command:
                 case Record(event):
                     self._journal(event)
+                    if isinstance(event, ev.BatchHealing):
+                        self._ailing.append(event.batch)
                 case StartAttempt(batch, attempt, mode, probe):
                     if probe and not self._probe.is_granted():
                         return None
@@ -256,27 +264,16 @@ class Driver:
     def _carry_out(self) -> None:
         """Begin what is now durable."""
         for number in self._starting:
-            attempt = Attempt(self.state.batches[number], self._parts, self)
-            self._launch(attempt, attempt.run())
+            attempt = self._attempt(number)
+            self._crew.launch(attempt, attempt.run())
         self._starting.clear()
+        for number in self._ailing:
+            attempt = self._attempt(number)
+            self._crew.launch(attempt, attempt.heal())
+        self._ailing.clear()
         if is_stopping(self.state, self.config):
             stop = self.state.job.stop
-            self._cancel_attempts(unconfirmed_only=stop is None or stop.kind != "cancel")
-
-    def _launch(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=task_name(attempt.batch))
-        number = attempt.batch.number
-        self._attempts[number] = (attempt, task)
-        task.add_done_callback(lambda _: self._attempt_over(attempt, task))
-
-    def _attempt_over(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
-        number = attempt.batch.number
-        if self._attempts.get(number, (None, None))[1] is task:
-            del self._attempts[number]
-        if not task.cancelled():
-            return
-        if not (self._detaching and attempt.detaching and attempt.batch.phase == "opened"):
-            self.note(attempt.abandoned("stopped before it was confirmed" if attempt.is_asking else "cancelled"))
+            self._crew.cancel(unsent_only=stop is None or stop.kind != "cancel")
 
     async def _sleep(self, until: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -370,24 +367,10 @@ class Driver:
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
-    def _cancel_attempts(self, *, unconfirmed_only: bool = False) -> list[asyncio.Task[None]]:
-        """Cancel every live attempt, or those not confirmed yet; once, or their clean-up would be cut short."""
-        tasks = []
-        for attempt, task in self._attempts.values():
-            if unconfirmed_only and not attempt.is_asking:
-                continue
-            if attempt not in self._cancelled:
-                self._cancelled.add(attempt)
-                task.cancel()
-            tasks.append(task)
-        return tasks
-
     async def _end_attempts(self) -> None:
         """Leave no task behind: sessions that can be picked up again stay, the others are ended."""
         self._detaching = True
-        for attempt, _ in self._attempts.values():
-            attempt.detaching = self._parts.backend.outlives_host
-        await gather_quietly(self._cancel_attempts())
+        await self._crew.leave(outlives=self._parts.backend.outlives_host)
 
     async def _detach(self) -> None:
         """The host goes away: journal what was lost by it, and that the rest goes on by itself."""

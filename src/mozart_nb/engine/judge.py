@@ -17,14 +17,17 @@ def judge(
     code: str,
     message: str,
     results: Sequence[RuleResult],
+    fault: RuleResult | None = None,
     stdout_tail: str = "",
     stderr_tail: str = "",
 ) -> ValidationPassed | ValidationFailed:
     """Success needs every rule to pass and either a session that succeeded or a file that this attempt itself wrote.
 
     `code` is the session's own failure, empty when it succeeded. A failed session without such evidence is a failure
-    whatever the rules say: leftovers of an earlier attempt prove nothing.
+    whatever the rules say: leftovers of an earlier attempt prove nothing. `fault` is what is wrong with the form of the
+    answer; it comes before the rules.
     """
+    results = (fault, *results) if fault is not None else results
     failed = [result for result in results if result.status in ("failed", "skipped")]
     if not failed and (not code or any(result.evidence for result in results)):
         return ValidationPassed(
@@ -36,7 +39,9 @@ def judge(
             stdout_tail=stdout_tail[-TAIL_OF_PASSED:],
             stderr_tail=stderr_tail[-TAIL_OF_PASSED:],
         )
-    if not code:
+    if not code and fault is not None:
+        code, message = "E202", fault.message
+    elif not code:
         code = "E203" if any(result.could_not_run for result in failed) else "E201"
         message = _unmet(failed)
     return ValidationFailed(

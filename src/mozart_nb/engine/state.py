@@ -17,7 +17,7 @@ from mozart_nb.job.plan import Plan
 
 JobStatus = Literal["pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled"]
 BatchStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped", "cancelled"]
-Phase = Literal["", "started", "opened", "finished", "judged"]
+Phase = Literal["", "started", "opened", "finished", "judged", "healing"]
 """How far a running attempt has come; what a crash leaves behind is picked up from here."""
 
 SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled"})
@@ -29,6 +29,8 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
 
     `mode` is the kind of the running attempt or of the next one. `retries`, `completions`, `heals` are budget used;
     `waits` and `abandoned` attempts used none. `share` is the part (0–1) of the rules that passed last time.
+    `is_silent`: the last session said nothing, so the answer that is kept is an earlier one; `reused`: no session was
+    needed. `beyond_help`: no remedy was found for the last failure; `remedies` are what was applied or advised.
     `baseline` holds the signatures of the rules' files before the first attempt. Money in US dollars, `cost_known`
     False when a session ended without saying what it cost; durations in seconds, summed over all sessions.
     """
@@ -77,6 +79,10 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     warnings: tuple[str, ...] = ()
     answer_at: int = -1
     answer_size: int = 0
+    is_silent: bool = False
+    reused: bool = False
+    beyond_help: bool = False
+    remedies: tuple[str, ...] = ()
 
 
 class LimitState(msgspec.Struct, omit_defaults=True):
@@ -155,6 +161,9 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     crashes: int = 0
     cost_usd: float = 0.0
     unknown_costs: int = 0
+    saved_usd: float = 0.0
+    reused: int = 0
+    asks_anew: bool = False
     usage: Usage = Usage()
     duration: float = 0.0
     answers_end: int = 0

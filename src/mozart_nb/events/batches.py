@@ -74,11 +74,23 @@ class BatchWaiting(Event, frozen=True, kw_only=True, tag="batch.waiting"):
     code: str
 
 
-class BatchHealed(Event, frozen=True, kw_only=True, tag="batch.healed"):
-    """A remedy was applied; the retry budget starts anew."""
+class BatchHealing(Event, frozen=True, kw_only=True, tag="batch.healing"):
+    """Nothing else helps: a remedy is looked for. `number` counts the batch's healings."""
 
     batch: int
-    remedy: str
+    number: int
+
+
+class BatchHealed(Event, frozen=True, kw_only=True, tag="batch.healed"):
+    """What came of it: `remedy` was applied and the retry budget starts anew, or, when it is empty, there is none.
+
+    `guidance` is what a person should know or do.
+    """
+
+    batch: int
+    attempt: int = 0
+    remedy: str = ""
+    guidance: str = ""
     due: float = 0.0
 
 

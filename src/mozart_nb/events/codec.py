@@ -14,6 +14,7 @@ from mozart_nb.events.batches import (
     BatchCompleting,
     BatchFailed,
     BatchHealed,
+    BatchHealing,
     BatchPreflight,
     BatchRetrying,
     BatchSkipped,
@@ -63,6 +64,7 @@ AnyEvent = (
     | BatchCompleting
     | BatchWaiting
     | BatchHealed
+    | BatchHealing
     | BatchCompleted
     | BatchFailed
     | BatchBlocked

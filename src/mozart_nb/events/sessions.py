@@ -14,7 +14,7 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
     """Journaled before anything is spawned or sent.
 
     `marker` is a value the session's processes carry in their environment; `outlives`: the session survives the death
-    of its host and can be adopted or read. `log` is the path of the raw output below the job's folder, without suffix.
+    of its host and can be adopted or read; `parked`: its answer comes together with many others. `log` is the path of the raw output below the job's folder, without suffix.
     `files` are the signatures of the files that rules name, taken just before ("" for a file that did not exist).
     """
 
@@ -27,6 +27,8 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
     continues: bool = False
     prompt_tokens: int = 0
     prompt_hash: str = ""
+    request_hash: str = ""
+    parked: bool = False
     files: dict[str, str] = msgspec.field(default_factory=dict)
 
 

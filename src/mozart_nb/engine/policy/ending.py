@@ -27,7 +27,7 @@ def stop(state: JobState, config: JobConfig, now: float) -> Command | None:
         return Record(ev.JobPausing(reason=reason, by="policy"))
     if not is_stopping(state, config):
         return None
-    if state.agenda.running:
+    if _has_to_wait(state):
         return Rest()
     if job.stop is None:
         return Record(ev.JobFailed(reason=_failures_text(state), code=_first_failure(state)))
@@ -36,13 +36,26 @@ def stop(state: JobState, config: JobConfig, now: float) -> Command | None:
     if job.stop.kind == "pause" and not _left(state):
         return None  # it came too late: everything is done
     if job.stop.kind == "pause" or lookup(job.stop.code).pauses:
-        return Record(ev.JobPaused(reason=job.stop.reason, code=job.stop.code))
+        return Record(ev.JobPaused(reason=f"{job.stop.reason}{_left_alone(state)}", code=job.stop.code))
     return Record(ev.JobFailed(reason=job.stop.reason, code=job.stop.code))
+
+
+def _has_to_wait(state: JobState) -> bool:
+    """Attempts that run here come to their end first; what others answer hours later holds up neither pause nor
+    cancel."""
+    job, agenda = state.job, state.agenda
+    goes_on_alone = job.stop is not None and job.stop.kind in ("pause", "cancel")
+    return bool(agenda.attended if goes_on_alone else agenda.running)
 
 
 def is_stopping(state: JobState, config: JobConfig) -> bool:
     """Whether no new attempts are to begin."""
     return state.job.stop is not None or bool(config.parallel.fail_fast and state.job.run_failures)
+
+
+def _left_alone(state: JobState) -> str:
+    parked = len(state.agenda.parked)
+    return f"; {parked:,} requests are still being answered and are collected on resume" if parked else ""
 
 
 def _failures_text(state: JobState) -> str:

@@ -11,12 +11,23 @@ from mozart_nb.engine.policy.limits import hold_back
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.job.model import JobConfig
 
+MOST_HEALINGS = 2
+"""Remedies per batch; each gives it a new retry budget."""
+
 
 def judge(state: JobState, config: JobConfig, now: float) -> Command | None:
     if not state.agenda.judged:
         return None
     batch = state.batches[min(state.agenda.judged)]
-    return Record(decide(state, batch, config, now))
+    decision = decide(state, batch, config, now)
+    if isinstance(decision, ev.BatchFailed) and _may_be_healed(state, batch):
+        return Record(ev.BatchHealing(batch=batch.number, number=batch.heals + 1))
+    return Record(decision)
+
+
+def _may_be_healed(state: JobState, batch: BatchState) -> bool:
+    may = state.job.options.self_healing and state.job.stop is None
+    return may and not batch.beyond_help and batch.heals < MOST_HEALINGS
 
 
 def decide(state: JobState, batch: BatchState, config: JobConfig, now: float) -> ev.Event:
@@ -43,8 +54,10 @@ def decide(state: JobState, batch: BatchState, config: JobConfig, now: float) ->
 
 
 def _is_worth_completing(batch: BatchState, config: JobConfig) -> bool:
-    """Some rules pass, enough of them, and something is missing that a completion prompt can name."""
+    """Something is missing that a completion prompt can name, and enough rules pass or only the answer is at fault."""
     missing = any(result.status == "failed" for result in batch.validation_details)
+    if missing and batch.code == "E202":
+        return True
     return missing and batch.share > 0 and batch.share * 100 >= config.retry.completion_threshold_percent
 
 

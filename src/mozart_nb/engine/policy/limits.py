@@ -109,7 +109,7 @@ def hold(state: JobState, config: JobConfig, now: float) -> Command | None:
 
 def _wait(state: JobState, until: float, reason: str) -> Command:
     job = state.job
-    if not state.agenda.running and (job.status, job.waiting_until) != ("waiting", until):
+    if not state.agenda.attended and (job.status, job.waiting_until) != ("waiting", until):
         return Record(ev.JobWaiting(until=until, reason=reason))
     return Rest(until)
 
@@ -120,6 +120,6 @@ def ramp(state: JobState, now: float) -> float | None:
     if not state.job.cleared_at or elapsed >= RAMP_SECONDS:
         return None
     allowed = 1 << max(0, int(elapsed))
-    if len(state.agenda.running) < allowed:
+    if state.agenda.attended < allowed:
         return None
     return state.job.cleared_at + int(elapsed) + 1

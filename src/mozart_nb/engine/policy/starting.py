@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mozart_nb import events as ev
+from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.policy.commands import Command, Record, Rest, StartAttempt
 from mozart_nb.engine.policy.limits import hold, ramp
 from mozart_nb.engine.state import JobState
@@ -28,7 +29,7 @@ def start(state: JobState, config: JobConfig, now: float) -> Command | None:
     held = hold(state, config, now)
     if held is not None:
         return held
-    if len(state.agenda.running) >= concurrency(state, config):
+    if state.agenda.attended >= concurrency(state, config) or _may_be_mended(state):
         return Rest()
     later = ramp(state, now)
     if later is not None:
@@ -59,6 +60,11 @@ def _is_pilot_full(state: JobState, number: int) -> bool:
         return False
     batch = state.batches.get(number)
     return batch is None or batch.run != job.runs
+
+
+def _may_be_mended(state: JobState) -> bool:
+    """What ails the whole job is being looked after: another attempt would fail of the same."""
+    return any(lookup(state.batches[number].code).scope is Scope.JOB for number in state.agenda.healing)
 
 
 def concurrency(state: JobState, config: JobConfig) -> int:

@@ -41,6 +41,8 @@ from mozart_nb.engine.ports.sessions import (
     Script,
     SessionRequest,
     SessionResult,
+    Stray,
+    Strays,
     Turn,
 )
 
@@ -75,5 +77,7 @@ __all__ = [
     "SessionRequest",
     "SessionResult",
     "Store",
+    "Stray",
+    "Strays",
     "Turn",
 ]

@@ -175,3 +175,24 @@ class Reattaches(Protocol):
         None when it is gone without a result. `request.prompt` is empty. There is no exit code to be had: the
         session's own result line decides. Cancellation as in `Backend.run`.
         """
+
+
+class Stray(msgspec.Struct, frozen=True):
+    """A session that goes on although nobody follows it: the marker and ids of its processes, the file it writes to."""
+
+    marker: str
+    pids: tuple[int, ...]
+    log: str = ""
+
+
+class Strays(Protocol):
+    """Finds and ends sessions of one job that it has lost sight of. Everything blocks for some milliseconds."""
+
+    def all(self) -> Sequence[Stray]:
+        """Every session of the job whose program runs, whoever follows it."""
+
+    def left_of(self, marker: str) -> Stray | None:
+        """What still runs of the session with this marker, its tools included; None when nothing does."""
+
+    def end(self, stray: Stray) -> bool:
+        """End it and its tools; True when nothing is left. Blocks for some seconds at most."""

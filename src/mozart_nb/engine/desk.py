@@ -1,0 +1,121 @@
+"""What attempts work with, and where they report to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import msgspec
+
+from mozart_nb import events as ev
+from mozart_nb.engine.confirm import Triggers
+from mozart_nb.engine.off import FreeText, NoHealer, NothingKept
+from mozart_nb.engine.ports import (
+    AnswerContract,
+    Backend,
+    Checker,
+    Clock,
+    ExpectedFile,
+    Healer,
+    KeptAnswers,
+    Request,
+    Script,
+    SessionRequest,
+    Turn,
+)
+from mozart_nb.engine.preflight import Preflight, estimate_tokens
+from mozart_nb.engine.state import BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What a batch's next session is sent. `values` are its template variables, `rows` the number of its items.
+
+    `content` is the hash of the batch's request where answers are kept by content, whatever the kind of attempt.
+    """
+
+    prompt: str
+    values: Mapping[str, Any]
+    preflight: Preflight
+    expects: Sequence[ExpectedFile] = ()
+    script: Script | None = None
+    rows: int = 0
+    content: str = ""
+    earlier: Sequence[Turn] = ()
+    attachments: Sequence[str] = ()
+    answer_schema: Mapping[str, Any] | None = None
+    shared_prefix: int = 0
+
+    def with_finding(self, message: str) -> Composed:
+        """The same with one more thing to know about its prompt."""
+        findings = (*self.preflight.findings, ev.Finding(message))
+        return replace(self, preflight=msgspec.structs.replace(self.preflight, findings=findings))
+
+    def with_addition(self, text: str) -> Composed:
+        """The same with `text` at the end of its prompt."""
+        prompt = f"{self.prompt.rstrip()}\n\n{text}"
+        sizes = {"tokens": estimate_tokens(prompt), "characters": len(prompt), "lines": prompt.count("\n") + 1}
+        return replace(self, prompt=prompt, preflight=msgspec.structs.replace(self.preflight, **sizes))
+
+
+class Composer(Protocol):
+    """Makes prompts and requests out of config, plan and state."""
+
+    async def values(self, number: int) -> Mapping[str, Any]:
+        """The template variables of a batch."""
+
+    async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
+        """The prompt of the attempt that just started. Raises `PromptError`."""
+
+    async def skip_reason(self, number: int) -> str:
+        """Why the batch is not to be run at all; empty when it is. Raises `PromptError`."""
+
+    def request(self, batch: BatchState, composed: Composed | None, session: ev.SessionOpened) -> SessionRequest:
+        """The request of that session; without `composed`, one to pick it up again."""
+
+    def log_name(self, number: int, attempt: int) -> str:
+        """Where raw output goes, relative to the job's folder, without suffix."""
+
+
+class Post(Protocol):
+    """Takes requests that are answered together with many others, much later."""
+
+    async def hand_in(self, request: SessionRequest) -> None:
+        """Take over a request whose session is journaled as opened and parked; returns at once."""
+
+
+class Desk(Protocol):
+    """Where attempts report to: the driver's inbox."""
+
+    def note(self, event: ev.Event) -> None:
+        """Journal this in its turn."""
+
+    async def record(self, event: ev.Event, answer: ev.Answer | None = None) -> None:
+        """Journal this; returns once it is durable."""
+
+    def tell(self, event: ev.Event) -> None:
+        """Tell observers something that is not journaled."""
+
+    def request(self, request: Request) -> None:
+        """Ask something of the job as a whole."""
+
+    async def read_answer(self, batch: BatchState) -> ev.Answer | None:
+        """The batch's last answer that had any text; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What attempts work with."""
+
+    backend: Backend
+    checker: Checker
+    composer: Composer
+    clock: Clock
+    patterns: Sequence[str] = ()
+    triggers: Triggers = field(default_factory=Triggers)
+    contract: AnswerContract = field(default_factory=FreeText)
+    kept: KeptAnswers = field(default_factory=NothingKept)
+    healer: Healer = field(default_factory=NoHealer)
+    post: Post | None = None
+    """Where requests go whose answers come hours later; None when the backend answers itself."""
