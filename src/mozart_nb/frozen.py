@@ -15,6 +15,7 @@ from typing import Any
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.plan import freeze_plan, read_plan
+from mozart_nb.engine.identity import attachment_digest
 from mozart_nb.errors import CheckpointCorruptError
 from mozart_nb.job.frozen import freeze, thaw
 from mozart_nb.job.items import ItemTable, dump_items
@@ -92,7 +93,7 @@ class FrozenPlan:
 
 
 def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None, apart: Apart | None = None) -> FrozenPlan:
-    """Read every text that the job's prompts name."""
+    """Read every text that the job's prompts and its answers' schema name."""
     texts = {}
     for name in _named_texts(loaded):
         path = loaded.resolve(name)
@@ -110,6 +111,8 @@ def _named_texts(loaded: LoadedJob) -> Iterator[str]:
             name = text.strip()
             if name.lower().endswith((".md", ".txt")) and "\n" not in name:
                 yield name
+    if isinstance(loaded.config.answer.json_schema, str):
+        yield loaded.config.answer.json_schema
 
 
 def read_frozen(layout: Layout) -> FrozenPlan:
@@ -133,6 +136,13 @@ def read_frozen(layout: Layout) -> FrozenPlan:
 def workspace_of(frozen: FrozenPlan, layout: Layout) -> Path:
     """The workspace of a job whose state stands at `layout`."""
     return layout.workspace if frozen.apart is None else frozen.apart.seen_from(layout.workspace)
+
+
+def _digest(file: Path) -> str:
+    try:
+        return attachment_digest(str(file), file.read_bytes())
+    except (OSError, ValueError):
+        return ""  # whoever sends it says what is wrong with it
 
 
 class PlanMaterials:
@@ -164,6 +174,10 @@ class PlanMaterials:
             except ValueError:
                 return []
         return sorted(str(path) for path in self._workspace.glob(str(relative)) if path.is_file())
+
+    def digests(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """What stands for the content of each of these files, "" where one cannot be read."""
+        return tuple(_digest(Path(path)) for path in paths)
 
     def exists(self, path: str) -> bool:
         """Whether something stands there. What cannot be looked up is not reported as missing."""

@@ -9,37 +9,32 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 from mozart_nb import events as ev
-from mozart_nb.backends.claude_cli import ClaudeCliBackend, still_runs
-from mozart_nb.backends.rehearsal import RehearsalBackend
+from mozart_nb.backends.claude_cli import still_runs
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
-from mozart_nb.checkpoint.index import home, layouts_in, register
+from mozart_nb.checkpoint.index import layouts_in, register
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import JobLock, owner
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
-from mozart_nb.commands import run_command
-from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.bus import Observer
 from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.confirm import Triggers, WithoutAsking
+from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.ports import Backend, Confirmations, Gate
+from mozart_nb.engine.ports import Confirmations
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
-from mozart_nb.frozen import PlanMaterials
-from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.job.plan import compatible, spans
+from mozart_nb.parts import backend_for, checker_for, composer_for, gate_book, gate_for
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
@@ -179,18 +174,27 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
     if not prepared.rehearsed:
         await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
-    checker = _checker(prepared, clock)
+    checker = checker_for(prepared, clock)
     driver = Driver(
         loaded.state,
         prepared.loaded.config,
         store=store,
         requests=ControlFolder(layout),
-        gate=_gate(prepared),
+        gate=gate_for(prepared),
         observers=observers,
     )
-    composer = _composer(prepared, loaded.state, checker, driver, clock)
+    composer = composer_for(prepared, loaded.state, checker, driver, clock)
     triggers = Triggers(prepared.loaded.config.checkpoints, asks, prepared.job_id)
-    driver.equip(Parts(_backend(prepared, clock), checker, composer, clock, _patterns(prepared), triggers))
+    driver.equip(
+        Parts(
+            backend_for(prepared, clock),
+            checker,
+            composer,
+            clock,
+            prepared.loaded.config.rate_limit.detection_patterns,
+            triggers,
+        )
+    )
     warnings = [*moved.notices, *loaded.warnings]
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)
 
@@ -296,93 +300,3 @@ async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
         passed = bool(results) and all(result.status in ("passed", "rehearsed") for result in results)
         found.append(Revalidated(number, passed, results))
     return found
-
-
-# --- choosing parts ---------------------------------------------------------------------------------------------------
-
-
-def _backend(prepared: Prepared, clock: SystemClock) -> Backend:
-    config = prepared.loaded.config
-    if prepared.is_rehearsal:
-        return RehearsalBackend(config.rehearsal, clock)
-    if config.backend.type == "claude_cli":
-        return ClaudeCliBackend(clock, options=_options(prepared))
-    raise MisuseError(
-        f"backend `{config.backend.type}` is not available in this version", hint="use claude_cli or rehearsal"
-    )
-
-
-def _options(prepared: Prepared) -> dict[str, Any]:
-    """The backend section as plain data, its paths made absolute."""
-    options = prepared.loaded.config.backend.model_dump(mode="json")
-    for key in ("system_prompt_file",):
-        if options.get(key):
-            options[key] = str(prepared.loaded.resolve(options[key]))
-    if options.get("cli_path") and os.sep in options["cli_path"]:
-        options["cli_path"] = str(prepared.loaded.resolve(options["cli_path"]))
-    return options
-
-
-def _checker(prepared: Prepared, clock: SystemClock) -> RuleChecker:
-    return RuleChecker(
-        prepared.loaded.config.validations,
-        workspace=prepared.places.workspace,
-        working_directory=prepared.places.working_directory,
-        rehearsed_commands=prepared.rehearsed,
-        root=Path(prepared.places.root) if prepared.places.root else None,
-        fair=clock.fair,
-    )
-
-
-def _composer(
-    prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver, clock: SystemClock
-) -> JobComposer:
-    return JobComposer(
-        prepared.loaded.config,
-        prepared.plan,
-        state,
-        prepared.places,
-        options=_options(prepared),
-        materials=PlanMaterials(prepared.frozen, prepared.places.workspace),
-        checker=checker,
-        read_answer=driver.read_answer,
-        succeeds=_never if prepared.rehearsed else _shell(prepared, clock),
-        log_name=prepared.layout.log_name,
-        rehearses=prepared.is_rehearsal,
-    )
-
-
-def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:
-    async def run(command: str, timeout_seconds: float) -> bool:
-        folder = str(prepared.places.workspace)
-        ended = await run_command(command, cwd=folder, timeout_seconds=timeout_seconds, fair=clock.fair)
-        return ended.exit_code == 0
-
-    return run
-
-
-async def _never(command: str, timeout_seconds: float) -> bool:
-    """A rehearsal executes no commands: nothing is skipped because of one."""
-    return False
-
-
-def _patterns(prepared: Prepared) -> tuple[str, ...]:
-    return prepared.loaded.config.rate_limit.detection_patterns
-
-
-def _gate(prepared: Prepared) -> Gate:
-    """The gate of the account that pays; a rehearsal has none."""
-    if prepared.is_rehearsal:
-        return NullGate()
-    backend = prepared.loaded.config.backend
-    environ = {**os.environ, **backend.env}
-    login = environ.get("CLAUDE_CONFIG_DIR") or str(Path.home())
-    credential = environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
-    address = environ.get("ANTHROPIC_BASE_URL", "")
-    key = account_key(backend.type, address, credential)
-    return FileGate(gate_book().path(key), account=f"{backend.type} {address}".strip())
-
-
-def gate_book() -> GateBook:
-    """All shared gates of this user."""
-    return GateBook(home() / "gates")

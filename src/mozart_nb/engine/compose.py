@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
 from mozart_nb.engine.desk import Composed
-from mozart_nb.engine.ports import Checker, Materials, Script, SessionRequest
+from mozart_nb.engine.off import FreeText
+from mozart_nb.engine.ports import AnswerContract, Checker, Materials, Script, SessionRequest, Turn
 from mozart_nb.engine.preflight import Preflight, preflight
 from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.engine.wire import Wire, common_prefix
 from mozart_nb.job.expressions import Condition, LazyBatches, compile_condition
 from mozart_nb.job.model import JobConfig, SkipCommand
 from mozart_nb.job.names import SKIP_NAMES
@@ -36,12 +38,16 @@ Succeeds = Callable[[str, float], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Absolute folders of a job. `root`: when set (a rehearsal), nothing outside it may be written."""
+    """Absolute folders of a job. `files` is where relative paths of the job file start.
+
+    `root`: when set (a rehearsal), nothing outside it may be written.
+    """
 
     workspace: Path
     working_directory: Path
     job_folder: Path
     root: str = ""
+    files: Path = Path()
 
 
 class JobComposer:
@@ -61,6 +67,8 @@ class JobComposer:
         succeeds: Succeeds,
         log_name: Callable[[int, int], str],
         rehearses: bool = False,
+        contract: AnswerContract | None = None,
+        family: str = "",
     ) -> None:
         self.log_name = log_name
         self._config = config
@@ -71,12 +79,15 @@ class JobComposer:
         self._read_answer = read_answer
         self._succeeds = succeeds
         self._plan = plan
+        self._prefix: str | None = None
         self._renderer = PromptRenderer(config, plan, read_text=materials.read_text)
         self._skip_when = expand_keyed(_conditions(config), plan)
         self._skip_commands: Mapping[int, SkipCommand] = expand_keyed(config.batch.skip_when_command, plan)
         self._timeouts = expand_keyed(config.backend.timeout_overrides, plan)
         self._overrides = expand_keyed(config.backend.batch_overrides, plan)
         self._options = options
+        self._contract = contract or FreeText()
+        self._wire = Wire(config, options, family, self._contract.schema(plan.shape.size))
         self._captures = [
             CompiledTemplate(text, "cross_batch.capture_files") for text in config.cross_batch.capture_files
         ]
@@ -89,7 +100,7 @@ class JobComposer:
         outputs = await self._previous_outputs(number)
         rows: list[Any] = []
         if self._config.items is not None:
-            rows = await asyncio.to_thread(self._materials.rows, *self._plan.rows_of(number))
+            rows = self._materials.rows(*self._plan.rows_of(number))
         context = self._context(number, rows, outputs, {})
         if self._captures:
             patterns = [capture.render(context, batch=number) for capture in self._captures]
@@ -156,14 +167,54 @@ class JobComposer:
     async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
         """What the attempt that just started sends."""
         values = await self.values(batch.number)
-        prompt = self._prompt(batch, values, continues=continues)
+        original = self._original(values)
+        prompt = self._prompt(batch, original, continues=continues)
         expects = self._checker.expected_files(values)
         findings = await self._look_over(prompt, [expected.path for expected in expects])
         script = self._stage_directions.script(values, self._places) if self._stage_directions else None
-        return Composed(prompt, values, findings, expects, script)
+        rows = _row_count(values)
+        composed = Composed(
+            prompt, values, findings, expects, script, rows=rows, answer_schema=self._contract.schema(rows)
+        )
+        if not self._wire.is_used:
+            return composed
+        return await self._for_the_wire(batch, composed, original, continues=continues)
 
-    def _prompt(self, batch: BatchState, values: BatchContext, *, continues: bool) -> str:
-        original = self._renderer.render(values)
+    def _original(self, values: BatchContext) -> str:
+        """The prompt of a first attempt."""
+        prompt = self._renderer.render(values)
+        instructions = self._contract.instructions(_row_count(values))
+        return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt
+
+    async def _for_the_wire(self, batch: BatchState, composed: Composed, original: str, *, continues: bool) -> Composed:
+        """What a request needs that goes out as messages: its identity, files, and the conversation before it."""
+        wire, number = self._wire, batch.number
+        files = wire.attachments(composed.values, self._places.files)
+        digests = await asyncio.to_thread(self._materials.digests, files) if files else ()
+        earlier: tuple[Turn, ...] = ()
+        if continues and (answer := await self._read_answer(batch)) is not None:
+            earlier = (Turn("user", original), Turn("assistant", answer.text))
+        return replace(
+            composed,
+            content=wire.content(self._overrides.get(number), self._options_of(number), original, digests),
+            earlier=earlier,
+            attachments=files,
+            shared_prefix=self._shared_prefix(original) if wire.shares_prefix else 0,
+        )
+
+    def _shared_prefix(self, original: str) -> int:
+        """How many characters this prompt has in common with those of a few other batches, spread over the job."""
+        if self._prefix is None:
+            self._prefix = common_prefix(self._samples())
+        return len(self._prefix) if original.startswith(self._prefix) else 0
+
+    def _samples(self) -> Iterator[str]:
+        count = self._plan.count
+        for number in sorted({1, 2, 3, (count + 1) // 2, count - 1, count} & set(range(1, count + 1))):
+            rows = self._materials.rows(*self._plan.rows_of(number)) if self._config.items is not None else []
+            yield self._original(self._context(number, rows, {}, {}))
+
+    def _prompt(self, batch: BatchState, original: str, *, continues: bool) -> str:
         results = batch.validation_details
         failed = [result for result in results if result.status in ("failed", "skipped")]
         if batch.mode == "completion":
@@ -216,6 +267,11 @@ class JobComposer:
             options=self._options_of(batch.number),
             expects=composed.expects if composed else (),
             script=composed.script if composed else None,
+            earlier=composed.earlier if composed else (),
+            attachments=composed.attachments if composed else (),
+            answer_schema=composed.answer_schema if composed else None,
+            shared_prefix=composed.shared_prefix if composed else 0,
+            prompt_tokens=session.prompt_tokens,
         )
 
     def _timeout(self, number: int) -> float:
@@ -248,6 +304,11 @@ class _StageDirections:
             for path, text in self._writes
         }
         return Script(answer=answer, writes=writes, root=places.root)
+
+
+def _row_count(values: Mapping[str, Any]) -> int:
+    rows = values.get("items")
+    return len(rows) if isinstance(rows, list) else 0
 
 
 def _batch_view(state: JobState, number: int) -> dict[str, Any]:

@@ -14,8 +14,9 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
     """Journaled before anything is spawned or sent.
 
     `marker` is a value the session's processes carry in their environment; `outlives`: the session survives the death
-    of its host and can be adopted or read; `parked`: its answer comes together with many others. `log` is the path of the raw output below the job's folder, without suffix.
-    `files` are the signatures of the files that rules name, taken just before ("" for a file that did not exist).
+    of its host and can be adopted or read; `parked`: its answer comes together with many others. `log` is the path of
+    the raw output below the job's folder, without suffix. `files` are the signatures of the files that rules name,
+    taken just before ("" for a file that did not exist). `request_hash` as in `session.finished`.
     """
 
     batch: int

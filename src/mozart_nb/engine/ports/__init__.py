@@ -31,6 +31,7 @@ from mozart_nb.engine.ports.keeping import (
     Requests,
     Store,
 )
+from mozart_nb.engine.ports.remote import Remote, RemoteBatch, RemoteError, RemoteResult
 from mozart_nb.engine.ports.sessions import (
     Backend,
     Continuation,
@@ -68,6 +69,10 @@ __all__ = [
     "Pace",
     "Question",
     "Reattaches",
+    "Remote",
+    "RemoteBatch",
+    "RemoteError",
+    "RemoteResult",
     "Reply",
     "Report",
     "Request",

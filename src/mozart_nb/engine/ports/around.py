@@ -102,6 +102,9 @@ class Materials(Protocol):
     def glob(self, pattern: str) -> list[str]:
         """Paths below the workspace, sorted."""
 
+    def digests(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """What stands for the content of each of these files (absolute paths), "" where one cannot be read."""
+
     def exists(self, path: str) -> bool:
         """Whether something stands at that absolute path; True where it cannot be looked up."""
 

@@ -1,0 +1,106 @@
+"""Which concrete parts a job works with: backend, checker, composer, gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from mozart_nb.backends.claude_cli import ClaudeCliBackend
+from mozart_nb.backends.rehearsal import RehearsalBackend
+from mozart_nb.checkpoint.index import home
+from mozart_nb.clock import SystemClock
+from mozart_nb.commands import run_command
+from mozart_nb.engine.compose import JobComposer
+from mozart_nb.engine.driver import Driver
+from mozart_nb.engine.ports import Backend, Gate
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MisuseError
+from mozart_nb.frozen import PlanMaterials
+from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
+from mozart_nb.prepared import Prepared
+from mozart_nb.validation import RuleChecker
+
+
+def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
+    config = prepared.loaded.config
+    if prepared.is_rehearsal:
+        return RehearsalBackend(config.rehearsal, clock)
+    if config.backend.type == "claude_cli":
+        return ClaudeCliBackend(clock, options=options_of(prepared))
+    raise MisuseError(
+        f"backend `{config.backend.type}` is not available in this version", hint="use claude_cli or rehearsal"
+    )
+
+
+def options_of(prepared: Prepared) -> dict[str, Any]:
+    """The backend section as plain data, its paths made absolute."""
+    options = prepared.loaded.config.backend.model_dump(mode="json")
+    for key in ("system_prompt_file",):
+        if options.get(key):
+            options[key] = str(prepared.loaded.resolve(options[key]))
+    if options.get("cli_path") and os.sep in options["cli_path"]:
+        options["cli_path"] = str(prepared.loaded.resolve(options["cli_path"]))
+    return options
+
+
+def checker_for(prepared: Prepared, clock: SystemClock) -> RuleChecker:
+    return RuleChecker(
+        prepared.loaded.config.validations,
+        workspace=prepared.places.workspace,
+        working_directory=prepared.places.working_directory,
+        rehearsed_commands=prepared.rehearsed,
+        root=Path(prepared.places.root) if prepared.places.root else None,
+        fair=clock.fair,
+    )
+
+
+def composer_for(
+    prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver, clock: SystemClock
+) -> JobComposer:
+    return JobComposer(
+        prepared.loaded.config,
+        prepared.plan,
+        state,
+        prepared.places,
+        options=options_of(prepared),
+        materials=PlanMaterials(prepared.frozen, prepared.places.workspace),
+        checker=checker,
+        read_answer=driver.read_answer,
+        succeeds=_never if prepared.rehearsed else _shell(prepared, clock),
+        log_name=prepared.layout.log_name,
+        rehearses=prepared.is_rehearsal,
+    )
+
+
+def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:
+    async def run(command: str, timeout_seconds: float) -> bool:
+        folder = str(prepared.places.workspace)
+        ended = await run_command(command, cwd=folder, timeout_seconds=timeout_seconds, fair=clock.fair)
+        return ended.exit_code == 0
+
+    return run
+
+
+async def _never(command: str, timeout_seconds: float) -> bool:
+    """A rehearsal executes no commands: nothing is skipped because of one."""
+    return False
+
+
+def gate_for(prepared: Prepared) -> Gate:
+    """The gate of the account that pays; a rehearsal has none."""
+    if prepared.is_rehearsal:
+        return NullGate()
+    backend = prepared.loaded.config.backend
+    environ = {**os.environ, **backend.env}
+    login = environ.get("CLAUDE_CONFIG_DIR") or str(Path.home())
+    credential = environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
+    address = environ.get("ANTHROPIC_BASE_URL", "")
+    key = account_key(backend.type, address, credential)
+    return FileGate(gate_book().path(key), account=f"{backend.type} {address}".strip())
+
+
+def gate_book() -> GateBook:
+    """All shared gates of this user."""
+    return GateBook(home() / "gates")
