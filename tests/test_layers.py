@@ -90,7 +90,13 @@ FILE_METHODS = set(
 )
 """Methods that touch the file system, unless they are called on a `Files` or `Materials` port."""
 
-COMES_WITH = {"yaml": "pyyaml", "pydantic_core": "pydantic", "annotated_types": "pydantic", "click": "typer"}
+COMES_WITH = {
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+    "annotated_types": "pydantic",
+    "click": "typer",
+    "referencing": "jsonschema",
+}
 """Module of others → the declared dependency that brings it, where the names differ."""
 
 FILE_PORTS = {"files", "_files", "materials", "_materials"}

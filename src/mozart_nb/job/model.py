@@ -117,11 +117,22 @@ class PromptConfig(Section):
 class AnswerConfig(Section):
     """What the final answer must look like."""
 
-    format: Literal["text", "json"] = Field("text", description="`text`, or `json` for an answer that must be JSON.")
+    format: Literal["text", "json"] = Field(
+        "text", description="`text`, or `json` for an answer that must be JSON; `schema` and `per_item` imply it."
+    )
     json_schema: dict[str, Any] | str | None = Field(
         None, alias="schema", description="JSON Schema of the answer: inline, or the name of a file."
     )
-    per_item: bool = Field(False, description="The answer is a list with one object per item of the batch, in order.")
+    per_item: bool = Field(
+        False,
+        description="The answer is a list with one object per item of the batch, in order; `schema` is that of one "
+        "object.",
+    )
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether answers must be JSON."""
+        return self.format == "json" or self.json_schema is not None or self.per_item
 
 
 class JobConfig(Section):

@@ -1,0 +1,128 @@
+"""Reads answers that must be JSON, and says what is wrong with those that are not what was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from mozart_nb.engine.ports import AnswerReading
+from mozart_nb.errors import ConfigError, Problem
+from mozart_nb.events import RuleResult
+from mozart_nb.job.answer_schema import SEARCH_SECONDS, SchemaFaultError, compile_schema
+from mozart_nb.job.answers import SCHEMA_PATH, AnswerForm, form_of
+from mozart_nb.job.model import AnswerConfig
+from mozart_nb.validation._answer_faults import MOST_FAULTS, counted, fault_of, message_of, shown
+from mozart_nb.validation._json_text import NotJsonError, find_json, require_storable
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+THREAD_CHARACTERS: Final = 64 * 1024
+"""Longer answers are read in a thread, so that they do not hold up the event loop."""
+
+_QUICK_SECONDS: Final = 0.02
+_ANY_OBJECT: Final = {"type": "object"}
+
+
+class JsonContract:
+    """Answers are JSON, of the form that the job file asks for (`engine.ports.AnswerContract`).
+
+    The schema is compiled with the first answer, in a thread. `read` raises `ConfigError` when it cannot be used,
+    which `validate` finds beforehand; no answer makes it raise anything.
+    """
+
+    wants_data = True
+
+    def __init__(self, form: AnswerForm) -> None:
+        self._form = form
+        self._validator: Validator | None = None
+
+    @classmethod
+    def of(cls, answer: AnswerConfig, texts: Mapping[str, str]) -> JsonContract:
+        """The contract of a job. `texts` are the files its config names. Raises `ConfigError`."""
+        return cls(form_of(answer, texts))
+
+    def schema(self, rows: int) -> Mapping[str, Any] | None:
+        """The schema of the whole answer, an object at its top; None where any JSON will do."""
+        return self._form.schema(rows)
+
+    def instructions(self, rows: int) -> str:
+        """What the prompt says about the form; also where the schema is sent as structured output.
+
+        A model that knows the schema while it thinks fills it in better than one that meets it only when it writes,
+        and not every service can enforce every keyword.
+        """
+        return self._form.instructions(rows)
+
+    async def read(self, text: str, data: Any, rows: int) -> AnswerReading:
+        """The answer without the object it was sent in, or what is wrong with it. See the port."""
+        if self._validator is None and (self._form.written is not None or self._form.per_item):
+            self._validator = await asyncio.to_thread(self._compiled)
+        if data is None and len(text) <= THREAD_CHARACTERS:
+            quick = SEARCH_SECONDS.set(_QUICK_SECONDS)
+            try:
+                return self._read(text, data, rows)
+            except TimeoutError:  # a slow pattern gets more time, but not here
+                pass
+            finally:
+                SEARCH_SECONDS.reset(quick)
+        return await asyncio.to_thread(self._patiently, text, data, rows)
+
+    def _compiled(self) -> Validator:
+        try:
+            return compile_schema(_ANY_OBJECT if self._form.written is None else self._form.written)
+        except SchemaFaultError as fault:
+            path = ".".join(map(str, (*SCHEMA_PATH, *fault.at)))
+            raise ConfigError([Problem(fault.message, path=path)]) from None
+
+    def _patiently(self, text: str, data: Any, rows: int) -> AnswerReading:
+        try:
+            return self._read(text, data, rows)
+        except TimeoutError:
+            return _fault("a text in it takes too long to match against the pattern of the schema: make it shorter")
+
+    def _read(self, text: str, data: Any, rows: int) -> AnswerReading:
+        try:
+            value = find_json(text) if data is None else data
+            require_storable(value)
+        except NotJsonError as error:
+            return _fault(str(error))
+        value = self._form.unwrap(value)
+        try:
+            fault = self._fault_in(value, rows)
+        except RecursionError:
+            fault = _fault("the answer is nested too deeply")
+        return fault or AnswerReading(value)
+
+    def _fault_in(self, value: Any, rows: int) -> AnswerReading | None:
+        validator = self._validator
+        if validator is None:
+            return None
+        if not self._form.per_item:
+            return _told(_errors(validator, value))
+        if not isinstance(value, list):
+            return _fault(f"the answer is not a list of {rows} but {shown(value)}", expected=_list_of(rows))
+        if len(value) != rows:
+            return _fault(f"the list has {counted(value)}, but the batch has {rows}", expected=_list_of(rows))
+        return _told(fault for number, row in enumerate(value, 1) for fault in _errors(validator, row, number))
+
+
+def _errors(validator: Validator, value: Any, item: int = 0) -> Iterator[str]:
+    return (fault_of(error, item) for error in validator.iter_errors(value))
+
+
+def _told(faults: Iterator[str]) -> AnswerReading | None:
+    found = list(islice(faults, MOST_FAULTS + 1))
+    if not found:
+        return None
+    return _fault(message_of(found[:MOST_FAULTS], more=len(found) > MOST_FAULTS))
+
+
+def _list_of(rows: int) -> str:
+    return f"a list of {rows}: one entry for each item, in the order of the items"
+
+
+def _fault(message: str, *, expected: str = "") -> AnswerReading:
+    return AnswerReading(fault=RuleResult(rule=0, type="answer", status="failed", expected=expected, message=message))
