@@ -139,7 +139,7 @@ class ModelPrices(Section):
         given = cls.expand_shorthand(value)
         if not isinstance(given, dict | cls):
             allowed = "[input, output], or a mapping with these two keys"
-            refuse([Fault((), "a price is two numbers, US dollars per million tokens", f"{value}", allowed)])
+            refuse([Fault((), "`{path}` is two numbers, US dollars per million tokens", f"{value}", allowed)])
         return given
 
     @classmethod
