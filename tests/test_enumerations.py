@@ -33,6 +33,7 @@ job.config_reloaded job.cost_update job.notice
 batch.started batch.completed batch.failed batch.blocked batch.skipped batch.retrying batch.completing batch.waiting
 batch.preflight batch.validation_passed batch.validation_failed batch.healing batch.healed
 session.opened session.progress session.finished session.abandoned session.adopted
+remote.submitting remote.submitted remote.unconfirmed remote.lost remote.cancelling remote.ended
 limit.hit limit.cleared breaker.opened breaker.half_open breaker.closed
 """.split()
 """Names that journals and people's scripts rely on."""
@@ -56,6 +57,7 @@ INTERNAL_ERRORS = {
     "_OverrideError": "job.overrides turns it into a ConfigError",
     "UnsupportedError": "the rehearsal turns a pattern it cannot imitate into a warning",
     "SyncFailedError": "checkpoint.writer writes the events anew, or raises CheckpointUnwritableError",
+    "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
 }
 """Exceptions outside the tree: none of them leaves the module that is named here."""

@@ -6,8 +6,9 @@
 
     python tests/support/batches_server.py --processing 2 8      serves until its stdin is closed; prints its URL first
 
-What a batch answers is decided by `fate` (by custom id and prompt) and made up when its results are fetched. Tests queue
-`Trouble` for the next calls of create: refusals, and connections that break before or after the batch was accepted.
+What a batch answers is decided by `fate` (by custom id and prompt) and made up when its results are fetched. Tests
+queue `Trouble` for the next calls of create: refusals, and connections that break before or after the batch was
+accepted.
 `GET /_books` says what was counted, so that a test can read it from another process.
 """
 
@@ -409,8 +410,8 @@ async def _send(writer: asyncio.StreamWriter, status: int, body: Any, headers: M
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processing", type=float, nargs=2, default=(0.5, 2.0), metavar="SECONDS")
-    parser.add_argument("--expired", type=float, default=0.0, help="share of entries that expire at their first attempt")
-    parser.add_argument("--errored", type=float, default=0.0, help="share of entries that fail at their first attempt")
+    parser.add_argument("--expired", type=float, default=0.0, help="share that expires at the first attempt")
+    parser.add_argument("--errored", type=float, default=0.0, help="share that fails at the first attempt")
     asked = parser.parse_args()
 
     def fate(custom_id: str, prompt: str) -> Fate:

@@ -178,6 +178,7 @@ class History:
             ev.JobCancelled(by="test") if rng.random() < 0.3 else ev.LimitCleared(),
             *(ev.BatchCompleted(batch=number, recovered=True) for number in failed[:1]),
         ]
+        choices.append(self._of_a_remote_batch())
         ready = state.agenda.next_ready()
         if ready is not None:
             choices.append(ev.BatchSkipped(batch=ready, reason="skip_when"))
@@ -186,6 +187,29 @@ class History:
             low, high = fresh[-1]
             choices.append(ev.BatchSkipped(batch=low, last=rng.randint(low, min(high, low + 2)), reason="start_batch"))
         return rng.choice(choices)
+
+    def _of_a_remote_batch(self) -> ev.Event:
+        """A parcel of requests begins, or something becomes of one that is on its way."""
+        job, rng = self.state.job, self.rng
+        if not job.remotes or rng.random() < 0.4:
+            first = rng.randint(1, self.shape.total)
+            spans = ((first, rng.randint(first, self.shape.total), 1), (1, 1, 2))
+            return ev.RemoteSubmitting(submission=job.submissions + 1, entries=spans, requests=3, size=999)
+        remote = job.remotes[rng.choice(list(job.remotes))]
+        if not remote.remote_id:
+            return rng.choice(
+                [
+                    ev.RemoteSubmitted(submission=remote.number, remote_id=f"msgbatch_{remote.number}"),
+                    ev.RemoteUnconfirmed(submission=remote.number, message="the connection broke"),
+                    ev.RemoteLost(submission=remote.number, reason="refused"),
+                ]
+            )
+        return rng.choice(
+            [
+                ev.RemoteCancelling(submission=remote.number, message=rng.choice(["", "no route to host"])),
+                ev.RemoteEnded(submission=remote.number),
+            ]
+        )
 
     # --- attempts -----------------------------------------------------------------------------------------------------
 

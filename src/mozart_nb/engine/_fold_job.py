@@ -45,7 +45,10 @@ def _resumed(state: JobState, event: ev.JobResumed) -> None:
     job.crashes = job.crashes + 1 if event.crashed else 0
     job.breaker = BreakerState()
     for batch in state.batches.values():
-        if batch.status == "cancelled" or (batch.status == "failed" and not event.options.keep_failed):
+        if batch.status == "cancelled" and _is_parked(batch):
+            move(state, batch, "running")  # it may have been answered before the cancellation reached the service
+            batch.finished_at = 0.0
+        elif batch.status == "cancelled" or (batch.status == "failed" and not event.options.keep_failed):
             _renew(state, batch)
     still_blocked = _behind_failures(state)
     for batch in state.batches.values():
@@ -53,6 +56,10 @@ def _resumed(state: JobState, event: ev.JobResumed) -> None:
             move(state, batch, "pending")
             batch.blocked_by, batch.reason = 0, ""
     state.agenda.rebuild()
+
+
+def _is_parked(batch: BatchState) -> bool:
+    return batch.phase == "opened" and batch.session is not None and batch.session.parked
 
 
 def _renew(state: JobState, batch: BatchState) -> None:

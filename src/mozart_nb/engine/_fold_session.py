@@ -46,7 +46,15 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
         job.answers_end = max(job.answers_end, event.answer_at + event.answer_size)
     if job.limit is not None and job.limit.probe == event.batch and not event.code:
         job.limit.passed = True
-    _count_failures(job, event.batch, event.code)
+    if not (event.code and _was_answered_long_ago(job, batch)):
+        _count_failures(job, event.batch, event.code)
+
+
+def _was_answered_long_ago(job: JobRecord, batch: BatchState) -> bool:
+    """What a remote batch held says nothing about how the service is now; that it took the batch did."""
+    if batch.session is None or not batch.session.parked:
+        return False
+    return any(remote.remote_id and remote.holds(batch.number) for remote in job.remotes.values())
 
 
 def _charge(job: JobRecord, batch: BatchState, cost: float | None, *, known: bool) -> None:

@@ -123,6 +123,29 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""
 
 
+RemoteStatus = Literal["submitting", "unconfirmed", "submitted", "cancelling", "beyond_reach"]
+
+
+class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A parcel of requests that a service answers hours later, until its last result is journaled.
+
+    `entries` are ranges: first batch, last batch, attempt. `at` and `run` say when its submission began; `remote_id` is
+    empty until the service has it for sure. `cancelling`: the service was asked to stop; `beyond_reach`: in vain.
+    """
+
+    number: int
+    entries: tuple[tuple[int, int, int], ...]
+    requests: int
+    at: float = 0.0
+    run: int = 0
+    status: RemoteStatus = "submitting"
+    remote_id: str = ""
+
+    def holds(self, number: int) -> bool:
+        """Whether a request of that batch is in it."""
+        return any(first <= number <= last for first, last, _ in self.entries)
+
+
 class JobRecord(msgspec.Struct, omit_defaults=True):
     """Everything about the job that is not about one batch."""
 
@@ -170,6 +193,8 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     limit: LimitState | None = None
     cleared_at: float = 0.0
     breaker: BreakerState = msgspec.field(default_factory=BreakerState)
+    submissions: int = 0
+    remotes: dict[int, RemoteState] = msgspec.field(default_factory=dict)
     waiting_reason: str = ""
     waiting_until: float = 0.0
     stop: Stop | None = None

@@ -62,6 +62,14 @@ from mozart_nb.events.records import (
     RunOptions,
     Usage,
 )
+from mozart_nb.events.remote import (
+    RemoteCancelling,
+    RemoteEnded,
+    RemoteLost,
+    RemoteSubmitted,
+    RemoteSubmitting,
+    RemoteUnconfirmed,
+)
 from mozart_nb.events.sessions import (
     Answer,
     SessionAbandoned,
@@ -109,6 +117,12 @@ __all__ = [
     "Mode",
     "Outcome",
     "PlanShape",
+    "RemoteCancelling",
+    "RemoteEnded",
+    "RemoteLost",
+    "RemoteSubmitted",
+    "RemoteSubmitting",
+    "RemoteUnconfirmed",
     "RuleResult",
     "RuleStatus",
     "RunOptions",

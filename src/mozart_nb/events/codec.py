@@ -38,6 +38,14 @@ from mozart_nb.events.job import (
     JobWaiting,
 )
 from mozart_nb.events.limits import BreakerClosed, BreakerHalfOpen, BreakerOpened, LimitCleared, LimitHit
+from mozart_nb.events.remote import (
+    RemoteCancelling,
+    RemoteEnded,
+    RemoteLost,
+    RemoteSubmitted,
+    RemoteSubmitting,
+    RemoteUnconfirmed,
+)
 from mozart_nb.events.sessions import SessionAbandoned, SessionAdopted, SessionFinished, SessionOpened, SessionProgress
 from mozart_nb.masking import masked
 
@@ -74,6 +82,12 @@ AnyEvent = (
     | SessionFinished
     | SessionAbandoned
     | SessionAdopted
+    | RemoteSubmitting
+    | RemoteSubmitted
+    | RemoteUnconfirmed
+    | RemoteLost
+    | RemoteCancelling
+    | RemoteEnded
     | LimitHit
     | LimitCleared
     | BreakerOpened

@@ -41,11 +41,16 @@ def stop(state: JobState, config: JobConfig, now: float) -> Command | None:
 
 
 def _has_to_wait(state: JobState) -> bool:
-    """Attempts that run here come to their end first; what others answer hours later holds up neither pause nor
-    cancel."""
+    """Attempts that run here come to their end first, and so does a call to the service that is under way.
+
+    What a service answers hours later holds up no stop; only a job that failed for one batch collects it at once.
+    """
     job, agenda = state.job, state.agenda
-    goes_on_alone = job.stop is not None and job.stop.kind in ("pause", "cancel")
-    return bool(agenda.attended if goes_on_alone else agenda.running)
+    if job.stop is None:
+        return bool(agenda.running)
+    if agenda.attended or any(one.status == "submitting" and one.run == job.runs for one in job.remotes.values()):
+        return True
+    return job.stop.kind == "cancel" and any(one.status == "submitted" for one in job.remotes.values())
 
 
 def is_stopping(state: JobState, config: JobConfig) -> bool:

@@ -9,6 +9,9 @@ from mozart_nb.engine.policy.limits import hold, ramp
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
+PREPARING_AT_ONCE = 64
+"""Attempts that render their prompts at once where answers come hours later; how many wait for those is not limited."""
+
 
 def skip_before_start(state: JobState, config: JobConfig, now: float) -> Command | None:
     first = state.job.options.start_batch
@@ -68,7 +71,9 @@ def _may_be_mended(state: JobState) -> bool:
 
 
 def concurrency(state: JobState, config: JobConfig) -> int:
-    """The most attempts at once."""
+    """The most attempts at once, those that wait for an answer from afar not counted."""
+    if state.job.backend == "anthropic_batches":
+        return PREPARING_AT_ONCE
     if state.job.options.max_concurrent:
         return state.job.options.max_concurrent
     return config.parallel.max_concurrent if config.parallel.enabled else 1

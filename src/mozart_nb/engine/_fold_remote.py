@@ -1,0 +1,54 @@
+"""How events of remote batches change the state: only their own records, in O(1), whatever is in them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mozart_nb import events as ev
+from mozart_nb.engine._records import Handlers
+from mozart_nb.engine.state import JobState, RemoteState
+
+
+def _submitting(state: JobState, event: ev.RemoteSubmitting) -> None:
+    job = state.job
+    job.submissions = event.submission
+    job.remotes[event.submission] = RemoteState(
+        number=event.submission, entries=event.entries, requests=event.requests, at=event.at, run=job.runs
+    )
+
+
+def _submitted(state: JobState, event: ev.RemoteSubmitted) -> None:
+    """The service took requests again: whoever tried that for all has got through."""
+    job = state.job
+    remote = msgspec.structs.replace(job.remotes[event.submission], status="submitted", remote_id=event.remote_id)
+    job.remotes[event.submission] = remote
+    if job.limit is not None and remote.holds(job.limit.probe):
+        job.limit.passed = True
+    job.breaker.failures = 0
+    if remote.holds(job.breaker.trial):
+        job.breaker.verdict = "passed"
+
+
+def _unconfirmed(state: JobState, event: ev.RemoteUnconfirmed) -> None:
+    remotes = state.job.remotes
+    remotes[event.submission] = msgspec.structs.replace(remotes[event.submission], status="unconfirmed")
+
+
+def _cancelling(state: JobState, event: ev.RemoteCancelling) -> None:
+    remotes = state.job.remotes
+    status = "cancelling" if not event.message else "beyond_reach"
+    remotes[event.submission] = msgspec.structs.replace(remotes[event.submission], status=status)
+
+
+def _over(state: JobState, event: ev.RemoteEnded | ev.RemoteLost) -> None:
+    del state.job.remotes[event.submission]
+
+
+HANDLERS: Handlers = {
+    ev.RemoteSubmitting: _submitting,
+    ev.RemoteSubmitted: _submitted,
+    ev.RemoteUnconfirmed: _unconfirmed,
+    ev.RemoteCancelling: _cancelling,
+    ev.RemoteEnded: _over,
+    ev.RemoteLost: _over,
+}
