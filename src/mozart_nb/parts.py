@@ -14,13 +14,15 @@ from mozart_nb.clock import SystemClock
 from mozart_nb.commands import run_command
 from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.ports import Backend, Gate
+from mozart_nb.engine.off import FreeText
+from mozart_nb.engine.ports import AnswerContract, Backend, Gate
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.prepared import Prepared
 from mozart_nb.validation import RuleChecker
+from mozart_nb.validation.answer import JsonContract
 
 
 def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
@@ -57,8 +59,15 @@ def checker_for(prepared: Prepared, clock: SystemClock) -> RuleChecker:
 
 
 def composer_for(
-    prepared: Prepared, state: JobState, checker: RuleChecker, driver: Driver, clock: SystemClock
+    prepared: Prepared,
+    state: JobState,
+    checker: RuleChecker,
+    driver: Driver,
+    clock: SystemClock,
+    contract: AnswerContract,
+    family: str,
 ) -> JobComposer:
+    """What makes prompts and requests."""
     return JobComposer(
         prepared.loaded.config,
         prepared.plan,
@@ -71,7 +80,17 @@ def composer_for(
         succeeds=_never if prepared.rehearsed else _shell(prepared, clock),
         log_name=prepared.layout.log_name,
         rehearses=prepared.is_rehearsal,
+        contract=contract,
+        family=family,
     )
+
+
+def contract_for(prepared: Prepared) -> AnswerContract:
+    """What answers must look like."""
+    answer = prepared.loaded.config.answer
+    if answer.format == "text" and answer.json_schema is None and not answer.per_item:
+        return FreeText()
+    return JsonContract.of(answer, prepared.frozen.texts)
 
 
 def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:

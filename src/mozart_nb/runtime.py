@@ -34,7 +34,7 @@ from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
 from mozart_nb.job.plan import compatible, spans
-from mozart_nb.parts import backend_for, checker_for, composer_for, gate_book, gate_for
+from mozart_nb.parts import backend_for, checker_for, composer_for, contract_for, gate_book, gate_for
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
@@ -183,16 +183,17 @@ async def _open(
         gate=gate_for(prepared),
         observers=observers,
     )
-    composer = composer_for(prepared, loaded.state, checker, driver, clock)
-    triggers = Triggers(prepared.loaded.config.checkpoints, asks, prepared.job_id)
+    backend, contract = backend_for(prepared, clock), contract_for(prepared)
+    composer = composer_for(prepared, loaded.state, checker, driver, clock, contract, backend.family)
     driver.equip(
         Parts(
-            backend_for(prepared, clock),
+            backend,
             checker,
             composer,
             clock,
             prepared.loaded.config.rate_limit.detection_patterns,
-            triggers,
+            Triggers(prepared.loaded.config.checkpoints, asks, prepared.job_id),
+            contract,
         )
     )
     warnings = [*moved.notices, *loaded.warnings]
