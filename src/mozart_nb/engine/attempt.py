@@ -247,7 +247,8 @@ class Attempt:
         if not self._parts.contract.wants_data:
             return 0
         if self._composed is None:
-            return len((await self._parts.composer.values(self.batch.number)).get("items", ()))
+            values = await self._parts.composer.values(self.batch.number)
+            return int(values.get("end_item", 0)) - int(values.get("start_item", 1)) + 1
         return self._composed.rows
 
     def _finished(self, result: SessionResult, verdict: Verdict) -> ev.SessionFinished:

@@ -172,7 +172,7 @@ class JobComposer:
         expects = self._checker.expected_files(values)
         findings = await self._look_over(prompt, [expected.path for expected in expects])
         script = self._stage_directions.script(values, self._places) if self._stage_directions else None
-        rows = _row_count(values)
+        rows = self._row_count(batch.number)
         composed = Composed(
             prompt, values, findings, expects, script, rows=rows, answer_schema=self._contract.schema(rows)
         )
@@ -183,8 +183,12 @@ class JobComposer:
     def _original(self, values: BatchContext) -> str:
         """The prompt of a first attempt."""
         prompt = self._renderer.render(values)
-        instructions = self._contract.instructions(_row_count(values))
+        instructions = self._contract.instructions(self._row_count(values.number))
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt
+
+    def _row_count(self, number: int) -> int:
+        first, last = self._plan.items_of(number)
+        return last - first + 1
 
     async def _for_the_wire(self, batch: BatchState, composed: Composed, original: str, *, continues: bool) -> Composed:
         """What a request needs that goes out as messages: its identity, files, and the conversation before it."""
@@ -304,11 +308,6 @@ class _StageDirections:
             for path, text in self._writes
         }
         return Script(answer=answer, writes=writes, root=places.root)
-
-
-def _row_count(values: Mapping[str, Any]) -> int:
-    rows = values.get("items")
-    return len(rows) if isinstance(rows, list) else 0
 
 
 def _batch_view(state: JobState, number: int) -> dict[str, Any]:
