@@ -34,6 +34,7 @@ LAYERS = {
     "validation": 3,
     "commands": 3,
     "gate": 3,
+    "healing": 3,
     "pace": 3,
     "workspace_archive": 3,
     "clock": 3,

@@ -101,6 +101,8 @@ class PromptRenderer:
 
     `template` is the text of `prompt.template_file`; without it the file is read through `read_text`. Extensions that
     name an existing .md or .txt file stand for its text. Raises `PromptError` for what does not compile.
+
+    `aliases` may be filled at any time: names that templates use for known ones (misspelled → meant).
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class PromptRenderer:
         }
         self._for_batch = expand_keyed(by_key, plan)
         self._known = known_names(config.prompt)
+        self.aliases: dict[str, str] = {}
         self._compiled = (self._template, *self._for_all, *(one for many in by_key.values() for one in many))
 
     def render(self, context: BatchContext) -> str:
@@ -121,13 +124,19 @@ class PromptRenderer:
 
         Raises `PromptError` naming variable and line.
         """
+        context = self._with_aliases(context)
         extensions = (*self._for_all, *self._for_batch.get(context.number, ()))
         parts = [self._template.render(context, batch=context.number)]
-        used = self._template.names.union(*(extension.names for extension in extensions))
+        written = self._template.names.union(*(extension.names for extension in extensions))
+        used = {self.aliases.get(name, name) for name in written}
         if not used & {"stakes", "thinking_method"}:
             parts += [str(context["stakes"]), str(context["thinking_method"])]
         parts += [extension.render(context, batch=context.number) for extension in extensions]
         return _paragraphs(parts)
+
+    def _with_aliases(self, context: BatchContext) -> BatchContext:
+        added = {alias: context[name] for alias, name in self.aliases.items() if name in context}
+        return BatchContext(context.number, {**added, **context}) if added else context
 
     def unknown(self) -> list[tuple[str, UnknownName]]:
         """Names nobody provides, each with the label of the template that uses it. Checked without rendering."""

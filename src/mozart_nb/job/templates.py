@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ from mozart_nb.job.sandbox import MAX_CHARACTERS, SANDBOX, LimitExceededError, U
 
 # The name Jinja gives to the frames of templates that come from a text.
 _FILENAME: Final = "<template>"
+# What `_unknown` says of a name that is like a known one.
+_MISSPELLED: Final = re.compile(r"unknown variable `(\w+)`; did you mean `(\w+)`\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,12 @@ def nearest(name: object, known: Iterable[object]) -> str:
     """The known name most like `name`, "" when nothing is alike."""
     alike = difflib.get_close_matches(str(name), sorted(str(one) for one in known), n=1)
     return alike[0] if alike else ""
+
+
+def misspelling(message: str) -> tuple[str, str] | None:
+    """The unknown variable that a `PromptError` names and the known one it is most like; None when it names no two."""
+    found = _MISSPELLED.search(message)
+    return (found[1], found[2]) if found else None
 
 
 def explain(

@@ -66,6 +66,14 @@ class RuleChecker:
         self._conditions: dict[str, Condition] = {}
         self._kept: dict[int, tuple[Mapping[str, Any], tuple[Rule, ...]]] = {}
 
+    def respell(self, paths: Mapping[int, str]) -> None:
+        """From now on these rules (counted from 1) have another `path`, written as in the job file."""
+        numbered = enumerate(self._rules, start=1)
+        self._rules = tuple(
+            rule.model_copy(update={"path": paths[number]}) if number in paths else rule for number, rule in numbered
+        )
+        self._kept.clear()
+
     async def signatures(self, values: Mapping[str, Any]) -> dict[str, str]:
         """A signature per file that a rule names ("" if there is none), keyed by the absolute path."""
         if not self._names_files:
