@@ -224,7 +224,15 @@ class JobComposer:
         if batch.mode == "completion":
             passed = [result for result in results if result.status in ("passed", "rehearsed")]
             most = self._config.retry.max_completion_attempts
-            return completion_prompt(original, passed, failed, batch.completions, most, continues=continues)
+            return completion_prompt(
+                original,
+                passed,
+                failed,
+                batch.completions,
+                most,
+                continues=continues,
+                has_form=self._contract.wants_data,
+            )
         if batch.mode in ("retry", "healed") and batch.code:
             if failed and lookup(batch.code).category is Category.RATE_LIMIT:
                 return retry_prompt(original, failed, "E201", "")  # the refusal in between is nobody's concern

@@ -186,20 +186,31 @@ def completion_prompt(
     max_attempts: int,
     *,
     continues: bool,
+    has_form: bool = False,
 ) -> str:
     """Asks for what is missing and nothing else; `attempt_number` counts completion attempts from 1.
 
     `continues`: the session that got `original` goes on, so that it is not repeated. `failed` may hold rules that were
-    skipped because an earlier stage failed.
+    skipped because an earlier stage failed. `has_form`: the answer must have a form (JSON). The new answer takes the
+    place of the old one, so where anything checks answers the whole of it is asked for again.
     """
+    is_answer_only = bool(failed) and all(result.type in _ABOUT_THE_ANSWER for result in failed)
+    which = f"This is completion attempt {attempt_number} of {max_attempts}"
     parts = [
-        "Part of this task is done and has been checked. "
-        f"This is completion attempt {attempt_number} of {max_attempts}: do only what is missing."
+        f"The answer to this task has been checked and is not right yet. {which}: give the whole answer again, "
+        "corrected. It takes the place of the earlier one, so do not describe what you changed."
+        if is_answer_only
+        else f"Part of this task is done and has been checked. {which}: do only what is missing."
     ]
     if passed:
         parts.append("Already right, leave it as it is:\n" + "\n".join(f"- {_subject(result)}" for result in passed))
     if failed:
-        parts.append("Still missing:\n" + _todo(failed))
+        parts.append(("Not right:\n" if is_answer_only else "Still missing:\n") + _todo(failed))
+    checks_answer = has_form or any(result.type in _ABOUT_THE_ANSWER for result in (*passed, *failed))
+    if checks_answer and not is_answer_only:
+        parts.append(
+            "Then give the whole final answer again as it was asked for: it takes the place of the earlier one."
+        )
     if continues:
         parts.append("Everything else you were asked at the beginning of this conversation still holds.")
     else:
@@ -229,12 +240,15 @@ def _todo(results: Sequence[RuleResult]) -> str:
     return "\n".join(f"{number}. {_instruction(result)}" for number, result in enumerate(results, start=1))
 
 
+_ABOUT_THE_ANSWER: Final = ("answer", "answer_matches")
+
 _INSTRUCTIONS: Final[dict[str, str]] = {
     "file_exists": "Create the file {path}.",
     "file_modified": "Write your changes to the file {path}.",
     "content_contains": "Make the file {path} contain the text that is expected.",
     "content_regex": "Make the content of the file {path} match the pattern that is expected.",
     "command_succeeds": "Make the check command succeed.",
+    "answer": "Give the whole answer again as JSON of the form that was asked for, with these mistakes corrected.",
     "answer_matches": "Give a final answer that matches the pattern that is expected.",
 }
 
