@@ -19,7 +19,7 @@ LOGS_PER_FOLDER = 1000
 SEGMENT_NAME = re.compile(r"\d{6,}\.jsonl")
 
 _SAFE_ID = re.compile(r"[^\W_][\w.\-]*|_[\w.\-]*")
-_RESERVED = frozenset({ARCHIVE, ANSWER_INDEX})
+_RESERVED = frozenset({ARCHIVE, *(f"{ANSWER_INDEX}{suffix}" for suffix in ("", "-wal", "-shm"))})
 _LONGEST_ID_BYTES = 180
 
 
