@@ -108,9 +108,12 @@ def _healing(state: JobState, event: ev.BatchHealing) -> None:
 
 
 def _healed(state: JobState, event: ev.BatchHealed) -> None:
+    said = ": ".join(part for part in (event.remedy, event.guidance) if part)
+    if not event.batch:
+        state.job.remedies = (*state.job.remedies, said)
+        return
     batch = state.batches[event.batch]
     state.agenda.healing.discard(event.batch)
-    said = ": ".join(part for part in (event.remedy, event.guidance) if part)
     batch.remedies = (*batch.remedies, said) if said else batch.remedies
     if not event.remedy:
         batch.phase, batch.beyond_help = "judged", True

@@ -28,6 +28,7 @@ def _begin_run(state: JobState, event: ev.JobStarted | ev.JobResumed) -> None:
     job.run_started_at, job.finished_at = event.at, 0.0
     job.run_batches = job.run_completed = job.run_failures = 0
     job.run_waits = job.run_quota_waits = 0
+    job.remedies = ()
     job.stop, job.reason, job.code = None, "", ""
     job.waiting_reason, job.waiting_until = "", 0.0
 
@@ -134,7 +135,8 @@ def _reloaded(state: JobState, event: ev.ConfigReloaded) -> None:
 
 
 def _cost_updated(state: JobState, event: ev.CostUpdated) -> None:
-    """Told to people; the cost itself is summed from `session.finished`."""
+    """Told to people, once per limit; the cost itself is summed from `session.finished`."""
+    state.job.warned_limit = event.limit_usd or 0.0
 
 
 HANDLERS: Handlers = {

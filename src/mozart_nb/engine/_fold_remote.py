@@ -13,7 +13,11 @@ def _submitting(state: JobState, event: ev.RemoteSubmitting) -> None:
     job = state.job
     job.submissions = event.submission
     job.remotes[event.submission] = RemoteState(
-        number=event.submission, entries=event.entries, requests=event.requests, at=event.at, run=job.runs
+        number=event.submission,
+        entries=event.entries,
+        requests=event.requests,
+        sent_at=event.sent_at,
+        run=job.runs,
     )
 
 

@@ -6,6 +6,8 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
 from mozart_nb.engine._records import Handlers, requeue
 from mozart_nb.engine.state import BatchState, BreakerState, JobRecord, JobState, LimitState
+from mozart_nb.events import Usage
+from mozart_nb.job.prices import add
 
 
 def _opened(state: JobState, event: ev.SessionOpened) -> None:
@@ -14,6 +16,8 @@ def _opened(state: JobState, event: ev.SessionOpened) -> None:
     batch.session = event
     batch.session_id = event.session_id
     batch.prompt_tokens = event.prompt_tokens
+    state.job.opened_sessions += 1
+    state.job.prompt_tokens += event.prompt_tokens
     if event.parked:
         state.agenda.parked.add(event.batch)
     if batch.baseline is None:
@@ -34,9 +38,12 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     batch.continuable = bool(event.session_id)
     job.duration += event.duration
     _charge(job, batch, event.cost_usd, known=event.cost_usd is not None)
+    if event.cost_usd is None and event.usage.total:
+        sessions, usage = job.unpriced.get(event.model, (0, Usage()))
+        job.unpriced = {**job.unpriced, event.model: (sessions + 1, usage + event.usage)}
     batch.usage += event.usage
     job.usage += event.usage
-    job.saved_usd += event.saved_usd
+    job.saved_usd = add(job.saved_usd, event.saved_usd)
     batch.reused = event.reused
     job.reused += event.reused
     batch.is_silent = not event.characters and bool(event.code)
@@ -58,8 +65,9 @@ def _was_answered_long_ago(job: JobRecord, batch: BatchState) -> bool:
 
 
 def _charge(job: JobRecord, batch: BatchState, cost: float | None, *, known: bool) -> None:
-    batch.cost_usd += cost or 0.0
-    job.cost_usd += cost or 0.0
+    batch.cost_usd = add(batch.cost_usd, cost or 0.0)
+    job.cost_usd = add(job.cost_usd, cost or 0.0)
+    job.paid_sessions += bool(cost)
     if not known:
         batch.cost_known = False
         job.unknown_costs += 1
@@ -83,7 +91,7 @@ def _adopted(state: JobState, event: ev.SessionAdopted) -> None:
 
 def _abandoned(state: JobState, event: ev.SessionAbandoned) -> None:
     batch = state.batches[event.batch]
-    if batch.phase == "opened":
+    if batch.phase in ("started", "opened"):
         _charge(state.job, batch, event.cost_usd, known=event.cost_usd is not None)
     batch.abandoned += 1
     batch.session = None

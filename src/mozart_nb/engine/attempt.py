@@ -10,13 +10,13 @@ backend answers hours later, the attempt ends when its request is handed in, and
 from __future__ import annotations
 
 import hashlib
-import uuid
 from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.engine.classify import Verdict, classify
 from mozart_nb.engine.confirm import asked_text, pause_reason, skip_reason
 from mozart_nb.engine.desk import Composed, Desk, Parts
+from mozart_nb.engine.ids import new_marker, new_session_id
 from mozart_nb.engine.judge import judge
 from mozart_nb.engine.ports import Ailment, AnswerReading, Question, Reattaches, Reply, Request, SessionResult
 from mozart_nb.engine.preflight import Preflight
@@ -190,12 +190,12 @@ class Attempt:
 
     def _announcement(self, composed: Composed, before: dict[str, str], *, continues: bool) -> ev.SessionOpened:
         batch = self.batch
-        session_id = batch.session_id if continues else str(uuid.uuid4())
+        session_id = batch.session_id if continues else new_session_id()
         return ev.SessionOpened(
             batch=batch.number,
             attempt=self.number,
             session_id=session_id,
-            marker=uuid.uuid4().hex,
+            marker=new_marker(),
             log=self._parts.composer.log_name(batch.number, self.number),
             outlives=self._parts.backend.outlives_host,
             request_hash=self._request_hash if self._parts.post is not None else "",
@@ -215,8 +215,11 @@ class Attempt:
             self._followed = True
             event = ev.SessionAdopted(batch=self.batch.number, attempt=self.number, how="running")
             await self._desk.record(event)
-        elif self._session is not None:
+        elif self._session is not None and self._session.outlives:
             await self._desk.record(self._session)
+        elif self._session is not None:
+            # Nobody will ever look for a session that dies with its host: that the attempt began is durable already.
+            self._desk.note(self._session)
 
     def progress(self, bytes_received: int, lines_received: int, note: str = "") -> None:
         """The session printed something."""

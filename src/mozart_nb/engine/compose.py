@@ -142,6 +142,10 @@ class JobComposer:
         texts = {path: self._materials.read_text(path) for path in paths}
         return {path: text[-longest:] for path, text in texts.items() if text is not None}
 
+    def alias(self, name: str, known: str) -> None:
+        """From now on prompts may use `name` for the variable `known`."""
+        self._renderer.aliases[name] = known
+
     # --- skipping -----------------------------------------------------------------------------------------------------
 
     async def skip_reason(self, number: int) -> str:

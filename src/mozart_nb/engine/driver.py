@@ -25,7 +25,7 @@ from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_stopping, step
-from mozart_nb.engine.ports import Gate, Request, Requests, Store
+from mozart_nb.engine.ports import Ailment, Gate, Healing, Request, Requests, Store
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import ProbeRight, SharedLimit
 from mozart_nb.engine.state import BatchState, JobState
@@ -155,6 +155,9 @@ class Driver:
             self._journal(ev.JobStarted(**where))  # type: ignore[arg-type]  # see `where`
         for number in run.inferred:
             self._journal(ev.BatchCompleted(batch=number, recovered=True))
+        if run.options.self_healing:
+            for healing in (*run.healings, await self._parts.healer.begin()):
+                self._note_healing(healing)
         await self._check_gate()
         await self._check_health()
         await self._commit()
@@ -166,7 +169,8 @@ class Driver:
             attempt = self._attempt(number)
             match attempt.batch.phase:
                 case "started":
-                    self.note(attempt.abandoned("its host died before the session began"))
+                    attempt.is_unsent = self._parts.backend.outlives_host
+                    self.note(attempt.abandoned("its host died before it said that its session began"))
                 case "opened":
                     self._crew.launch(attempt, attempt.reattach())
                 case "finished":
@@ -197,7 +201,15 @@ class Driver:
                 )
             )
         elif not row.retriable:
+            if self.state.job.options.self_healing:
+                ailment = Ailment(job_id=self.state.job.job_id, batch=0, attempt=0, code=row.code, message=health.message)
+                self._note_healing(await self._parts.healer.heal(ailment))
             self._journal(ev.JobPausing(reason=health.message, code=row.code, by="health check", stop="fail"))
+
+    def _note_healing(self, healing: Healing) -> None:
+        """What was mended, or should be, before the first attempt: it concerns the job as a whole."""
+        if healing.remedy or healing.guidance:
+            self._journal(ev.BatchHealed(batch=0, remedy=healing.remedy, guidance=healing.guidance))
 
     # --- the turn of the wheel ----------------------------------------------------------------------------------------
 

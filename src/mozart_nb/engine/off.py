@@ -37,6 +37,10 @@ class NothingKept:
 class NoHealer:
     """Nothing is ever mended (`engine.ports.Healer`)."""
 
+    async def begin(self) -> Healing:
+        """Nothing is looked for."""
+        return Healing()
+
     async def heal(self, ailment: Ailment) -> Healing:
         """There is no remedy."""
         return Healing()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mozart_nb import events as ev
+from mozart_nb.engine.ids import new_marker
+from mozart_nb.engine.ports import Healing
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Run:
 
     `planned` is the first event of a new job; `orphans` are answers that were kept although the host died before
     their `session.finished` (with its place filled in) was journaled; `inferred` are batches whose results stand
-    although no event says so; `notices` are told to observers first.
+    although no event says so; `healings` are what had to be mended before the job could be taken up; `notices` are told
+    to observers first.
     """
 
     options: ev.RunOptions = field(default_factory=ev.RunOptions)
@@ -23,6 +25,7 @@ class Run:
     reloaded: ev.ConfigReloaded | None = None
     orphans: Sequence[ev.Answer] = ()
     inferred: Sequence[int] = ()
+    healings: Sequence[Healing] = ()
     notices: Sequence[str] = ()
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    run_id: str = field(default_factory=lambda: new_marker()[:12])
     pid: int = 0

@@ -129,14 +129,14 @@ RemoteStatus = Literal["submitting", "unconfirmed", "submitted", "cancelling", "
 class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A parcel of requests that a service answers hours later, until its last result is journaled.
 
-    `entries` are ranges: first batch, last batch, attempt. `at` and `run` say when its submission began; `remote_id` is
+    `entries` are ranges: first batch, last batch, attempt. `sent_at` (wall clock) and `run` say when it was sent; `remote_id` is
     empty until the service has it for sure. `cancelling`: the service was asked to stop; `beyond_reach`: in vain.
     """
 
     number: int
     entries: tuple[tuple[int, int, int], ...]
     requests: int
-    at: float = 0.0
+    sent_at: float = 0.0
     run: int = 0
     status: RemoteStatus = "submitting"
     remote_id: str = ""
@@ -147,7 +147,12 @@ class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobRecord(msgspec.Struct, omit_defaults=True):
-    """Everything about the job that is not about one batch."""
+    """Everything about the job that is not about one batch.
+
+    `paid_sessions` cost something that is known. `unknown_costs` counts sessions that never said what they cost;
+    `unpriced` are those of them that were paid for: model → how many, and their tokens. `warned_limit` is the cost
+    limit (US dollars) that was last warned of. `prompt_tokens` are the estimates of all `opened_sessions`.
+    """
 
     job_id: str = ""
     name: str = ""
@@ -183,8 +188,13 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     backoffs: int = 0
     crashes: int = 0
     cost_usd: float = 0.0
+    paid_sessions: int = 0
     unknown_costs: int = 0
+    unpriced: dict[str, tuple[int, Usage]] = msgspec.field(default_factory=dict)
+    warned_limit: float = 0.0
     saved_usd: float = 0.0
+    opened_sessions: int = 0
+    prompt_tokens: int = 0
     reused: int = 0
     asks_anew: bool = False
     usage: Usage = Usage()
@@ -200,6 +210,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     stop: Stop | None = None
     reason: str = ""
     code: str = ""
+    remedies: tuple[str, ...] = ()
 
 
 class JobState:

@@ -24,11 +24,14 @@ from mozart_nb.job.outputs import REQUIRED_FIELDS, RuleConfig
 from mozart_nb.job.placeholders import expand
 from mozart_nb.validation import files
 from mozart_nb.validation.files import Fence, Places
-from mozart_nb.validation.verdicts import Rule, Seen, judge_answer, judge_command, judge_file
+from mozart_nb.validation.verdicts import SEARCH_SECONDS, Rule, Seen, judge_answer, judge_command, judge_file
 
 FILE_TYPES: Final = frozenset({"file_exists", "file_modified", "content_contains", "content_regex"})
 
 _KEPT_BATCHES: Final = 64
+_QUICK_CHARACTERS: Final = 64 * 1024
+_QUICK_SECONDS: Final = 0.005
+# A rule about a short answer is looked at on the loop for so long; only what takes longer is worth a thread.
 _PATTERN_MODES: Final[dict[str, Literal["text", "regex"]]] = {
     "content_contains": "text",
     "content_regex": "regex",
@@ -101,7 +104,7 @@ class RuleChecker:
         while (rule := inspection.current) is not None:
             if inspection.is_up_to_a_command:
                 inspection.add(await self._run(rule))
-            else:
+            elif not inspection.look_quickly():
                 delay = await asyncio.to_thread(inspection.look, self._places)
                 if delay:
                     await asyncio.sleep(delay)
@@ -192,6 +195,19 @@ class _Inspection:
         rule = self.current
         return self._runs_commands and rule is not None and rule.is_command and not self._is_skipped(rule)
 
+    def look_quickly(self) -> bool:
+        """Deal with the current rule if that asks no disk and takes hardly any time; True when it is dealt with."""
+        rule = self.current
+        if rule is None or rule.path or len(self._seen.answer) > _QUICK_CHARACTERS:
+            return False
+        began = time.perf_counter()
+        try:
+            result = self._result(rule, None, _QUICK_SECONDS)
+        except TimeoutError:
+            return False
+        self.add(_timed(result, began))
+        return True
+
     def add(self, result: RuleResult) -> None:
         """The current rule has this result."""
         rule = self.current
@@ -215,7 +231,7 @@ class _Inspection:
     def _is_skipped(self, rule: Rule) -> bool:
         return 0 < self._failed_stage < rule.config.stage
 
-    def _result(self, rule: Rule, fence: Fence) -> RuleResult:
+    def _result(self, rule: Rule, fence: Fence | None, seconds: float = SEARCH_SECONDS) -> RuleResult:
         if self._is_skipped(rule):
             return rule.skipped(self._failed_stage)
         if rule.problem:
@@ -223,9 +239,13 @@ class _Inspection:
         if rule.is_command:
             return rule.passed("not run in a rehearsal", "rehearsed")
         try:
-            return judge_file(rule, self._seen, fence) if rule.path else judge_answer(rule, self._seen.answer)
+            if fence is not None and rule.path:
+                return judge_file(rule, self._seen, fence)
+            return judge_answer(rule, self._seen.answer, seconds)
         except PromptError as error:
             return rule.failed(error.message, error.message)
+        except TimeoutError:
+            raise
         except (OSError, ValueError) as error:
             why = f"{rule.shown} cannot be read: {getattr(error, 'strerror', None) or error}"
             return rule.failed(why, why)

@@ -136,12 +136,15 @@ def _judge_content(rule: Rule, content: files.Content, *, evidence: bool) -> Rul
     return rule.failed(message, f"{size}, beginning: {content.text[:200]}", evidence=evidence)
 
 
-def judge_answer(rule: Rule, answer: str) -> RuleResult:
+def judge_answer(rule: Rule, answer: str, seconds: float = SEARCH_SECONDS) -> RuleResult:
+    """Raises `TimeoutError` when less than `SEARCH_SECONDS` were given and are not enough."""
     size = f"{len(answer):,} characters"
     try:
-        if is_found(rule.pattern, answer, timeout_seconds=SEARCH_SECONDS):
+        if is_found(rule.pattern, answer, timeout_seconds=seconds):
             return rule.passed(size)
     except TimeoutError:
+        if seconds < SEARCH_SECONDS:
+            raise
         return rule.failed(_endless(rule), f"{size}, and no result")
     begins = f", beginning: {answer[:200]}" if answer else ""
     return rule.failed(f"the answer has no match of {_shorten(rule.pattern, 200)}", f"{size}{begins}")

@@ -14,6 +14,7 @@ from mozart_nb.engine.policy.commands import Command, Question, Record, Rest, St
 from mozart_nb.engine.policy.ending import is_stopping, settle, stop, tell_dependents
 from mozart_nb.engine.policy.judging import judge
 from mozart_nb.engine.policy.limits import clear_limit, turn_breaker
+from mozart_nb.engine.policy.money import warn_of_cost
 from mozart_nb.engine.policy.starting import skip_before_start, start
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
@@ -39,6 +40,7 @@ _QUESTIONS: tuple[Question, ...] = (
     judge,
     clear_limit,
     turn_breaker,
+    warn_of_cost,
     tell_dependents,
     stop,
     skip_before_start,

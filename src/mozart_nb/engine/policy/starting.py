@@ -6,6 +6,7 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.policy.commands import Command, Record, Rest, StartAttempt
 from mozart_nb.engine.policy.limits import hold, ramp
+from mozart_nb.engine.policy.money import over_budget
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
@@ -29,7 +30,7 @@ def start(state: JobState, config: JobConfig, now: float) -> Command | None:
     number, at = _candidate(state, config, now)
     if number is None:
         return Rest(at)
-    held = hold(state, config, now)
+    held = over_budget(state, config, number) or hold(state, config, now)
     if held is not None:
         return held
     if state.agenda.attended >= concurrency(state, config) or _may_be_mended(state):

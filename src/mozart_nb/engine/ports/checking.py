@@ -62,7 +62,7 @@ class AnswerContract(Protocol):
 
 
 class Ailment(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure that nothing else mends. `prompt_error` is set when not even a prompt could be made."""
+    """A failure that nothing else mends: of an attempt, or, with batch 0, of the job as a whole."""
 
     job_id: str
     batch: int
@@ -83,6 +83,9 @@ class Healing(msgspec.Struct, frozen=True):
 
 class Healer(Protocol):
     """Mends what keeps batches from succeeding, when the user allowed it."""
+
+    async def begin(self) -> Healing:
+        """Mend what can be mended before a run's first attempt. Never raises."""
 
     async def heal(self, ailment: Ailment) -> Healing:
         """Look for a remedy, apply it, say what was done or what a person should do. Never raises."""

@@ -1,0 +1,20 @@
+"""Names for sessions and processes that nobody else uses."""
+
+from __future__ import annotations
+
+from random import Random, SystemRandom
+
+# Asking the system for chance costs more than everything else about a name: once per process is enough.
+_source = Random(SystemRandom().getrandbits(256))
+
+
+def new_marker() -> str:
+    """32 hexadecimal digits of chance."""
+    return f"{_source.getrandbits(128):032x}"
+
+
+def new_session_id() -> str:
+    """A random UUID (version 4, RFC 9562)."""
+    digits = new_marker()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
