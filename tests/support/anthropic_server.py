@@ -20,7 +20,7 @@ import itertools
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +34,8 @@ USAGE = {"input_tokens": 1200, "cache_creation_input_tokens": 100, "cache_read_i
 class Reply:
     """What to send back. `status` 200 carries `blocks`, any other an error of kind `kind` with `message`.
 
-    `delay` seconds pass before anything is sent; `hang` sends nothing at all, for as long as the client stays.
+    `delay` seconds pass before anything is sent; `hang` sends nothing at all, for as long as the client stays. `usage`
+    is what the answer says it used, `USAGE` by default.
     """
 
     blocks: Sequence[dict[str, Any]] = ()
@@ -45,6 +46,7 @@ class Reply:
     stop_reason: str = ""
     delay: float = 0.0
     hang: bool = False
+    usage: Mapping[str, int] = field(default_factory=lambda: dict(USAGE))
 
 
 def text(words: str, **options: Any) -> Reply:
@@ -338,5 +340,5 @@ def _message(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
         "content": list(reply.blocks),
         "stop_reason": reply.stop_reason or "end_turn",
         "stop_sequence": None,
-        "usage": dict(USAGE),
+        "usage": dict(reply.usage),
     }
