@@ -201,3 +201,8 @@ def _micro(value: float) -> int:
 def _dollars(amount: int) -> float:
     """`amount` in 1e-18 dollars (micro-dollars per million tokens, times a share in millionths)."""
     return round(amount / 10**18, DIGITS)
+
+
+def add(total: float, amount: float) -> float:
+    """`total` and `amount` in US dollars, without the error that floats gather over many additions."""
+    return round(total + amount, DIGITS)
