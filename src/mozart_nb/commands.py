@@ -41,12 +41,14 @@ async def run_command(
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
     fair: Callable[[], float] = time.monotonic,
+    grace_seconds: float = 0.0,
 ) -> CommandResult:
     """Run `sh -c command` in `cwd` without standard input, in a process group of its own.
 
     Every process of that group is killed before this returns: after a time-out, after a cancellation, and after a
-    normal end, when something was left running in the background. `fair` is the clock of the time limit (seconds);
-    without `environment` the command sees ours. Never raises for what the command does.
+    normal end, when something was left running in the background. With `grace_seconds` it is asked to end first
+    (SIGTERM) and has so long to do it; a second cancellation cuts that short. `fair` is the clock of the time limit
+    (seconds); without `environment` the command sees ours. Never raises for what the command does.
     """
     try:
         running = await _spawn(command, cwd, environment)
@@ -59,6 +61,11 @@ async def run_command(
         return CommandResult(None, problem=_unstarted(error))
     try:
         in_time = await running.ends_within(timeout_seconds, fair)
+        if not in_time:
+            await running.ends_when_asked(grace_seconds, fair)
+    except asyncio.CancelledError:
+        await running.ends_when_asked(grace_seconds, fair)
+        raise
     finally:
         await running.finish()
     if not in_time:
@@ -161,15 +168,22 @@ class _Running(asyncio.SubprocessProtocol):
             await asyncio.sleep(0)
         return self._exited.done()
 
+    async def ends_when_asked(self, seconds: float, fair: Callable[[], float]) -> None:
+        """Ask the group to end, and return when it has, or after `seconds`."""
+        if seconds > 0:
+            self._send(signal.SIGTERM)
+            await self.ends_within(seconds, fair)
+
     async def finish(self) -> None:
         """End what is left of the group and take in the rest of the output."""
-        self._kill_group()
+        self._send(signal.SIGKILL)
         try:
             await asyncio.wait([self._exited, self._silent], timeout=_REAP_SECONDS)
         finally:
             self._transport.close()
 
-    def _kill_group(self) -> None:
+    def _send(self, number: int) -> None:
+        """Send a signal to the whole group."""
         pid = self._transport.get_pid()
         # A group keeps its number from being used again. So if the shell is over and yet there is a process of that
         # number, the group was empty and the number is somebody else's by now.
@@ -177,4 +191,4 @@ class _Running(asyncio.SubprocessProtocol):
             return
         # ProcessLookupError: nothing is left. PermissionError: on macOS, only zombies are.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, number)

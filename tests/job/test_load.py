@@ -223,8 +223,6 @@ def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> 
         "notifications: [{type: desktop}]",
         "logging: {level: DEBUG}",
         "learning: {apply: true}",
-        "on_success: [{type: run_command, command: ls}]",
-        "concert: {enabled: true}",
     ],
 )
 def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands that change what becomes of a job: `pause`, `cancel`, `resume`, `recover`."""
+"""Commands that change what becomes of a job: `pause`, `cancel`, `resume`, `recover`. (`modify` has its own module.)"""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def pause(output: Output, job_id: str, workspace: Path | None, *, wait: bool, se
     found = find(resolve(job_id, workspace))
     if found.state.status == "paused" and not found.is_live:
         output.say(f"job `{job_id}` is paused already")
-        return _told(output, found)
-    follower = _ask(found, "pause")
-    taken = follow(follower, _silently, until=_is_stopping, seconds=ACKNOWLEDGE_SECONDS)
+        return told(output, found)
+    follower = ask_host(found, "pause")
+    taken = follow(follower, silently, until=_is_stopping, seconds=ACKNOWLEDGE_SECONDS)
     if not wait:
         running = len(follower.state.agenda.running)
         after = f": {plural(running, 'running batch')} finish first" if running else ""
         output.say(f"job `{job_id}` {'is ' + follower.state.status if taken else 'was asked to pause'}{after}")
-        return _told(output, find(found.layout))
+        return told(output, find(found.layout))
     return _await_settled(output, follower, found, seconds)
 
 
 def _await_settled(output: Output, follower: Follower, found: Found, seconds: float | None) -> int:
-    settled = follow(follower, _silently, seconds=seconds)
+    settled = follow(follower, silently, seconds=seconds)
     now = find(found.layout)
     if not settled and now.is_live:
         output.complain(f"job `{now.layout.job_id}` is still {now.progress.status}", "running batches finish first")
-        _told(output, now)
+        told(output, now)
         return FAILED
     output.say(f"job `{now.layout.job_id}` is {now.progress.status}")
-    return _told(output, now)
+    return told(output, now)
 
 
 def cancel(output: Output, job_id: str, workspace: Path | None) -> int:
@@ -66,12 +66,12 @@ def cancel(output: Output, job_id: str, workspace: Path | None) -> int:
     layout = resolve(job_id, workspace)
     found = find(layout)
     if found.is_live:
-        return _await_settled(output, _ask(found, "cancel"), found, CANCEL_SECONDS)
+        return _await_settled(output, ask_host(found, "cancel"), found, CANCEL_SECONDS)
     if found.state.status in ("completed", "cancelled"):
         raise MisuseError(f"job `{job_id}` is {found.state.status} already", job_id=job_id)
     state = _cancel_here(layout)
     output.say(f"job `{job_id}` is {state.status}")
-    return _told(output, find(layout))
+    return told(output, find(layout))
 
 
 def _cancel_here(layout: Layout) -> JobState:
@@ -81,7 +81,7 @@ def _cancel_here(layout: Layout) -> JobState:
     return run_headless(opened(layout), options, on_start=lambda driver: driver.request(request))
 
 
-def _ask(found: Found, kind: RequestKind) -> Follower:
+def ask_host(found: Found, kind: RequestKind) -> Follower:
     """Leave a request for the host; the follower sees what comes of it."""
     owner = found.glimpse.owner
     if owner is None:
@@ -93,7 +93,7 @@ def _ask(found: Found, kind: RequestKind) -> Follower:
     return follower
 
 
-def _silently(events: Sequence[Event]) -> None:
+def silently(events: Sequence[Event]) -> None:
     """Somebody follows a job without showing it."""
 
 
@@ -101,7 +101,8 @@ def _is_stopping(state: JobState) -> bool:
     return state.status not in ("running", "waiting")
 
 
-def _told(output: Output, found: Found) -> int:
+def told(output: Output, found: Found) -> int:
+    """The job as it stands, as a document if one was asked for."""
     if output.json:
         output.document(found.document(()))
     return OK
@@ -144,7 +145,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
     if state is not None and state.status == "completed" and reload is None:
         return report(output, prepared, state, already=True)
     if state is not None:
-        if reload is not None and not _may_change(output, state, reload, wish):
+        if reload is not None and not may_change(output, state, reload, yes=wish.yes):
             raise MisuseError("nothing was started", hint="--yes answers this question")
         output.say(_resuming(state, wish))
     options = RunOptions(keep_failed=wish.keep_failed)
@@ -154,7 +155,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
 def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeWish) -> int:
     """The record is lost, the results are not: batches whose rules pass count as completed, the rest runs."""
     prepared = prepare(load_checked(output, config, workspace=wish.workspace), workspace=wish.workspace)
-    _require_same_job(job_id, prepared.loaded, config)
+    require_same_job(job_id, prepared.loaded, config)
     output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
     return drive(output, prepared, RunOptions(), yes=wish.yes, infer=True)
 
@@ -168,23 +169,24 @@ def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared 
     else:
         return None
     loaded = load_checked(output, file, workspace=prepared.places.workspace)
-    _require_same_job(prepared.job_id, loaded, file)
+    require_same_job(prepared.job_id, loaded, file)
     return renewed(prepared, loaded)
 
 
-def _require_same_job(job_id: str, loaded: LoadedJob, file: Path) -> None:
+def require_same_job(job_id: str, loaded: LoadedJob, file: Path) -> None:
+    """A job keeps its name. Raises `MisuseError`."""
     if loaded.config.job_id != job_id:
         message = f"{file} describes job `{loaded.config.job_id}`, not `{job_id}`"
         raise MisuseError(message, hint="a job keeps its name; `mozart run` starts another one", job_id=job_id)
 
 
-def _may_change(output: Output, state: JobState, reloaded: Prepared, wish: ResumeWish) -> bool:
+def may_change(output: Output, state: JobState, reloaded: Prepared, *, yes: bool) -> bool:
     """Whether completed batches may stand beside what a changed config will produce."""
     done = state.count("completed")
     if not done or state.job.config_digest == reloaded.digest:
         return True
     text = f"{plural(done, 'completed batch')} of job `{reloaded.job_id}` were made with the old config and stay"
-    if wish.yes or not output.can_ask:
+    if yes or not output.can_ask:
         output.say(text)
         return True
     return output.ask(f"{text}. Go on?")
@@ -205,6 +207,7 @@ def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: boo
     prepared = opened(resolve(job_id, workspace))
     found = run_briefly(recover_job(prepared, dry_run=dry_run))
     passed = [entry.batch for entry in found if entry.passed]
+    now = find(prepared.layout)
     if output.json:
         output.document(
             {
@@ -212,12 +215,20 @@ def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: boo
                 "dry_run": dry_run,
                 "recovered": passed,
                 "batches": [_recovered(entry) for entry in found],
-                "status": find(prepared.layout).progress.status,
+                "status": now.progress.status,
             }
         )
     else:
         _show_recovered(output, found, dry_run=dry_run)
+    say_hooks_left(output, now)
     return OK if len(passed) == len(found) else FAILED
+
+
+def say_hooks_left(output: Output, found: Found) -> None:
+    """A job that completed where nothing is executed has its hooks still to run."""
+    left = sum(result.status == "pending" for result in found.hooks)
+    if left:
+        output.say(f"{plural(left, 'hook')} of `on_success` not run yet: `mozart resume {found.layout.job_id}` does")
 
 
 def _recovered(entry: Revalidated) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.text import Text
 
@@ -10,11 +11,14 @@ from mozart_nb.cli.output import STYLES
 from mozart_nb.cli.words import clean, clock, cost, count, moment, one_line, plural, rough_eta, roughly, time_of_day
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
+from mozart_nb.consumers.rows import iso
+from mozart_nb.hooks import HookResult, words
 
 MAX_RUNNING = 8
 """Running batches that are shown one by one."""
 
 _BAR = "━"
+_HOOK_LOOKS = {"succeeded": "completed", "detached": "running", "unknown": "interrupted"}
 _MODES = {"retry": "retry", "completion": "completion", "healed": "after healing"}
 
 
@@ -171,6 +175,35 @@ def next_steps(progress: Progress) -> Sequence[str]:
     if progress.is_live:
         return (f"mozart status {job} --watch · mozart pause {job} · mozart cancel {job}",)
     return (f"mozart resume {job}",)
+
+
+def hook_rows(results: Iterable[HookResult]) -> list[dict[str, Any]]:
+    """Hooks as they stand in documents."""
+    return [
+        {
+            "hook": result.hook,
+            "type": result.type,
+            "what": result.what,
+            "status": result.status,
+            "started_at": iso(result.at),
+            "seconds": result.seconds,
+            "exit_code": result.exit_code,
+            "message": result.message,
+            "output_tail": result.output,
+            "log": result.log or None,
+            "pid": result.pid or None,
+        }
+        for result in results
+    ]
+
+
+def hook_lines(results: Iterable[HookResult]) -> Iterator[Text]:
+    """Hooks of a completed job, one line each."""
+    for result in results:
+        style = STYLES.get(_HOOK_LOOKS.get(result.status, result.status), "")
+        what = one_line(result.what, 80)
+        said = one_line(words(result), 200).removeprefix(result.status)
+        yield line(f"hook {result.hook} ({result.type}) {what}: ", (result.status, style), said, indent=2)
 
 
 def when_line(started_at: float, finished_at: float, now: float) -> str:

@@ -13,9 +13,9 @@ from mozart_nb.cli.confirm import SetAside, confirmations_for
 from mozart_nb.cli.dry_run import plan_document, show_plan
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
-from mozart_nb.cli.output import OK, Output, exit_code_of
+from mozart_nb.cli.output import FAILED, OK, PAUSED, Output, exit_code_of
 from mozart_nb.cli.parse import parse_at, parse_batches
-from mozart_nb.cli.render import next_steps, summary_lines
+from mozart_nb.cli.render import hook_rows, next_steps, summary_lines
 from mozart_nb.cli.waiting import wait_until
 from mozart_nb.cli.words import plural
 from mozart_nb.consumers.documents import status_document
@@ -23,7 +23,8 @@ from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
 from mozart_nb.events import RunOptions
-from mozart_nb.hosts.headless import run_headless
+from mozart_nb.hooks import ends_chain, words
+from mozart_nb.hosts.headless import finish_headless, run_headless
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
 
 STOP_HINT = "Ctrl-C pauses: running batches finish first"
@@ -164,6 +165,13 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     elif not already:
         for step in next_steps(progress):
             output.say(f"next: {step}")
+    after = finish_headless(prepared, state, output.say)
+    for result in after.hooks if output.quiet else ():
+        if result.status in ("failed", "unknown"):
+            output.complain(f"hook {result.hook} ({result.what}) {words(result)}")
     if output.json:
-        output.document(status_document(state, config, now, is_live=False, workspace=str(prepared.places.workspace)))
-    return exit_code_of(progress.status)
+        workspace, hooks = str(prepared.places.workspace), hook_rows(after.hooks)
+        output.document(status_document(state, config, now, is_live=False, workspace=workspace, hooks=hooks))
+    if after.is_interrupted:
+        return PAUSED
+    return FAILED if ends_chain(config, after.hooks) else exit_code_of(progress.status)

@@ -16,13 +16,23 @@ from mozart_nb.checkpoint.layout import Layout, jobs_in
 from mozart_nb.cli.attach import Follower, watch
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
 from mozart_nb.cli.parse import numbers_in, parse_batches
-from mozart_nb.cli.render import count_line, head_line, next_steps, running_lines, wait_lines, when_line
+from mozart_nb.cli.render import (
+    count_line,
+    head_line,
+    hook_lines,
+    hook_rows,
+    next_steps,
+    running_lines,
+    wait_lines,
+    when_line,
+)
 from mozart_nb.cli.words import clock, cost, moment, one_line
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.frozen import read_frozen, workspace_of
+from mozart_nb.hooks import HookResult, hooks_of
 from mozart_nb.job.model import JobConfig
 
 WATCH_SECONDS: Final = 1.0
@@ -51,6 +61,11 @@ class Found:
     def progress(self) -> Progress:
         return progress_of(self.state, self.config, self.now, is_live=self.is_live)
 
+    @property
+    def hooks(self) -> list[HookResult]:
+        """How the hooks of its last completion stand."""
+        return hooks_of(self.layout, self.config, self.state)
+
     def document(self, batches: Iterable[int] | None = None) -> dict[str, Any]:
         owner = self.glimpse.owner
         return status_document(
@@ -61,6 +76,7 @@ class Found:
             batches=batches,
             workspace=str(self.workspace),
             owner=None if owner is None else {"host": owner.host, "pid": owner.pid, "started_at": owner.started_at},
+            hooks=hook_rows(self.hooks),
         )
 
 
@@ -121,6 +137,8 @@ def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
     if progress.reason and progress.status != "completed":
         code = f"{progress.code}: " if progress.code else ""
         output.show(f"  {code}{one_line(progress.reason, 500)}")
+    for text in hook_lines(found.hooks):
+        output.show(text)
     if wanted is not None:
         _show_batches(output, found, wanted)
     for step in next_steps(progress):

@@ -10,12 +10,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.events import RunOptions
+from mozart_nb.hooks import HookResult, hooks_of, run_hooks
 from mozart_nb.runtime import OnStart, Prepared, run_job
 
 GRACE_SECONDS = 30.0
@@ -34,6 +36,40 @@ def run_headless(
     Raises what `run_job` raises.
     """
     return asyncio.run(_host(prepared, options, grace_seconds, run))
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What became of a job's hooks. `is_interrupted`: a stop signal ended them before they were through."""
+
+    hooks: list[HookResult]
+    is_interrupted: bool = False
+
+
+def finish_headless(prepared: Prepared, state: JobState, say: Callable[[str], None]) -> Aftermath:
+    """Run the hooks of a completed job, from a program without an event loop. A stop signal ends them.
+
+    Raises what `run_hooks` raises.
+    """
+    return asyncio.run(_finish(prepared, state, say))
+
+
+async def _finish(prepared: Prepared, state: JobState, say: Callable[[str], None]) -> Aftermath:
+    work = asyncio.ensure_future(run_hooks(prepared, state, say=say))
+
+    def stop(name: str) -> None:
+        say(f"{'Ctrl-C' if name == 'SIGINT' else name}: the hooks are ended; once more ends them at once")
+        work.cancel()
+
+    with _signals(stop):
+        await asyncio.wait([work])
+    if not work.cancelled():
+        return Aftermath(work.result())
+    left = await asyncio.to_thread(hooks_of, prepared.layout, prepared.loaded.config, state)
+    pending = sum(result.status == "pending" for result in left)
+    if pending:
+        say(f"{pending} hooks have not run; `mozart resume {prepared.job_id}` runs them")
+    return Aftermath([result for result in left if result.status != "pending"], is_interrupted=True)
 
 
 def run_briefly(work: Coroutine[Any, Any, T]) -> T:

@@ -117,8 +117,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         lambda config: "learning" in config.model_fields_set and (config.learning.enabled or config.learning.apply),
         f"`learning` {_NO_EFFECT}",
     ),
-    Gap(("on_success",), _used("on_success"), f"`on_success` {_NO_EFFECT}"),
-    Gap(("concert",), lambda config: config.concert.enabled, f"`concert` {_NO_EFFECT}"),
 )
 
 

@@ -132,6 +132,31 @@ def resume(
 
 
 @commands.command(rich_help_panel=PANEL)
+def modify(
+    ctx: typer.Context,
+    job: JobId,
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The new job file.")],
+    resume: Annotated[bool, typer.Option("--resume", "-r", help="Go on with it at once.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for running batches as long as it takes: so it is without --timeout.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", "-t", metavar="SECONDS", min=0, help="Wait so long at most.")
+    ] = None,
+    yes: Yes = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Give a job a new config: pause it if it runs, take the new file, and go on with -r."""
+    from mozart_nb.cli.modify import ModifyWish
+    from mozart_nb.cli.modify import modify as do
+
+    seconds = None if wait else timeout
+    wish = ModifyWish(config=config, workspace=workspace, resume=resume, seconds=seconds, yes=yes)
+    raise typer.Exit(do(output_of(ctx, json), job, wish))
+
+
+@commands.command(rich_help_panel=PANEL)
 def recover(
     ctx: typer.Context, job: JobId, dry_run: DryRun = False, workspace: Workspace = None, json: Json = False
 ) -> None:
