@@ -1,4 +1,4 @@
-"""Which concrete parts a job works with: backend, checker, composer, gate."""
+"""Which concrete parts a job works with: backend, checker, composer, healer, gate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from mozart_nb.backends._claude_environment import environment_of
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
+from mozart_nb.backends.strays import LoggedSessions
 from mozart_nb.checkpoint.index import home
 from mozart_nb.clock import SystemClock
 from mozart_nb.commands import run_command
@@ -20,6 +22,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
+from mozart_nb.healing import Ask, JobHealer, Site
 from mozart_nb.prepared import Prepared
 from mozart_nb.validation import RuleChecker
 from mozart_nb.validation.answer import JsonContract
@@ -91,6 +94,34 @@ def contract_for(prepared: Prepared) -> AnswerContract:
     if answer.format == "text" and answer.json_schema is None and not answer.per_item:
         return FreeText()
     return JsonContract.of(answer, prepared.frozen.texts)
+
+
+def healer_for(
+    prepared: Prepared, state: JobState, checker: RuleChecker, composer: JobComposer, ask: Ask | None
+) -> JobHealer:
+    """What applies remedies. `ask` puts questions to a person; None: nobody is there."""
+
+    async def outputs(number: int) -> list[str]:
+        expected = checker.expected_files(await composer.values(number))
+        return [file.path for file in expected if file.path]
+
+    site = Site(
+        config=prepared.loaded.config,
+        workspace=prepared.places.workspace,
+        working_directory=prepared.places.working_directory,
+        environ=_seen_by_sessions(prepared),
+        strays=LoggedSessions(prepared.layout.logs),
+        where=prepared.loaded.place_of,
+        respell=checker.respell,
+        alias=composer.alias,
+    )
+    return JobHealer(site, state, outputs=outputs, ask=ask)
+
+
+def _seen_by_sessions(prepared: Prepared) -> dict[str, str]:
+    if prepared.loaded.config.backend.type == "claude_cli":
+        return environment_of(options_of(prepared), os.environ)
+    return {**os.environ, **prepared.loaded.config.backend.env}
 
 
 def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:

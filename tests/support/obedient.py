@@ -3,6 +3,7 @@
 open_(); done("hello")                     a session that succeeds
 open_(); time.sleep(60)                    one that hangs
 child("sleep 60", start_new_session=True)  one whose tool leaves a process behind
+# that is all                              what is added behind this line is not executed
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def child(command, **options):
 if "--version" in sys.argv:
     print("0.0.1 (Obedient)")
 else:
-    exec(compile(sys.stdin.read(), "prompt", "exec"))
+    exec(compile(sys.stdin.read().partition("# that is all")[0], "prompt", "exec"))
 """
 
 

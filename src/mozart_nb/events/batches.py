@@ -84,7 +84,7 @@ class BatchHealing(Event, frozen=True, kw_only=True, tag="batch.healing"):
 class BatchHealed(Event, frozen=True, kw_only=True, tag="batch.healed"):
     """What came of it: `remedy` was applied and the retry budget starts anew, or, when it is empty, there is none.
 
-    `guidance` is what a person should know or do.
+    `guidance` is what a person should know or do. Batch 0 stands for the job as a whole.
     """
 
     batch: int

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from mozart_nb.errors import ConfigError, Problem, UnreadableError
-from mozart_nb.job.document import Document, Positions, parse_document
+from mozart_nb.job.document import Document, KeyPath, Positions, parse_document, show_path
 from mozart_nb.job.explain import explain
 from mozart_nb.job.keys import Canonical, canonical
 from mozart_nb.job.known import gaps
@@ -70,6 +70,15 @@ class LoadedJob:
     def working_directory(self) -> Path:
         """Where sessions work, and where relative paths in rules start."""
         return self.resolve(self.config.backend.working_directory or ".")
+
+
+    def place_of(self, path: KeyPath) -> str:
+        """File and line of a key's value for people; the path of the key where the file's text is not known."""
+        positions = self.positions
+        if not positions.places and self.source_text:  # read from a frozen plan, which keeps the text alone
+            positions = parse_document(self.source_text, file=self.file).positions
+        line = positions.find(path).value_line
+        return f"{self.file}, line {line}" if line else show_path(path)
 
 
 def load_job(path: str | os.PathLike[str], *, overrides: Sequence[str] = (), strict: bool = False) -> LoadedJob:
