@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mozart_nb.backends._claude_environment import environment_of
+from mozart_nb.backends._paced import PacedBackend
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.backends.rehearsal import RehearsalBackend
 from mozart_nb.backends.strays import LoggedSessions
@@ -17,26 +18,38 @@ from mozart_nb.commands import run_command
 from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.off import FreeText
-from mozart_nb.engine.ports import AnswerContract, Backend, Gate
+from mozart_nb.engine.ports import AnswerContract, Backend, Gate, Pace
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import MisuseError
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.healing import Ask, JobHealer, Site
+from mozart_nb.job.prices import table_for
+from mozart_nb.pace import NoPace, configured_pace, minute_pace
 from mozart_nb.prepared import Prepared
 from mozart_nb.validation import RuleChecker
 from mozart_nb.validation.answer import JsonContract
 
 
 def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
+    """Who runs the sessions, at the pace that the job file and the service allow. Call it on the job's loop."""
     config = prepared.loaded.config
     if prepared.is_rehearsal:
-        return RehearsalBackend(config.rehearsal, clock)
+        return _paced(RehearsalBackend(config.rehearsal, clock), configured_pace(config.rate_limit))
     if config.backend.type == "claude_cli":
-        return ClaudeCliBackend(clock, options=options_of(prepared))
-    raise MisuseError(
-        f"backend `{config.backend.type}` is not available in this version", hint="use claude_cli or rehearsal"
+        return _paced(ClaudeCliBackend(clock, options=options_of(prepared)), configured_pace(config.rate_limit))
+    from mozart_nb.backends.anthropic_api import AnthropicApiBackend  # for jobs that use it, and for no others
+
+    return AnthropicApiBackend(
+        clock,
+        environ=os.environ,
+        options=options_of(prepared),
+        pace=minute_pace(config.rate_limit, account_of(prepared).key),
+        price=table_for(config).charge,
     )
+
+
+def _paced(backend: Backend, pace: Pace) -> Backend:
+    return backend if isinstance(pace, NoPace) else PacedBackend(backend, pace)
 
 
 def options_of(prepared: Prepared) -> dict[str, Any]:
@@ -47,6 +60,8 @@ def options_of(prepared: Prepared) -> dict[str, Any]:
             options[key] = str(prepared.loaded.resolve(options[key]))
     if options.get("cli_path") and os.sep in options["cli_path"]:
         options["cli_path"] = str(prepared.loaded.resolve(options["cli_path"]))
+    if prepared.loaded.config.backend.type != "claude_cli":
+        options["base_url"] = options.get("base_url") or os.environ.get("ANTHROPIC_BASE_URL")
     return options
 
 
@@ -138,17 +153,30 @@ async def _never(command: str, timeout_seconds: float) -> bool:
     return False
 
 
+class Account(NamedTuple):
+    """Who pays: `key` is the same for all jobs that do so with one login at one address, `label` is for people."""
+
+    key: str
+    label: str
+
+
+def account_of(prepared: Prepared) -> Account:
+    """The account that the job's sessions are charged to."""
+    backend = prepared.loaded.config.backend
+    environ = {**os.environ, **backend.env}
+    login = environ.get("CLAUDE_CONFIG_DIR") or str(Path.home())
+    name = "ANTHROPIC_API_KEY" if backend.type == "claude_cli" else backend.api_key_env
+    credential = environ.get(name) or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
+    address = options_of(prepared).get("base_url") or environ.get("ANTHROPIC_BASE_URL", "")
+    return Account(account_key(backend.type, address, credential), f"{backend.type} {address}".strip())
+
+
 def gate_for(prepared: Prepared) -> Gate:
     """The gate of the account that pays; a rehearsal has none."""
     if prepared.is_rehearsal:
         return NullGate()
-    backend = prepared.loaded.config.backend
-    environ = {**os.environ, **backend.env}
-    login = environ.get("CLAUDE_CONFIG_DIR") or str(Path.home())
-    credential = environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
-    address = environ.get("ANTHROPIC_BASE_URL", "")
-    key = account_key(backend.type, address, credential)
-    return FileGate(gate_book().path(key), account=f"{backend.type} {address}".strip())
+    account = account_of(prepared)
+    return FileGate(gate_book().path(account.key), account=account.label)
 
 
 def gate_book() -> GateBook:

@@ -19,7 +19,7 @@ from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
 from mozart_nb.checkpoint.index import layouts_in, register
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.checkpoint.load import load_state
+from mozart_nb.checkpoint.load import Loaded, load_state
 from mozart_nb.checkpoint.lock import JobLock, owner
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
@@ -29,12 +29,14 @@ from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.confirm import Triggers, WithoutAsking
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.ports import Confirmations
+from mozart_nb.engine.off import NothingKept
+from mozart_nb.engine.ports import Confirmations, Healing, KeptAnswers
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
+from mozart_nb.healing import Ask
 from mozart_nb.job.plan import compatible, spans
-from mozart_nb.parts import backend_for, checker_for, composer_for, contract_for, gate_book, gate_for
+from mozart_nb.parts import backend_for, checker_for, composer_for, contract_for, gate_book, gate_for, healer_for
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
@@ -96,6 +98,8 @@ async def run_job(
     infer: bool = False,
     on_start: OnStart | None = None,
     confirmations: Confirmations | None = None,
+    ask: Ask | None = None,
+    healings: Sequence[Healing] = (),
     files: Files | None = None,
     clock: SystemClock | None = None,
 ) -> JobState:
@@ -104,16 +108,17 @@ async def run_job(
     `fresh` archives what was there and starts over; `reload` is the same job with a new config whose plan must be
     compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
     to send it requests; `confirmations` asks a person where the job's `checkpoints` want it (by default nobody is there
-    and the job pauses); `files` and `clock` stand in for this machine's. Raises `JobBusyError`, `PlanMismatchError` and
-    the `WorldError`s of the checkpoint.
+    and the job pauses); `ask` puts the questions of remedies to a person (None: nobody is there), and `healings` are
+    those that had to come before; `files` and `clock` stand in for this machine's. Raises `JobBusyError`,
+    `PlanMismatchError` and the `WorldError`s of the checkpoint.
     """
     run = Run(options, pid=os.getpid())
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(clock or SystemClock())
         now = reload or prepared
         asks = WithoutAsking() if now.rehearsed else confirmations
-        opened_job = await _open(stack, now, clock, run.run_id, observers, fresh=fresh, asks=asks, files=files)
-        run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings)
+        opened_job = await _open(stack, now, clock, run.run_id, observers, fresh=fresh, asks=asks, ask=ask, files=files)
+        run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings, healings=healings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
             numbers = await _passing(opened_job, range(1, opened_job.prepared.plan.count + 1))
@@ -152,6 +157,7 @@ async def _open(
     *,
     fresh: bool = False,
     asks: Confirmations | None = None,
+    ask: Ask | None = None,
     files: Files | None = None,
 ) -> _Opened:
     layout, disk = prepared.layout, files or DiskFiles()
@@ -174,30 +180,67 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
     if not prepared.rehearsed:
         await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
-    checker = checker_for(prepared, clock)
+    warnings = [*moved.notices, *loaded.warnings]
+    return await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
+
+
+async def _equipped(
+    stack: AsyncExitStack,
+    prepared: Prepared,
+    clock: SystemClock,
+    loaded: Loaded,
+    store: JobStore,
+    observers: Sequence[Observer],
+    warnings: list[str],
+    *,
+    fresh: bool,
+    asks: Confirmations | None,
+    ask: Ask | None,
+) -> _Opened:
+    """The job's driver with everything it works with."""
+    state, config = loaded.state, prepared.loaded.config
+    checker, contract = checker_for(prepared, clock), contract_for(prepared)
+    backend = backend_for(prepared, clock)
+    stack.push_async_callback(backend.close)
+    kept: KeptAnswers = NothingKept()
+    if backend.family:
+        kept, observe = await _kept_answers(stack, prepared.layout, state, warnings, fresh=fresh)
+        observers = [*observers, observe]
     driver = Driver(
-        loaded.state,
-        prepared.loaded.config,
+        state,
+        config,
         store=store,
-        requests=ControlFolder(layout),
+        requests=ControlFolder(prepared.layout),
         gate=gate_for(prepared),
         observers=observers,
     )
-    backend, contract = backend_for(prepared, clock), contract_for(prepared)
-    composer = composer_for(prepared, loaded.state, checker, driver, clock, contract, backend.family)
+    composer = composer_for(prepared, state, checker, driver, clock, contract, backend.family)
     driver.equip(
         Parts(
             backend,
             checker,
             composer,
             clock,
-            prepared.loaded.config.rate_limit.detection_patterns,
-            Triggers(prepared.loaded.config.checkpoints, asks, prepared.job_id),
+            config.rate_limit.detection_patterns,
+            Triggers(config.checkpoints, asks, prepared.job_id),
             contract,
+            kept,
+            healer=healer_for(prepared, state, checker, composer, ask),
         )
     )
-    warnings = [*moved.notices, *loaded.warnings]
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)
+
+
+async def _kept_answers(
+    stack: AsyncExitStack, layout: Layout, state: JobState, warnings: list[str], *, fresh: bool
+) -> tuple[KeptAnswers, Observer]:
+    """Where accepted answers are looked up, and who has to be told of new ones."""
+    from mozart_nb.checkpoint.kept import open_kept  # only now: a job that is not asked anything needs no database
+
+    kept = await asyncio.to_thread(open_kept, layout, state, asks_anew=fresh or state.job.asks_anew)
+    stack.callback(kept.close)
+    warnings += kept.warnings
+    return kept, kept.observe
 
 
 def _old_results(prepared: Prepared) -> WorkspaceArchive:

@@ -136,6 +136,9 @@ class ScriptedBackend:
     async def check(self) -> Health:
         return self.health()
 
+    async def close(self) -> None:
+        return None
+
 
 @dataclass
 class ScriptedChecker:

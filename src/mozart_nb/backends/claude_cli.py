@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment_of, login_state
+from mozart_nb.backends._claude_schema import schema_argument
 from mozart_nb.backends._marked import MARKER, find, reap
 from mozart_nb.backends._offload import in_thread, outlast
 from mozart_nb.backends._outcome import Ended, session_result, whole_tree
@@ -50,6 +51,7 @@ def build_argv(request: SessionRequest) -> list[str]:
     if options.get("bare", False):
         argv.append("--bare")
     argv += _valued(options)
+    argv += _schema(request)
     argv += ["--resume" if request.continues else "--session-id", request.session_id]
     return [*argv, *options.get("cli_extra_args", ())]
 
@@ -62,6 +64,18 @@ def _valued(options: Mapping[str, Any]) -> list[str]:
     if allowed := options.get("allowed_tools"):
         flags += ["--allowedTools", _joined(allowed)]
     return flags
+
+
+def _schema(request: SessionRequest) -> list[str]:
+    """The form of the answer, unless the job file itself gives one as an argument. The prompt says it in any case."""
+    if request.answer_schema is None or _has_own_schema(request.options):
+        return []
+    text = schema_argument(request.answer_schema)
+    return ["--json-schema", text] if text is not None else []
+
+
+def _has_own_schema(options: Mapping[str, Any]) -> bool:
+    return any(arg.startswith("--json-schema") for arg in options.get("cli_extra_args", ()))
 
 
 _VALUED = {
@@ -176,6 +190,9 @@ class ClaudeCliBackend:
         differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
         return Health(True, "", differs, {**facts, "version": version})
 
+    async def close(self) -> None:
+        """Nothing is held: sessions are processes of their own."""
+
 
 def still_runs(marker: str) -> bool:
     """Whether any process of the session with this marker is alive. Blocks for some milliseconds."""
@@ -262,7 +279,8 @@ def _conclude(request: SessionRequest, reader: StreamReader, ended: Ended) -> Se
     reader.close()
     files = Files.of(request.log)
     stderr = read_tail(files.err, max(request.capture_bytes, _ERROR_BYTES))
-    expects_data = any(arg.startswith("--json-schema") for arg in request.options.get("cli_extra_args", ()))
+    # An answer that came as text after all is not refused here: whoever checks answers can say what is wrong with it.
+    expects_data = _has_own_schema(request.options)
     result = session_result(reader, ended, stderr=stderr, expects_data=expects_data)
     if result.error_kind == "no_result" and shutil.disk_usage(files.out.parent).free < _NO_ROOM_BYTES:
         # The program does not notice that its last line could not be written: it ends with 0 and without a result.

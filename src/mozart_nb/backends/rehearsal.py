@@ -85,6 +85,9 @@ class RehearsalBackend:
         """Always well: there is nothing that could be missing."""
         return Health(ok=True, message="rehearsal: no model is asked and nothing is paid")
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _step(self, request: SessionRequest) -> RehearsalStep:

@@ -164,6 +164,9 @@ class Backend(Protocol):
     async def check(self) -> Health:
         """Whether sessions can be started, found out free of charge."""
 
+    async def close(self) -> None:
+        """Let go of connections, once no session runs here any more."""
+
 
 @runtime_checkable
 class Reattaches(Protocol):
