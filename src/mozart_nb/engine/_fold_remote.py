@@ -39,13 +39,14 @@ def _unconfirmed(state: JobState, event: ev.RemoteUnconfirmed) -> None:
 
 
 def _cancelling(state: JobState, event: ev.RemoteCancelling) -> None:
-    remotes = state.job.remotes
-    status = "cancelling" if not event.message else "beyond_reach"
-    remotes[event.submission] = msgspec.structs.replace(remotes[event.submission], status=status)
+    remote = state.job.remotes.get(event.submission)
+    if remote is not None:  # it may have ended while the service was asked to stop
+        status = "cancelling" if not event.message else "beyond_reach"
+        state.job.remotes[event.submission] = msgspec.structs.replace(remote, status=status)
 
 
 def _over(state: JobState, event: ev.RemoteEnded | ev.RemoteLost) -> None:
-    del state.job.remotes[event.submission]
+    state.job.remotes.pop(event.submission, None)
 
 
 HANDLERS: Handlers = {

@@ -48,7 +48,7 @@ class Attempt:
         self._followed = False
         self._reply: Reply | None = None
 
-    # --- the three ways in --------------------------------------------------------------------------------------------
+    # --- the ways in -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """From the prompt to the judgement."""
@@ -61,6 +61,11 @@ class Attempt:
     async def rejudge(self) -> None:
         """The session is over and its answer is kept, but the host died before the rules were checked."""
         await self._guarded(self._rejudge())
+
+    async def collect(self, result: SessionResult) -> None:
+        """The answer to a request that was handed in, by this host or one before it, has come."""
+        self._session, self.is_unsent = self.batch.session, False
+        await self._guarded(self.conclude(result))
 
     async def _guarded(self, work: Any) -> None:
         try:
@@ -104,9 +109,11 @@ class Attempt:
         before = await parts.checker.signatures(composed.values)
         self._session = self._announcement(composed, before, continues=continues)
         request = parts.composer.request(batch, composed, self._session)
-        if parts.post is None:
+        if not parts.post.takes_requests:
             return await parts.backend.run(request, self)
+        await parts.post.room(batch.number)
         await self.opened(request.session_id)
+        self.is_unsent = True  # until it is in a parcel, and that is no longer this attempt's concern
         await parts.post.hand_in(request)
         return None
 
@@ -198,8 +205,8 @@ class Attempt:
             marker=new_marker(),
             log=self._parts.composer.log_name(batch.number, self.number),
             outlives=self._parts.backend.outlives_host,
-            request_hash=self._request_hash if self._parts.post is not None else "",
-            parked=self._parts.post is not None,
+            request_hash=self._request_hash if self._parts.post.takes_requests else "",
+            parked=self._parts.post.takes_requests,
             continues=continues,
             prompt_tokens=composed.preflight.tokens,
             prompt_hash=hashlib.sha256(composed.prompt.encode(errors="replace")).hexdigest()[:16],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.engine.confirm import Triggers
-from mozart_nb.engine.off import FreeText, NoHealer, NothingKept
+from mozart_nb.engine.off import FreeText, NoHealer, NoPost, NothingKept
 from mozart_nb.engine.ports import (
     AnswerContract,
     Backend,
@@ -22,10 +22,11 @@ from mozart_nb.engine.ports import (
     Request,
     Script,
     SessionRequest,
+    SessionResult,
     Turn,
 )
 from mozart_nb.engine.preflight import Preflight, estimate_tokens
-from mozart_nb.engine.state import BatchState
+from mozart_nb.engine.state import BatchState, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,6 @@ class Composer(Protocol):
         """Where raw output goes, relative to the job's folder, without suffix."""
 
 
-class Post(Protocol):
-    """Takes requests that are answered together with many others, much later."""
-
-    async def hand_in(self, request: SessionRequest) -> None:
-        """Take over a request whose session is journaled as opened and parked; returns at once."""
-
-
 class Desk(Protocol):
     """Where attempts report to: the driver's inbox."""
 
@@ -104,6 +98,32 @@ class Desk(Protocol):
         """The batch's last answer that had any text; None if there is none."""
 
 
+Collect = Callable[[int, SessionResult], Coroutine[Any, Any, None]]
+"""Brings the current attempt of a batch to its end with that result."""
+
+
+class Post(Protocol):
+    """Takes requests that are answered together with many others, much later."""
+
+    takes_requests: bool
+    """Whether requests go this way at all."""
+
+    def open(self, state: JobState, desk: Desk, collect: Collect) -> None:
+        """Begin to work for a run, and go on with what earlier hosts have left."""
+
+    async def room(self, batch: int) -> None:
+        """Wait until one more request may be made ready."""
+
+    async def hand_in(self, request: SessionRequest) -> None:
+        """Take over a request whose session is journaled as opened and parked."""
+
+    def stop(self, *, cancel: bool) -> None:
+        """Send nothing more; with `cancel`, take back what can be taken back. May be called again and again."""
+
+    async def close(self) -> None:
+        """Leave no task behind. What was sent goes on and is collected by the next run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What attempts work with."""
@@ -117,5 +137,5 @@ class Parts:
     contract: AnswerContract = field(default_factory=FreeText)
     kept: KeptAnswers = field(default_factory=NothingKept)
     healer: Healer = field(default_factory=NoHealer)
-    post: Post | None = None
-    """Where requests go whose answers come hours later; None when the backend answers itself."""
+    post: Post = field(default_factory=NoPost)
+    """Where requests go whose answers come hours later."""

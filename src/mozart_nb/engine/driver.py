@@ -178,6 +178,8 @@ class Driver:
                 case "healing":
                     self._crew.launch(attempt, attempt.heal())
 
+        self._parts.post.open(self.state, self, lambda number, result: self._attempt(number).collect(result))
+
     def _attempt(self, number: int) -> Attempt:
         return Attempt(self.state.batches[number], self._parts, self, self.state.job.job_id)
 
@@ -202,7 +204,8 @@ class Driver:
             )
         elif not row.retriable:
             if self.state.job.options.self_healing:
-                ailment = Ailment(job_id=self.state.job.job_id, batch=0, attempt=0, code=row.code, message=health.message)
+                job_id = self.state.job.job_id
+                ailment = Ailment(job_id=job_id, batch=0, attempt=0, code=row.code, message=health.message)
                 self._note_healing(await self._parts.healer.heal(ailment))
             self._journal(ev.JobPausing(reason=health.message, code=row.code, by="health check", stop="fail"))
 
@@ -285,7 +288,9 @@ class Driver:
         self._ailing.clear()
         if is_stopping(self.state, self.config):
             stop = self.state.job.stop
-            self._crew.cancel(unsent_only=stop is None or stop.kind != "cancel")
+            cancels = stop is not None and stop.kind == "cancel"
+            self._crew.cancel(unsent_only=not cancels)
+            self._parts.post.stop(cancel=cancels)
 
     async def _sleep(self, until: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -382,6 +387,7 @@ class Driver:
     async def _end_attempts(self) -> None:
         """Leave no task behind: sessions that can be picked up again stay, the others are ended."""
         self._detaching = True
+        await self._parts.post.close()
         await self._crew.leave(outlives=self._parts.backend.outlives_host)
 
     async def _detach(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mozart_nb.engine.ports import Ailment, AnswerReading, Claim, Healing
+from mozart_nb.engine.ports import Ailment, AnswerReading, Claim, Healing, SessionRequest
 
 
 class FreeText:
@@ -44,3 +44,24 @@ class NoHealer:
     async def heal(self, ailment: Ailment) -> Healing:
         """There is no remedy."""
         return Healing()
+
+
+class NoPost:
+    """Every request is answered while somebody waits (`engine.desk.Post`)."""
+
+    takes_requests = False
+
+    def open(self, *_: object) -> None:
+        """Nothing was left by earlier hosts."""
+
+    async def room(self, batch: int) -> None:
+        """There is always room."""
+
+    async def hand_in(self, request: SessionRequest) -> None:
+        """Nobody hands anything in here."""
+
+    def stop(self, *, cancel: bool) -> None:
+        """Nothing is on its way."""
+
+    async def close(self) -> None:
+        """Nothing is at work."""

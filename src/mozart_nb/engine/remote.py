@@ -17,7 +17,7 @@ always safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,31 +25,28 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.classify import classify
 from mozart_nb.engine.crew import gather_quietly
-from mozart_nb.engine.desk import Desk
+from mozart_nb.engine.desk import Collect, Desk
 from mozart_nb.engine.parcels import Key, Outbox, Parcel, custom_id, is_in, key_of, keys_in, spans
 from mozart_nb.engine.ports import Clock, Remote, RemoteBatch, RemoteError, RemoteResult, SessionRequest, SessionResult
 from mozart_nb.engine.state import JobState, RemoteState
 
 PARCEL_REQUESTS = 10_000
 PARCEL_BYTES = 64 << 20
-"""A parcel is sent when it has reached one of these. The service takes ten times as many and four times as much; smaller
-parcels keep memory low, and one that goes wrong costs less."""
+"""A parcel is sent when it has reached one of these. The service takes ten times as many and four times as much;
+smaller parcels keep memory low, and one that goes wrong costs less."""
 
 CONCLUDED_AT_ONCE = 64
 NOTED_AT_ONCE = 200
 """So many events of one kind are journaled in one go: the loop belongs to others as well."""
-
-Collect = Callable[[int, SessionResult], Awaitable[None]]
-"""Brings the current attempt of a batch to its end with that result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How patient the dispatch is, in seconds.
 
-    A parcel is sent when nothing was added for `linger`. Remote batches are asked after from every `first_poll` to every
-    `longest_poll`. A parcel in doubt counts as never received when it has not turned up for `grace`. `slack` is how much
-    the clocks here and at the service may differ.
+    A parcel is sent when nothing was added for `linger`. Remote batches are asked after every `first_poll` in the
+    beginning, and every `longest_poll` in the end. A parcel in doubt counts as never received when it has not turned up
+    for `grace`. `slack` is how much the clocks here and at the service may differ.
     """
 
     linger: float = 2.0
@@ -63,6 +60,8 @@ class Timing:
 
 class Dispatch:
     """The parked attempts of one job (`engine.desk.Post`). Journals through the desk; changes no state itself."""
+
+    takes_requests = True
 
     def __init__(
         self,
@@ -125,10 +124,11 @@ class Dispatch:
             task.cancel()
         await gather_quietly(list(self._tasks))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"mozart dispatch {what}")
         self._tasks.add(task)
         task.add_done_callback(self._over)
+        return task
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -289,7 +289,7 @@ class Dispatch:
         """Conclude an attempt, as soon as few enough others are being concluded."""
         await self._slots.acquire()
         self._concluding.add(key.batch)
-        task = asyncio.ensure_future(self._collect(key.batch, result))
+        task = self._spawn(self._collect(key.batch, result), f"concludes batch {key.batch}")
         ending.add(task)
 
         def over(_: object) -> None:
@@ -340,9 +340,7 @@ class Dispatch:
 
     async def _give_back(self, keys: Iterator[Key], reason: str, *, cost: float | None = 0.0) -> None:
         """Let batches start again, as new attempts; no budget is used."""
-        count = 0
-        for key in keys:
-            count += 1
+        for count, key in enumerate(keys, start=1):
             event = _abandoned(key, reason, cost)
             if count % NOTED_AT_ONCE:
                 self._desk.note(event)

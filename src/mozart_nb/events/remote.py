@@ -10,12 +10,16 @@ from mozart_nb.events.base import Event
 
 
 class RemoteSubmitting(Event, frozen=True, kw_only=True, tag="remote.submitting"):
-    """Journaled before a parcel is sent. `entries` are ranges: first batch, last batch, attempt; `size` is in bytes."""
+    """Journaled before a parcel is sent. `entries` are ranges: first batch, last batch, attempt; `size` is in bytes.
+
+    `sent_at` is the wall clock, which the service's own clock is compared with.
+    """
 
     submission: int
     entries: tuple[tuple[int, int, int], ...]
     requests: int
     size: int = 0
+    sent_at: float = 0.0
 
 
 class RemoteSubmitted(Event, frozen=True, kw_only=True, tag="remote.submitted"):
