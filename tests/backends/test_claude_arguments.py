@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,58 @@ def test_a_continued_session_gets_every_flag_again(make_request: MakeRequest):
 
 def test_the_prompt_is_no_argument(make_request: MakeRequest):
     assert not [arg for arg in build_argv(make_request("--frobnicate the widgets")) if "frobnicate" in arg]
+
+
+def sent_schema(make_request: MakeRequest, schema: object, **fields: object) -> object:
+    line = build_argv(make_request(answer_schema=schema, **fields))
+    return json.loads(line[line.index("--json-schema") + 1]) if "--json-schema" in line else None
+
+
+def test_the_form_of_the_answer_is_an_argument(make_request: MakeRequest):
+    schema = {"type": "object", "properties": {"n": {"$ref": "#/$defs/N"}}, "$defs": {"N": {"type": "integer"}}}
+    assert sent_schema(make_request, schema) == schema
+
+
+def test_what_the_program_cannot_read_in_a_schema_is_left_out(make_request: MakeRequest):
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "x-ours": True,
+        "properties": {
+            "format": {"type": "string", "format": "date"},
+            "code": {"type": "string", "pattern": "^[A-Z]{2}\\d+$"},
+            "name": {"type": "string", "pattern": r"^\p{L}+$"},
+            "pair": {"type": "array", "prefixItems": [{"type": "string"}], "items": False},
+        },
+        "additionalProperties": False,
+    }
+    assert sent_schema(make_request, schema) == {
+        "type": "object",
+        "properties": {
+            "format": {"type": "string"},
+            "code": {"type": "string", "pattern": "^[A-Z]{2}\\d+$"},
+            "name": {"type": "string"},
+            "pair": {"type": "array"},
+        },
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "$id": "https://example.org/s", "properties": {"n": {"$ref": "/s#/x"}}},
+        {"type": "object", "properties": {"n": {"$ref": "#anchor"}}},
+        {"type": "object", "description": "x" * 200_000},
+    ],
+)
+def test_a_schema_the_program_could_make_nothing_of_is_left_to_the_prompt(make_request: MakeRequest, schema: object):
+    assert sent_schema(make_request, schema) is None
+
+
+def test_a_schema_among_the_extra_arguments_counts(make_request: MakeRequest):
+    own = {"cli_extra_args": ["--json-schema", "{}"]}
+    assert sent_schema(make_request, {"type": "object"}, options=own) == {}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,60 @@ async def test_an_answer(backend: ClaudeCliBackend, ask: MakeRequest, api: Anthr
     assert api.sessions == {request.session_id: 1}
 
 
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "when": {"type": "string", "format": "date"},
+        "pair": {"type": "array", "prefixItems": [{"type": "string"}], "items": False},
+        "key": {"type": "string", "pattern": r"^\p{L}+\-[0-9]{2,}$", "x-note": "ours"},
+    },
+    "required": ["n"],
+}
+
+
+def fill_in(call: Call, **answer: Any) -> Reply:
+    """What a model does with a schema: it calls the program's tool for it, once."""
+    if call.tool_results and not call.tool_results[-1].get("is_error"):
+        return text("done")
+    offered = [one["name"] for one in call.body.get("tools", [])]
+    return use("StructuredOutput", **answer) if "StructuredOutput" in offered else text("no schema arrived")
+
+
+async def test_a_schema_reaches_the_model_and_its_answer_comes_back_as_data(
+    backend: ClaudeCliBackend, ask: MakeRequest, api: AnthropicServer
+):
+    api.handler = lambda call: fill_in(call, n=3)
+    result = await run(backend, ask("How many?", answer_schema=SCHEMA))
+    assert (result.outcome, result.data, code(result)) == ("ok", {"n": 3}, "")
+    assert msgspec.json.decode(result.text) == {"n": 3}
+
+
+async def test_the_program_lets_the_model_mend_what_the_schema_forbids(
+    backend: ClaudeCliBackend, ask: MakeRequest, api: AnthropicServer
+):
+    api.handler = lambda call: fill_in(call, n=0 if call.turn == 1 else 7)
+    result = await run(backend, ask("How many?", answer_schema=SCHEMA))
+    assert (result.outcome, result.data) == ("ok", {"n": 7})
+
+
+async def test_an_answer_in_words_where_data_was_asked_for_is_handed_on(
+    backend: ClaudeCliBackend, ask: MakeRequest, api: AnthropicServer
+):
+    api.handler = lambda call: text('{"n": 4}')
+    result = await run(backend, ask("How many?", answer_schema=SCHEMA))
+    assert (result.outcome, result.data, result.text, code(result)) == ("ok", None, '{"n": 4}', "")
+
+
+async def test_a_schema_too_long_for_a_command_line_is_left_to_the_prompt(
+    backend: ClaudeCliBackend, ask: MakeRequest, api: AnthropicServer
+):
+    many = {"type": "object", "properties": {f"key{n}": {"description": "x" * 200} for n in range(2000)}}
+    result = await run(backend, ask("hello", answer_schema=many))
+    assert (result.outcome, result.text) == ("ok", "answer to: hello")
+
+
 @pytest.mark.parametrize("prompt", ["/clear", "/nosuchcommand do it", "-p --help", "@/etc/hostname", "x" * 300_000])
 async def test_any_prompt_arrives_as_it_is(
     backend: ClaudeCliBackend, ask: MakeRequest, api: AnthropicServer, prompt: str
