@@ -5,6 +5,7 @@ from __future__ import annotations
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
 from mozart_nb.engine._records import Handlers, move, record, requeue
+from mozart_nb.engine.adaptive import after_start
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState, Stop
 
 TAIL_OF_COMPLETED = 500
@@ -17,6 +18,7 @@ def _batch_started(state: JobState, event: ev.BatchStarted) -> None:
     state.agenda.take(event.batch)
     move(state, batch, "running")
     state.agenda.running.add(event.batch)
+    job.window = after_start(job.window, state.agenda.attended)
     batch.phase, batch.mode, batch.attempts, batch.probe = "started", event.mode, event.attempt, event.probe
     batch.due = 0.0
     batch.attempt_at = event.at

@@ -6,6 +6,7 @@ from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.engine._records import Handlers, move
+from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.state import BatchState, BreakerState, JobState, Stop
 from mozart_nb.job.plan import Plan
 
@@ -28,6 +29,7 @@ def _begin_run(state: JobState, event: ev.JobStarted | ev.JobResumed) -> None:
     job.run_started_at, job.finished_at = event.at, 0.0
     job.run_batches = job.run_completed = job.run_failures = 0
     job.run_waits = job.run_quota_waits = 0
+    job.window = Window()
     job.remedies = ()
     job.stop, job.reason, job.code = None, "", ""
     job.waiting_reason, job.waiting_until = "", 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
+from mozart_nb.engine import adaptive
 from mozart_nb.engine._records import Handlers, requeue
 from mozart_nb.engine.state import BatchState, BreakerState, JobRecord, JobState, LimitState
 from mozart_nb.events import Usage
@@ -55,6 +56,14 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
         job.limit.passed = True
     if not (event.code and _was_answered_long_ago(job, batch)):
         _count_failures(job, event.batch, event.code)
+        _adapt(job, batch, event)
+
+
+def _adapt(job: JobRecord, batch: BatchState, event: ev.SessionFinished) -> None:
+    """A probe that is refused tells that the wait is not over, and an answer kept of earlier tells nothing."""
+    if event.reused or (batch.probe and event.code):
+        return
+    job.window = adaptive.after_session(job.window, event.code, event.message, began_at=batch.attempt_at, now=event.at)
 
 
 def _was_answered_long_ago(job: JobRecord, batch: BatchState) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.agenda import Agenda
 from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage
 from mozart_nb.job.plan import Plan
@@ -203,6 +204,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     limit: LimitState | None = None
     cleared_at: float = 0.0
     breaker: BreakerState = msgspec.field(default_factory=BreakerState)
+    window: Window = Window()
     submissions: int = 0
     remotes: dict[int, RemoteState] = msgspec.field(default_factory=dict)
     waiting_reason: str = ""

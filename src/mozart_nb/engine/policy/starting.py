@@ -75,6 +75,12 @@ def concurrency(state: JobState, config: JobConfig) -> int:
     """The most attempts at once, those that wait for an answer from afar not counted."""
     if state.job.backend == "anthropic_batches":
         return PREPARING_AT_ONCE
+    most = most_at_once(state, config)
+    return state.job.window.within(most) if config.parallel.adaptive else most
+
+
+def most_at_once(state: JobState, config: JobConfig) -> int:
+    """As many as the job file or whoever started the run allows."""
     if state.job.options.max_concurrent:
         return state.job.options.max_concurrent
     return config.parallel.max_concurrent if config.parallel.enabled else 1
