@@ -36,6 +36,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
 from mozart_nb.healing import Ask
 from mozart_nb.job.plan import compatible, spans
+from mozart_nb.kept_answers import earlier_record
 from mozart_nb.parts import backend_for, checker_for, composer_for, contract_for, gate_book, gate_for, healer_for
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
@@ -94,6 +95,7 @@ async def run_job(
     *,
     observers: Sequence[Observer] = (),
     fresh: bool = False,
+    anew: bool = False,
     reload: Prepared | None = None,
     infer: bool = False,
     on_start: OnStart | None = None,
@@ -105,8 +107,9 @@ async def run_job(
 ) -> JobState:
     """Run a job, or go on with it, until it settles. Takes the job's lock for that long.
 
-    `fresh` archives what was there and starts over; `reload` is the same job with a new config whose plan must be
-    compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
+    `fresh` archives what was there and starts over; `anew` archives only the job's record and plans it with its present
+    config, so that kept answers serve what has not changed; `reload` is the same job with a new config whose plan must
+    be compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
     to send it requests; `confirmations` asks a person where the job's `checkpoints` want it (by default nobody is there
     and the job pauses); `ask` puts the questions of remedies to a person (None: nobody is there), and `healings` are
     those that had to come before; `files` and `clock` stand in for this machine's. Raises `JobBusyError`,
@@ -117,7 +120,9 @@ async def run_job(
         clock = await stack.enter_async_context(clock or SystemClock())
         now = reload or prepared
         asks = WithoutAsking() if now.rehearsed else confirmations
-        opened_job = await _open(stack, now, clock, run.run_id, observers, fresh=fresh, asks=asks, ask=ask, files=files)
+        opened_job = await _open(
+            stack, now, clock, run.run_id, observers, fresh=fresh, anew=anew, asks=asks, ask=ask, files=files
+        )
         run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings, healings=healings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
@@ -156,6 +161,7 @@ async def _open(
     observers: Sequence[Observer],
     *,
     fresh: bool = False,
+    anew: bool = False,
     asks: Confirmations | None = None,
     ask: Ask | None = None,
     files: Files | None = None,
@@ -165,10 +171,12 @@ async def _open(
     await asyncio.to_thread(lock.acquire, run_id)
     stack.callback(lock.release)
     results = _old_results(prepared)
-    if fresh:
+    if fresh or anew:
         await asyncio.to_thread(_require_no_sessions, layout, disk)
+    if fresh:
         await asyncio.to_thread(_require_quiet_workspace, prepared, results)
         await asyncio.to_thread(results.begin)
+    if fresh or anew:
         await asyncio.to_thread(archive, layout)
     # Also when the host died after the job's record was archived, and this run is not a fresh one.
     moved = Archived() if layout.exists else await asyncio.to_thread(results.finish, clock.wall())
@@ -204,7 +212,11 @@ async def _equipped(
     stack.push_async_callback(backend.close)
     kept: KeptAnswers = NothingKept()
     if backend.family:
-        kept, observe = await _kept_answers(stack, prepared.layout, state, warnings, fresh=fresh)
+
+        def tell(warning: str) -> None:
+            driver.tell(ev.JobNotice(message=warning))
+
+        kept, observe = await _kept_answers(stack, prepared.layout, state, warnings, tell, fresh=fresh)
         observers = [*observers, observe]
     driver = Driver(
         state,
@@ -232,7 +244,13 @@ async def _equipped(
 
 
 async def _kept_answers(
-    stack: AsyncExitStack, layout: Layout, state: JobState, warnings: list[str], *, fresh: bool
+    stack: AsyncExitStack,
+    layout: Layout,
+    state: JobState,
+    warnings: list[str],
+    tell: Callable[[str], None],
+    *,
+    fresh: bool,
 ) -> tuple[KeptAnswers, Observer]:
     """Where accepted answers are looked up, and who has to be told of new ones."""
     from mozart_nb.checkpoint.kept import open_kept  # only now: a job that is not asked anything needs no database
@@ -240,6 +258,7 @@ async def _kept_answers(
     kept = await asyncio.to_thread(open_kept, layout, state, asks_anew=fresh or state.job.asks_anew)
     stack.callback(kept.close)
     warnings += kept.warnings
+    kept.tell = tell
     return kept, kept.observe
 
 
@@ -258,17 +277,21 @@ def _require_no_sessions(layout: Layout, disk: Files) -> None:
         state = load_state(layout, disk, holder=False).state
     except WorldError:
         return  # starting over is the way out of a checkpoint that cannot be read
+    if state.job.remotes:
+        raise _still_at_work(layout, "message batches that were handed in are not over yet")
     sessions = {number: state.batches[number].session for number in state.agenda.running}
     alive = [
         number for number, session in sessions.items() if session and session.outlives and still_runs(session.marker)
     ]
     if alive:
-        job = layout.job_id
-        raise MisuseError(
-            f"sessions of the last run still run: {'batch' if len(alive) == 1 else 'batches'} {spans(alive)}",
-            hint=f"`mozart resume {job}` goes on with them, `mozart cancel {job}` ends them",
-            job_id=job,
-        )
+        batches = f"{'batch' if len(alive) == 1 else 'batches'} {spans(alive)}"
+        raise _still_at_work(layout, f"sessions of the last run still run: {batches}")
+
+
+def _still_at_work(layout: Layout, what: str) -> MisuseError:
+    job = layout.job_id
+    hint = f"`mozart resume {job}` goes on with them, `mozart cancel {job}` ends them"
+    return MisuseError(what, hint=hint, job_id=job)
 
 
 def _require_quiet_workspace(prepared: Prepared, results: WorkspaceArchive) -> None:
@@ -296,6 +319,7 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
     prepared, state = job.prepared, job.state
     config, shape = prepared.loaded.config, prepared.plan.shape
     if not state.job.seq:
+        earlier = earlier_record(prepared.layout)
         planned = ev.JobPlanned(
             job_id=prepared.job_id,
             name=config.name,
@@ -304,6 +328,8 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
             seed=_seed(prepared),
             config_digest=prepared.digest,
             backend="rehearsal" if prepared.is_rehearsal else config.backend.type,
+            replaces=earlier.replaces,
+            earlier_usd=earlier.cost_usd,
         )
         return replace(run, planned=planned)
     if state.job.config_digest != prepared.digest:

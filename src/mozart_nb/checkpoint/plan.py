@@ -76,6 +76,17 @@ def archive(layout: Layout, files: Files | None = None) -> Path | None:
     return place
 
 
+def archived(layout: Layout) -> Path | None:
+    """The place in the archive that this job was moved to last; None when it was never started over."""
+    places = [place for place in layout.archive.glob(f"{layout.job_id}-*") if Layout(place, layout.job_id).exists]
+    return max(places, key=lambda place: _order(place.name), default=None)
+
+
+def _order(name: str) -> tuple[str, int]:
+    stamp, _, number = name.rpartition("-")
+    return stamp, int(number) if number.isdecimal() else 0
+
+
 def finish_archiving(layout: Layout) -> None:
     """Go on with an `archive` whose host died, so that nobody takes half a job for a whole one. For the lock's holder.
 

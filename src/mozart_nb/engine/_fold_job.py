@@ -16,6 +16,7 @@ def _planned(state: JobState, event: ev.JobPlanned) -> None:
     job.job_id, job.name, job.description = event.job_id, event.name, event.description
     job.plan, job.seed, job.config_digest = event.plan, event.seed, event.config_digest
     job.format, job.backend, job.created_at = event.format, event.backend, event.at
+    job.replaces, job.earlier_usd = event.replaces, event.earlier_usd
     state.plan = Plan(event.plan)
     state.agenda.rebuild()
 

@@ -130,8 +130,9 @@ RemoteStatus = Literal["submitting", "unconfirmed", "submitted", "cancelling", "
 class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A parcel of requests that a service answers hours later, until its last result is journaled.
 
-    `entries` are ranges: first batch, last batch, attempt. `sent_at` (wall clock) and `run` say when it was sent; `remote_id` is
-    empty until the service has it for sure. `cancelling`: the service was asked to stop; `beyond_reach`: in vain.
+    `entries` are ranges: first batch, last batch, attempt. `sent_at` (wall clock) and `run` say when it was sent;
+    `remote_id` is empty until the service has it for sure. `cancelling`: the service was asked to stop; `beyond_reach`:
+    in vain.
     """
 
     number: int
@@ -198,6 +199,8 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     prompt_tokens: int = 0
     reused: int = 0
     asks_anew: bool = False
+    replaces: str = ""
+    earlier_usd: float = 0.0
     usage: Usage = Usage()
     duration: float = 0.0
     answers_end: int = 0

@@ -9,7 +9,11 @@ from mozart_nb.events.records import FORMAT, PlanShape, RunOptions
 
 
 class JobPlanned(Event, frozen=True, kw_only=True, tag="job.planned"):
-    """First event of every journal. `seed` feeds every random choice of the job."""
+    """First event of every journal. `seed` feeds every random choice of the job.
+
+    `replaces` is the archived record that this one takes the place of, relative to `.mozart`; `earlier_usd` is what
+    that one and those before it cost in US dollars, as far as it is known.
+    """
 
     job_id: str
     name: str
@@ -19,6 +23,8 @@ class JobPlanned(Event, frozen=True, kw_only=True, tag="job.planned"):
     format: int = FORMAT
     backend: str = ""
     description: str = ""
+    replaces: str = ""
+    earlier_usd: float = 0.0
 
 
 class JobStarted(Event, frozen=True, kw_only=True, tag="job.started"):
