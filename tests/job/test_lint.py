@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from mozart_nb.job.known import NOT_YET
 from mozart_nb.job.lint import NOTICED, RULES, V_CODES, Issue, Severity, has_errors, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_text
+from mozart_nb.job.model import JobConfig
 
 HEAD = "name: sample\nbatch: {size: 10, total_items: 100}\n"
 PROMPT = "prompt: {template: go}\n"
@@ -73,7 +75,7 @@ def test_every_code_has_a_rule_or_is_noticed_while_loading_and_has_a_test_here()
 
 def test_errors_are_those_codes_that_the_documentation_says() -> None:
     errors = {code for code, row in V_CODES.items() if row.severity is Severity.ERROR}
-    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110"}
+    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110", "V124"}
     infos = {code for code, row in V_CODES.items() if row.severity is Severity.INFO}
     assert infos == {"V104", "V116", "V122"}
     assert [code for code, row in V_CODES.items() if row.auto_fixable] == ["V002"]
@@ -115,6 +117,50 @@ def test_an_issue_of_an_overridden_value_points_at_the_override() -> None:
     loaded = load_text(QUIET, base_dir="/jobs", file_name="job.yaml", overrides=["backend.timeout_seconds=5"])
     [issue] = lint(loaded, MemoryFiles({"/jobs/": "", "/bin/claude": ""}), {"PATH": "/bin"})
     assert (issue.file, issue.line) == ("--set backend.timeout_seconds=5", 0)
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+
+
+def api_job(limits: Mapping[str, Any] | None = None, **backend: Any) -> list[Issue]:
+    """The issues of a job of 10 batches for the API."""
+    loaded = load(QUIET)
+    changed = {"backend": {"type": "anthropic_api", **backend}, "cost_limits": limits or {}}
+    config = JobConfig.model_validate({**loaded.config.model_dump(by_alias=True), **changed})
+    disk = MemoryFiles({"/jobs/": ""})
+    return lint(replace(loaded, config=config, warnings=()), disk, {})
+
+
+def test_an_estimate_above_a_limit_is_a_warning_that_names_both() -> None:
+    [issue] = api_job({"max_cost_per_job": 0.01})
+    assert (issue.code, issue.path, issue.severity) == ("V114", "cost_limits.max_cost_per_job", Severity.WARNING)
+    assert "the limit is 0.01" in issue.message
+    assert "mozart estimate" in issue.suggestion
+    assert [issue.path for issue in api_job({"max_cost_per_batch": 0.001})] == ["cost_limits.max_cost_per_batch"]
+
+
+def test_an_estimate_within_the_limit_or_of_message_batches_at_half_price_is_no_issue() -> None:
+    assert api_job({"max_cost_per_job": 1}) == []
+    assert [issue.code for issue in api_job({"max_cost_per_job": 0.02})] == ["V114"]
+    assert api_job({"max_cost_per_job": 0.02}, type="anthropic_batches") == []
+
+
+def test_sessions_of_the_program_are_not_estimated_because_nobody_knows_what_tools_they_use() -> None:
+    assert codes(QUIET + "cost_limits: {max_cost_per_job: 0.0001}\n") == []
+
+
+def test_a_model_without_a_price_is_a_warning_and_with_a_limit_an_error() -> None:
+    [warning] = api_job(model="claude-omega-9")
+    assert (warning.code, warning.path, warning.severity) == ("V123", "backend.model", Severity.WARNING)
+    [error] = api_job({"max_cost_per_job": 5}, model="claude-omega-9")
+    assert (error.code, error.severity) == ("V124", Severity.ERROR)
+    assert "prices: {claude-omega-9: [input, output]}" in error.suggestion
+    assert api_job({"max_cost_per_job": 5, "prices": {"claude-omega-9": [0.1, 0.5]}}, model="claude-omega-9") == []
+
+
+def test_a_model_of_single_batches_needs_a_price_too() -> None:
+    [warning] = api_job(batch_overrides={3: {"model": "claude-omega-9"}})
+    assert (warning.code, warning.path) == ("V123", "backend.batch_overrides.3.model")
 
 
 # --- templates --------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from mozart_nb.errors import ConfigError, Problem
 from mozart_nb.job.lint import Issue, Severity, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job
 
-_NOT_FOR_REHEARSALS = frozenset({"V002", "V113", "V117"})
-"""Checks of what a rehearsal has no use for: the workspace's place and the program."""
+_NOT_FOR_REHEARSALS = frozenset({"V002", "V113", "V114", "V117", "V123", "V124"})
+"""Checks of what a rehearsal has no use for: the workspace's place, the program and prices."""
 
 
 def load_checked(

@@ -101,11 +101,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
     Gap(("rate_limit", "requests_per_minute"), _given("rate_limit", "requests_per_minute"), f"this limit {_NO_EFFECT}"),
     Gap(("rate_limit", "tokens_per_minute"), _given("rate_limit", "tokens_per_minute"), f"this limit {_NO_EFFECT}"),
     Gap(
-        ("cost_limits",),
-        lambda config: config.cost_limits.is_active,
-        f"`cost_limits` {_NO_EFFECT}: nothing stops the job",
-    ),
-    Gap(
         ("isolation",),
         lambda config: config.isolation.enabled and config.isolation.mode != "none",
         f"`isolation` {_NO_EFFECT}: sessions work in the working directory itself",

@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mozart_nb.job import lint_places, lint_prompt, lint_rules
+from mozart_nb.job import lint_money, lint_places, lint_prompt, lint_rules
 from mozart_nb.job.document import show_path
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.vcodes import NOTICED, V_CODES, Files, Finding, Rule, Severity, Subject
 
 __all__ = ["NOTICED", "RULES", "V_CODES", "Files", "Issue", "Severity", "has_errors", "lint"]
 
-RULES: Final[Mapping[str, Rule]] = {**lint_rules.RULES, **lint_prompt.RULES, **lint_places.RULES}
+RULES: Final[Mapping[str, Rule]] = {
+    **lint_rules.RULES,
+    **lint_prompt.RULES,
+    **lint_places.RULES,
+    **lint_money.RULES,
+}
 """V-code → the rule that finds it; codes that loading finds are in `NOTICED`."""
 
 

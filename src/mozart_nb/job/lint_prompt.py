@@ -59,7 +59,7 @@ def template_variables_exist(subject: Subject) -> Iterator[Finding]:
 def prompts_are_not_too_long(subject: Subject) -> Iterator[Finding]:
     """Without rows: those of `items` are only known when the job is planned."""
     loaded = subject.loaded
-    longest = max(_prompt_sizes(subject), default=(0, 0))
+    longest = max(((len(text), number) for text, number in prompt_texts(subject)), default=(0, 0))
     tokens = longest[0] // CHARACTERS_PER_TOKEN
     if tokens > WARN_TOKENS:
         key = "template" if loaded.config.prompt.template is not None else "template_file"
@@ -102,8 +102,8 @@ def _optional_names(text: str) -> set[str]:
     return {node.name for node in asked if isinstance(node, nodes.Name)}
 
 
-def _prompt_sizes(subject: Subject) -> Iterator[tuple[int, int]]:
-    """Characters and number of the prompts of chosen batches."""
+def prompt_texts(subject: Subject) -> Iterator[tuple[str, int]]:
+    """Prompts of chosen batches as far as they can be rendered without rows, and the number of each."""
     plan = subject.plan
     if plan is None:
         return
@@ -113,7 +113,7 @@ def _prompt_sizes(subject: Subject) -> Iterator[tuple[int, int]]:
         return  # V001 and V003 say why
     for number in _chosen(plan, subject):
         try:
-            yield len(renderer.render(subject.context_of(number, plan))), number
+            yield renderer.render(subject.context_of(number, plan)), number
         except PromptError:
             continue  # a template that needs its rows or earlier outputs
 

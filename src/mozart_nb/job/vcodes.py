@@ -55,6 +55,7 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V110", _E, "a rule's path lies outside workspace and working directory"),
         VCode("V111", _W, "a placeholder that does not exist"),
         VCode("V113", _W, "the `claude` program is not on PATH"),
+        VCode("V114", _W, "the estimated cost is above a limit of `cost_limits`"),
         VCode("V115", _W, "the prompt of some batch is over a token threshold"),
         VCode("V116", _I, "no rule checks what the batches produce"),
         VCode("V117", _W, "`skip_permissions` as root, which `claude` refuses unless IS_SANDBOX=1 is set"),
@@ -63,6 +64,8 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V120", _W, "a key of a per-batch map for which there is no batch (or stage)"),
         VCode("V121", _W, "no template: the prompt only names the batch and its items"),
         VCode("V122", _I, "per-batch keys are stages because of a fan-out: which batches they stand for"),
+        VCode("V123", _W, "no price is known for a model, so its cost will be unknown"),
+        VCode("V124", _E, "a cost limit and a model without a price: the limit cannot hold"),
     )
 }
 
