@@ -83,6 +83,12 @@ def machine() -> str:
     return f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
 
 
+def between_markers(figures: str, begin: str, end: str) -> None:
+    """Put `figures` into the page, in place of what stands between two markers."""
+    whole = f"{begin}\n{figures}\n{end}"
+    PAGE.write_text(re.sub(f"{begin}.*?{end}", lambda _: whole, PAGE.read_text(), flags=re.DOTALL))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -94,9 +100,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if not quick:
-        text = PAGE.read_text()
-        figures = f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}"
-        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, text, flags=re.DOTALL))
+        between_markers("\n".join(lines), BEGIN, END)
 
 
 if __name__ == "__main__":
