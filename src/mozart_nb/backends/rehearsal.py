@@ -1,8 +1,8 @@
 """The offline stand-in for Claude: any job can be tried for free, again and again with the same outcome.
 
-A rehearsed session asks no model. It answers from the job's script or with a short sentence, writes the files that the
-rules ask for, reports tokens and cost, and fails when the `rehearsal` section says so: by the script of its batch, or
-by chance drawn from the seeds, batch and attempt alone.
+A rehearsed session asks no model. It answers from the job's script or with a short sentence, makes up data where the
+answer has a schema, writes the files that the rules ask for, reports tokens and cost, and fails when the `rehearsal`
+section says so: by the script of its batch, or by chance drawn from the seeds, batch and attempt alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
+from mozart_nb.backends._made_up import made_up, spoiled
 from mozart_nb.backends._offload import outlast
 from mozart_nb.backends._rehearsed_files import Target, Written, matches, targets, text_for, write_all
+from mozart_nb.backends._sample import UnsupportedError
 from mozart_nb.backends._text import last_bytes, whole
 from mozart_nb.engine.ports import Clock, Continuation, ExpectedFile, Health, Report, SessionRequest, SessionResult
 from mozart_nb.events import Outcome, Usage
@@ -147,9 +151,8 @@ class RehearsalBackend:
     ) -> SessionResult:
         files = _chosen(targets(request), step) if request.expects or request.script is not None else []
         written = await _write_all(request, files) if files else _NOTHING
-        answer, warnings = "", list(written.warnings)
-        if step.kind != "invalid_output":
-            answer = whole(_answer(request, written, warnings))
+        warnings = list(written.warnings)
+        answer = whole(await self._answer(request, step, written, warnings))
         report.progress(len(answer.encode()), answer.count("\n") + 1, "rehearsed")
         return SessionResult(
             outcome="ok",
@@ -167,6 +170,18 @@ class RehearsalBackend:
             duration=self._clock.fair() - began,
         )
 
+    async def _answer(self, request: SessionRequest, step: RehearsalStep, written: Written, warnings: list[str]) -> str:
+        """What the script says, data for a schema, or a sentence; with `invalid_output` nothing, or spoiled data."""
+        is_spoiled = step.kind == "invalid_output"
+        is_scripted = request.script is not None and bool(request.script.answer)
+        if request.answer_schema is not None and not is_scripted:
+            facts = f"{self._config.seed}/{request.seed}/{request.batch}"
+            try:
+                return await asyncio.to_thread(_data, request, facts, is_spoiled=is_spoiled)
+            except UnsupportedError as error:
+                warnings.append(f"{error.message}; give one as `rehearsal.answer`")
+        return "" if is_spoiled else _answer(request, written, warnings)
+
     def _usage(self, request: SessionRequest, characters: int) -> Usage:
         """Tokens as configured, else estimated as one per four characters."""
         sent, received = self._config.usage.input_tokens, self._config.usage.output_tokens
@@ -174,6 +189,16 @@ class RehearsalBackend:
             input_tokens=(len(request.prompt) + 3) // 4 if sent is None else sent,
             output_tokens=(characters + 3) // 4 if received is None else received,
         )
+
+
+def _data(request: SessionRequest, facts: str, *, is_spoiled: bool) -> str:
+    """JSON that satisfies the schema of the answer, the same in every attempt of a batch; or some that does not."""
+    schema = request.answer_schema or {}
+    seed = int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=6).digest())
+    value = made_up(schema, seed)
+    if is_spoiled:
+        return spoiled(schema, value, request.batch + request.attempt)
+    return msgspec.json.encode(value).decode()
 
 
 async def _write_all(request: SessionRequest, files: Sequence[Target]) -> Written:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
 from mozart_nb.engine.desk import Composed
@@ -91,7 +93,7 @@ class JobComposer:
         self._captures = [
             CompiledTemplate(text, "cross_batch.capture_files") for text in config.cross_batch.capture_files
         ]
-        self._stage_directions = _StageDirections(config) if rehearses else None
+        self._stage_directions = _StageDirections(config, plan) if rehearses else None
 
     # --- variables ----------------------------------------------------------------------------------------------------
 
@@ -306,20 +308,30 @@ class JobComposer:
 class _StageDirections:
     """Renders what a rehearsed session answers and writes."""
 
-    def __init__(self, config: JobConfig) -> None:
+    def __init__(self, config: JobConfig, plan: Plan) -> None:
         rehearsal = config.rehearsal
+        self._form = config.answer
+        self._plan = plan
         self._answer = CompiledTemplate(rehearsal.answer, "rehearsal.answer") if rehearsal.answer else None
         self._writes = [
             (path, CompiledTemplate(text, f"rehearsal.writes.{path}")) for path, text in rehearsal.writes.items()
         ]
 
     def script(self, values: BatchContext, places: Places) -> Script:
-        answer = self._answer.render(values, batch=values.number) if self._answer else ""
+        answer = self._answer.render(values, batch=values.number) if self._answer else self._any_json(values.number)
         writes = {
             str(places.working_directory / expand(path, values, "path")): text.render(values, batch=values.number)
             for path, text in self._writes
         }
         return Script(answer=answer, writes=writes, root=places.root)
+
+    def _any_json(self, number: int) -> str:
+        """JSON where any will do; an answer that has a schema is made up by whoever is asked for it."""
+        if not self._form.wants_json or self._form.json_schema is not None:
+            return ""
+        first, last = self._plan.items_of(number)
+        rows = [{"item": item, "answer": "rehearsed"} for item in range(first, last + 1)]
+        return msgspec.json.encode(rows if self._form.per_item else {"batch": number, "answer": "rehearsed"}).decode()
 
 
 def _batch_view(state: JobState, number: int) -> dict[str, Any]:

@@ -156,7 +156,10 @@ class RehearsalFailures(Section):
     rate_limit: Probability = Field(0.0, description="Refused with a rate limit.")
     transient: Probability = Field(0.0, description="Ends with an overloaded or broken service.")
     timeout: Probability = Field(0.0, description="Takes longer than `backend.timeout_seconds`.")
-    invalid_output: Probability = Field(0.0, description="Ends well but writes none of the files asked for.")
+    invalid_output: Probability = Field(
+        0.0,
+        description="Ends well but writes none of the files asked for, and its answer is not of the form asked for.",
+    )
     crash: Probability = Field(0.0, description="Ends with a non-zero exit code and no result.")
 
     @model_validator(mode="after")
@@ -179,8 +182,8 @@ class RehearsalStep(Section):
     """What happens in one attempt: a word (`ok`), or a word with details (`rate_limit: {wait_seconds: 2}`)."""
 
     kind: StepKind = Field(
-        description="`ok`, `rate_limit`, `transient`, `timeout`, `invalid_output` (no file written), `crash`, "
-        "`partial` (some of the files written) or `auth` (a refused key, which stops the job)."
+        description="`ok`, `rate_limit`, `transient`, `timeout`, `invalid_output` (no file written, answer not valid), "
+        "`crash`, `partial` (some of the files written) or `auth` (a refused key, which stops the job)."
     )
     wait_seconds: Seconds | None = Field(None, description="With `rate_limit`: seconds the refusal asks to wait.")
     writes: Count | None = Field(None, description="With `partial`: how many of the files are written. Unset: half.")
@@ -223,7 +226,11 @@ class RehearsalStep(Section):
 class RehearsalConfig(Section):
     """How the offline stand-in for Claude behaves: deterministic, from a seed or from a script."""
 
-    answer: str | None = Field(None, description="Template of the answer, with the same variables as the prompt.")
+    answer: str | None = Field(
+        None,
+        description="Template of the answer, with the same variables as the prompt. Unset: a sentence, or data that "
+        "satisfies `answer.schema`.",
+    )
     writes: dict[str, str] = Field(
         default_factory=dict,
         description="Files an attempt writes: path to content, both templates. Unset: what the rules ask for.",
