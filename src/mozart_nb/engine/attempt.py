@@ -9,6 +9,7 @@ backend answers hours later, the attempt ends when its request is handed in, and
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -217,6 +218,8 @@ class Attempt:
 
     async def opened(self, session_id: str) -> None:
         """The backend is about to spawn or send, or has found the session still running."""
+        if not self._adopting and self._desk.is_held(self.batch.number):
+            raise asyncio.CancelledError("a limit was hit while the session waited for its turn")
         self.is_unsent = False
         if self._adopting:
             self._followed = True

@@ -94,6 +94,9 @@ class Desk(Protocol):
     def request(self, request: Request) -> None:
         """Ask something of the job as a whole."""
 
+    def is_held(self, number: int) -> bool:
+        """Whether a limit was hit before the batch's session began: nothing may be sent now."""
+
     async def read_answer(self, batch: BatchState) -> ev.Answer | None:
         """The batch's last answer that had any text; None if there is none."""
 

@@ -24,7 +24,7 @@ from mozart_nb.engine.crew import Crew, gather_quietly
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.journal_clock import JournalClock
-from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_stopping, step
+from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_held, is_stopping, step
 from mozart_nb.engine.ports import Ailment, Gate, Healing, Request, Requests, Store
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import ProbeRight, SharedLimit
@@ -137,6 +137,10 @@ class Driver:
             return None
         return await self._store.read_answer(batch.answer_at, batch.answer_size)
 
+    def is_held(self, number: int) -> bool:
+        """Whether a limit was hit before the batch's session began: nothing may be sent now."""
+        return is_held(self.state, number)
+
     # --- beginning ----------------------------------------------------------------------------------------------------
 
     async def _begin(self, run: Run) -> None:
@@ -241,7 +245,7 @@ class Driver:
                     if isinstance(event, ev.BatchHealing):
                         self._ailing.append(event.batch)
                 case StartAttempt(batch, attempt, mode, probe):
-                    if probe and not self._probe.is_granted():
+                    if probe and not self._probe.is_granted(self.state.job.limit):
                         return None
                     self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
                     self._starting.append(batch)
@@ -340,10 +344,8 @@ class Driver:
 
     def _is_kept(self, event: ev.Event) -> bool:
         """A session that had finished when the host went away is not lost: its result is journaled."""
-        return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase in (
-            "finished",
-            "judged",
-        )
+        settled = ("finished", "judged")
+        return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase in settled
 
     def _obey(self, request: Request) -> None:
         job = self.state.job
@@ -358,8 +360,6 @@ class Driver:
                 self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
             case "clear_limit" if job.limit is not None:
                 self._journal(ev.LimitCleared(by=request.by or "request"))
-            case _:
-                pass
 
     # --- requests, gate, probe ----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from mozart_nb import events as ev
 from mozart_nb.codes import lookup
 from mozart_nb.engine.ports import Backend, Clock, Gate, GateReading
-from mozart_nb.engine.state import JobState
+from mozart_nb.engine.state import JobState, LimitState
 
 ANOTHER_JOB = "another job"
 PROBE_LEASE_SECONDS = 180.0
@@ -91,24 +91,29 @@ class ProbeRight:
         self._backend = backend
         self._clock = clock
         self._wake = wake
-        self._granted = False
+        self._granted_for: float | None = None
         self._asking: asyncio.Task[None] | None = None
 
-    def is_granted(self) -> bool:
-        """True once for every right that was given; asks for one where none is."""
-        if self._granted:
-            self._granted = False
+    def is_granted(self, limit: LimitState | None) -> bool:
+        """True once for every right that was given for this `limit`; asks for one where none is.
+
+        A right to try a limit that somebody else has cleared in the meantime is worth nothing at the next one.
+        """
+        hit_at = limit.hit_at if limit else 0.0
+        granted_for, self._granted_for = self._granted_for, None
+        if granted_for == hit_at:
             return True
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(), name="mozart probe")
+            self._asking = asyncio.create_task(self._ask(hit_at), name="mozart probe")
         return False
 
-    async def _ask(self) -> None:
+    async def _ask(self, hit_at: float) -> None:
         try:
             if await self._shared.may_probe():
                 health = await self._backend.check()
-                self._granted = health.ok or not lookup(health.code).retriable
-            if not self._granted:
+                if health.ok or not lookup(health.code).retriable:
+                    self._granted_for = hit_at
+            if self._granted_for is None:
                 await self._clock.sleep(REFUSED_SECONDS)
         finally:
             self._asking = None

@@ -13,13 +13,13 @@ from __future__ import annotations
 from mozart_nb.engine.policy.commands import Command, Question, Record, Rest, StartAttempt
 from mozart_nb.engine.policy.ending import is_stopping, settle, stop, tell_dependents
 from mozart_nb.engine.policy.judging import judge
-from mozart_nb.engine.policy.limits import clear_limit, turn_breaker
+from mozart_nb.engine.policy.limits import clear_limit, is_held, turn_breaker
 from mozart_nb.engine.policy.money import warn_of_cost
 from mozart_nb.engine.policy.starting import skip_before_start, start
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
-__all__ = ["Command", "Record", "Rest", "StartAttempt", "is_stopping", "step"]
+__all__ = ["Command", "Record", "Rest", "StartAttempt", "is_held", "is_stopping", "step"]
 
 
 def step(state: JobState, config: JobConfig, now: float) -> Command:

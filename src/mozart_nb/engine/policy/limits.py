@@ -65,6 +65,12 @@ def limit_wait(state: JobState, batch: BatchState, config: JobConfig) -> tuple[f
     return longest, "rate_limit.wait_minutes"
 
 
+def is_held(state: JobState, number: int) -> bool:
+    """Whether a limit stands that this batch does not probe: what still waits for its turn must not be sent."""
+    limit = state.job.limit
+    return limit is not None and limit.probe != number and not limit.passed
+
+
 def clear_limit(state: JobState, config: JobConfig, now: float) -> Command | None:
     limit = state.job.limit
     if limit is not None and limit.passed:
