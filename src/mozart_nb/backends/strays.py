@@ -29,16 +29,16 @@ class LoggedSessions:
             log = _output(process)
             if log.startswith(self._folders) and (marker := _marker(process)):
                 found.setdefault(marker, (log, []))[1].append(process.pid)
-        return [Stray(marker, tuple(pids), log) for marker, (log, pids) in sorted(found.items())]
+        return [Stray(tuple(pids), marker=marker, log=log) for marker, (log, pids) in sorted(found.items())]
 
-    def left_of(self, marker: str) -> Stray | None:
-        """What still runs of the session with this marker, tools included; None when nothing does."""
-        pids = tuple(process.pid for process in find(marker))
-        return Stray(marker, pids) if pids else None
+    def left_of(self, session_id: str) -> Stray | None:
+        """The tools that still run of the session with this id; None when there are none."""
+        pids = tuple(process.pid for process in find("", session_id))
+        return Stray(pids, session_id=session_id) if pids else None
 
     def end(self, stray: Stray) -> bool:
         """End it with all its tools; True when nothing is left. Blocks for up to `REAP_SECONDS`."""
-        return reap(stray.marker, "", REAP_SECONDS)
+        return reap(stray.marker, stray.session_id, REAP_SECONDS)
 
 
 def _marker(process: psutil.Process) -> str:

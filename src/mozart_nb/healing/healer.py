@@ -90,11 +90,11 @@ class JobHealer:
                 outputs = await self._outputs(ailment.batch)
             except MozartError:
                 outputs = ()  # a batch whose variables cannot be filled in has no files yet
-        return Case(ailment, self._site, outputs, self._marker(ailment.batch), self._followed())
+        return Case(ailment, self._site, outputs, self._session_id(ailment.batch), self._followed())
 
-    def _marker(self, number: int) -> str:
+    def _session_id(self, number: int) -> str:
         batch = self._state.batches.get(number)
-        return batch.session.marker if batch is not None and batch.session is not None else ""
+        return batch.session_id if batch is not None else ""
 
     def _followed(self) -> frozenset[str]:
         batches = (self._state.batches[number] for number in self._state.agenda.running)

@@ -41,14 +41,14 @@ class Site:
 class Case:
     """A failed attempt with what there is to know about it.
 
-    `outputs` are absolute paths of the files that rules want of this batch. `marker` is that of its last session, and
-    `followed` holds the markers of all sessions that somebody follows.
+    `outputs` are absolute paths of the files that rules want of this batch. `session_id` is that of its last session,
+    and `followed` holds the markers of all sessions that somebody follows.
     """
 
     ailment: Ailment
     site: Site
     outputs: Sequence[str] = ()
-    marker: str = ""
+    session_id: str = ""
     followed: frozenset[str] = frozenset()
 
 

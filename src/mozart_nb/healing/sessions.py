@@ -14,14 +14,15 @@ from mozart_nb.healing.remedy import Case, Finding
 def find_orphans(case: Case) -> Finding | None:
     """Processes of this batch's earlier sessions, or, when a run begins (batch 0), of any session of this job."""
     strays = case.site.strays
-    found = {stray.marker: stray for stray in strays.all() if _is_of(stray, case.ailment.batch)}
-    if case.marker and (left := strays.left_of(case.marker)) is not None:
-        found.setdefault(case.marker, left)
-    # No session of this batch can have been opened meanwhile: it waits for us.
-    orphans = [stray for marker, stray in sorted(found.items()) if marker not in case.followed]
+    # No session of this batch can be opened meanwhile: it waits for us.
+    orphans = [
+        stray for stray in strays.all() if _is_of(stray, case.ailment.batch) and stray.marker not in case.followed
+    ]
+    if case.session_id and (left := strays.left_of(case.session_id)) is not None:
+        orphans.append(left)
     if not orphans:
         return None
-    pids = ", ".join(str(pid) for stray in orphans for pid in stray.pids)
+    pids = ", ".join(map(str, sorted({pid for stray in orphans for pid in stray.pids})))
     return Finding(
         cause=f"an earlier session that nobody follows still ran (pid {pids})",
         deed="it was ended",

@@ -181,10 +181,11 @@ class Reattaches(Protocol):
 
 
 class Stray(msgspec.Struct, frozen=True):
-    """A session that goes on although nobody follows it: the marker and ids of its processes, the file it writes to."""
+    """A session that goes on: the ids of its processes, what they are known by, and the file its program writes to."""
 
-    marker: str
     pids: tuple[int, ...]
+    marker: str = ""
+    session_id: str = ""
     log: str = ""
 
 
@@ -194,8 +195,8 @@ class Strays(Protocol):
     def all(self) -> Sequence[Stray]:
         """Every session of the job whose program runs, whoever follows it."""
 
-    def left_of(self, marker: str) -> Stray | None:
-        """What still runs of the session with this marker, its tools included; None when nothing does."""
+    def left_of(self, session_id: str) -> Stray | None:
+        """The tools that still run of the session with this id; None when there are none."""
 
     def end(self, stray: Stray) -> bool:
         """End it and its tools; True when nothing is left. Blocks for some seconds at most."""
