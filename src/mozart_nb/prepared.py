@@ -22,6 +22,7 @@ from mozart_nb.job.frozen import config_digest
 from mozart_nb.job.items import read_items
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.plan import Plan, plan_job
+from mozart_nb.kept_answers import is_kept
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Prepared:
     def needed(self) -> dict[Path, str]:
         """What the job is made of and works in: paths, and what each is."""
         loaded, config = self.loaded, self.loaded.config
-        found = {loaded.resolve(name): "a text of its prompt" for name in self.frozen.texts}
+        found = {loaded.resolve(name): "a text it is made of" for name in self.frozen.texts}
         if loaded.file:
             found[loaded.base_dir / Path(loaded.file).name] = "the job file"
         if config.items is not None and config.items.file is not None:
@@ -66,11 +67,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is on disk of a job, before anything is done about it."""
+    """What is on disk of a job, before anything is done about it.
+
+    `keeps_answers`: the job's answers are kept by content, so a changed job asks only what its change needs.
+    """
 
     kind: Literal["new", "running", "unfinished", "completed", "changed"]
     state: JobState | None = None
     owner: Owner | None = None
+    keeps_answers: bool = False
 
 
 def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool = False) -> Prepared:
@@ -169,5 +174,5 @@ def standing(prepared: Prepared) -> Standing:
     if glimpse.owner is not None:
         return Standing("running", state, glimpse.owner)
     if state.job.config_digest != prepared.digest:
-        return Standing("changed", state)
+        return Standing("changed", state, keeps_answers=is_kept(prepared.loaded.config.backend.type))
     return Standing("completed" if state.status == "completed" else "unfinished", state)

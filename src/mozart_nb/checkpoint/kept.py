@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from mozart_nb.checkpoint.answers import read_answer
 from mozart_nb.checkpoint.files import DiskFiles
-from mozart_nb.checkpoint.kept_index import AnswerIndex, Contents, Row, Source, UnusableIndexError, discard, is_damage
+from mozart_nb.checkpoint.kept_index import AnswerIndex, Contents, Row, Source, discard, is_damage
 from mozart_nb.checkpoint.kept_sources import (
     catch_up,
     identity_of,
@@ -212,7 +212,7 @@ class WorkspaceAnswers:
         path = self._layout.state_root / ANSWER_INDEX
         try:
             self._index, self._contents = self._opened(path)
-        except (sqlite3.Error, UnusableIndexError) as error:
+        except sqlite3.Error as error:
             if not is_damage(error):
                 raise
             discard(path)
@@ -246,7 +246,7 @@ class WorkspaceAnswers:
         """Do it; on failure nothing is kept from now on, and people are told once."""
         try:
             return work()
-        except (sqlite3.Error, UnusableIndexError, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
             self._give_up(error)
             return None
 

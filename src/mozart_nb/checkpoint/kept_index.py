@@ -61,10 +61,6 @@ WHERE content = ? AND occurrence = ?
 """
 
 
-class UnusableIndexError(Exception):
-    """The file is no index of this version."""
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """The journal of one job, past or present.
@@ -110,7 +106,7 @@ class AnswerIndex:
     """The open index. Used by one thread at a time; everything may raise `sqlite3.Error`."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, or make an empty one for the user alone. Raises `UnusableIndexError` and `OSError` as well."""
+        """Open it, or make an empty one for the user alone. Raises `OSError` as well."""
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
         self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -124,7 +120,7 @@ class AnswerIndex:
         self._db.execute("PRAGMA synchronous = OFF")
         [version] = self._db.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
-            raise UnusableIndexError(f"version {version}")
+            raise sqlite3.DatabaseError(f"the index has version {version}")
         if version == 0:
             self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
 
@@ -196,8 +192,6 @@ class AnswerIndex:
 
 def is_damage(error: Exception) -> bool:
     """Whether the file itself is at fault, not its disk or who else uses it."""
-    if isinstance(error, UnusableIndexError):
-        return True
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 

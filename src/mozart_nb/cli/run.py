@@ -83,23 +83,27 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
         limit=wish.limit,
         start_batch=wish.start_batch,
         max_concurrent=wish.max_concurrent,
+        fresh=wish.fresh,
     )
 
 
 def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
     found = standing(prepared)
+    anew = found.kind == "changed" and not wish.fresh and found.keeps_answers
     if found.kind == "running" and not wish.fresh:
         return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
     if found.kind != "new" and wish.fresh:
         _start_over(output, prepared, found, wish)
     elif found.kind == "completed" and found.state is not None:
         return report(output, prepared, found.state, already=True)
+    elif anew:
+        output.say(_planned_anew(prepared))
     elif found.kind == "changed":
         raise _changed(prepared, found)
     elif found.kind == "unfinished" and found.state is not None:
         output.say(_going_on(found.state))
     try:
-        return drive(output, prepared, options, fresh=wish.fresh, yes=wish.yes)
+        return drive(output, prepared, options, fresh=wish.fresh, anew=anew, yes=wish.yes)
     except JobBusyError:
         # Somebody else was faster, between our look and our lock.
         if wish.fresh:
@@ -111,6 +115,13 @@ def _going_on(state: JobState) -> str:
     done = state.count("completed") + state.count("skipped")
     how = f"{state.status}: {state.job.reason}" if state.job.reason else state.status
     return f"job `{state.job.job_id}` goes on: {done:,} of {plural(state.total, 'batch')} done so far ({how})"
+
+
+def _planned_anew(prepared: Prepared) -> str:
+    return (
+        f"the job file has changed since job `{prepared.job_id}` was planned: answers that still hold are kept, "
+        f"the rest is asked; the record so far goes to {prepared.layout.archive}"
+    )
 
 
 def _start_over(output: Output, prepared: Prepared, found: Standing, wish: RunWish) -> None:
@@ -150,6 +161,12 @@ def drive(output: Output, prepared: Prepared, options: RunOptions, *, yes: bool 
     return report(output, how.get("reload") or prepared, state)
 
 
+def _kept(state: JobState) -> str:
+    kept = sum(batch.reused for batch in state.batches.values())
+    asked = sum(batch.attempts > 0 and not batch.reused for batch in state.batches.values())
+    return f"  {kept:,} of {plural(state.total, 'answer')} {'was' if kept == 1 else 'were'} kept, {asked:,} asked"
+
+
 def report(output: Output, prepared: Prepared, state: JobState, *, already: bool = False) -> int:
     """The last words of a run, and its document; returns the exit code."""
     config = prepared.loaded.config
@@ -160,6 +177,8 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     else:
         for line in summary_lines(progress):
             output.say(line)
+        if state.job.reused:
+            output.say(_kept(state))
     if prepared.rehearsed:
         output.say(f"rehearsed in {prepared.places.root}; nothing outside it was written")
     elif not already:

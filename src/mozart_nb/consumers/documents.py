@@ -53,7 +53,7 @@ def status_document(
         **more,
         "progress": _progress(progress),
         "timing": _timing(state, progress),
-        "cost": _cost(progress),
+        "cost": _cost(progress, job.earlier_usd),
         "tokens": tokens(job.usage),
         "execution": _execution(state, progress),
         "circuit_breaker": _breaker(state),
@@ -98,9 +98,10 @@ def _timing(state: JobState, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _cost(progress: Progress) -> dict[str, Any]:
+def _cost(progress: Progress, earlier_usd: float) -> dict[str, Any]:
     return {
         "usd": round(progress.cost_usd, 6),
+        "earlier_usd": round(earlier_usd, 6),
         "is_complete": not progress.unknown_costs,
         "sessions_without_cost": progress.unknown_costs,
     }
@@ -121,6 +122,7 @@ def _execution(state: JobState, progress: Progress) -> dict[str, Any]:
     waits = [_wait(wait) for wait in progress.waits]
     return {
         "runs": state.job.runs,
+        "reused_answers": state.job.reused,
         "retries": progress.retries,
         "completions": progress.completions,
         "rate_limit_waits": progress.limit_waits,
