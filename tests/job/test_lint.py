@@ -75,7 +75,7 @@ def test_every_code_has_a_rule_or_is_noticed_while_loading_and_has_a_test_here()
 
 def test_errors_are_those_codes_that_the_documentation_says() -> None:
     errors = {code for code, row in V_CODES.items() if row.severity is Severity.ERROR}
-    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110", "V124"}
+    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110", "V124", "V125"}
     infos = {code for code, row in V_CODES.items() if row.severity is Severity.INFO}
     assert infos == {"V104", "V116", "V122"}
     assert [code for code, row in V_CODES.items() if row.auto_fixable] == ["V002"]
@@ -362,6 +362,68 @@ def test_empty_patterns_match_everything() -> None:
 def test_a_job_without_rules_is_told_so() -> None:
     issue = only("V116", HEAD + PROMPT)
     assert issue.severity is Severity.INFO
+
+
+def answers(text: str) -> str:
+    return HEAD + PROMPT + f"answer: {text}\n"
+
+
+def test_a_job_that_asks_for_json_has_something_that_checks_it() -> None:
+    assert codes(answers("{format: json}")) == []
+    assert codes(answers("{schema: {type: object}, per_item: true}")) == []
+
+
+def test_the_file_of_a_schema_must_be_there() -> None:
+    assert only("V003", answers("{schema: s.json}")).path == "answer.schema"
+    assert codes(answers("{schema: s.json}"), {"/jobs/s.json": '\ufeff{"type": "object"}'}) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "said"),
+    [
+        ("{type: objekt}", "answer.schema.type", "objekt"),
+        ("{type: object, properties: {n: {minimum: low}}}", "answer.schema.properties.n.minimum", "number"),
+        ("{type: object, properties: {n: {pattern: '(['}}}", "answer.schema.properties.n.pattern", "(["),
+        ("{type: object, properties: {n: {$ref: '#/$defs/N'}}}", "answer.schema", "leads nowhere"),
+        ("{$ref: 'https://example.org/schema.json'}", "answer.schema", "nothing is fetched"),
+        ("{$ref: 'other.json#/x'}", "answer.schema", "nothing is fetched"),
+        ("{$ref: '#'}", "answer.schema", "itself"),
+        ("{$schema: 'https://example.org/own'}", "answer.schema.$schema", "no draft"),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_an_error(schema: str, path: str, said: str) -> None:
+    issue = only("V125", answers(f"{{schema: {schema}}}"))
+    assert said in issue.message
+    assert issue.path == path
+    assert issue.line == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"type": "obj', "it is not JSON"),
+        ("[1]", "not a JSON Schema"),
+        ('{"properties": {"n": {"type": "x"}}}', "s.json, properties.n.type is not valid"),
+    ],
+)
+def test_a_schema_in_a_file_is_checked_as_well(text: str, said: str) -> None:
+    assert said in only("V125", answers("{schema: s.json}"), {"/jobs/s.json": text}).message
+
+
+def test_drafts_and_definitions_of_a_schema_are_understood() -> None:
+    nested = "{$schema: 'http://json-schema.org/draft-07/schema#', definitions: {N: {type: integer}}, "
+    nested += "type: object, properties: {n: {$ref: '#/definitions/N'}, next: {$ref: '#'}}}"
+    assert codes(answers(f"{{schema: {nested}}}")) == []
+
+
+def test_settings_of_the_answer_that_contradict_each_other() -> None:
+    assert only("V126", answers("{format: text, schema: {type: object}}")).path == "answer.format"
+    assert only("V126", answers("{format: text, per_item: true}")).path == "answer.format"
+    assert codes(answers("{format: text}")) == ["V116"]
+    rows = answers("{per_item: true, schema: {type: array, items: {type: object}}}")
+    assert only("V126", rows).path == "answer.schema"
+    stages = "name: x\nbatch: {size: 1, total_items: 2, fan_out: {1: 2}}\n" + PROMPT + "answer: {per_item: true}\n"
+    assert "V126" in codes(stages)
 
 
 def test_a_condition_that_holds_for_no_batch_is_pointless() -> None:

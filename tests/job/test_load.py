@@ -214,8 +214,6 @@ def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> 
     "text",
     [
         "state_backend: sqlite",
-        "answer: {format: json}",
-        "answer: {schema: s.json}",
         "rate_limit: {requests_per_minute: 5}",
         "rate_limit: {tokens_per_minute: 5}",
         "isolation: {enabled: true}",

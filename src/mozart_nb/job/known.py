@@ -80,7 +80,7 @@ _API: Final = "is not available in this version; use claude_cli or rehearsal"
 NOT_YET: Final[tuple[Gap, ...]] = (
     Gap(
         ("backend", "type"),
-        lambda config: config.backend.type in ("anthropic_api", "anthropic_batches"),
+        lambda config: config.backend.type == "anthropic_batches",
         f"this backend {_API}",
         is_error=True,
     ),
@@ -91,13 +91,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         is_error=True,
     ),
     Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
-    Gap(
-        ("answer",),
-        lambda config: (
-            config.answer.format == "json" or config.answer.json_schema is not None or config.answer.per_item
-        ),
-        f"`answer` {_NO_EFFECT}; answers are kept as text",
-    ),
     Gap(("rate_limit", "requests_per_minute"), _given("rate_limit", "requests_per_minute"), f"this limit {_NO_EFFECT}"),
     Gap(("rate_limit", "tokens_per_minute"), _given("rate_limit", "tokens_per_minute"), f"this limit {_NO_EFFECT}"),
     Gap(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from mozart_nb.job.answers import SCHEMA_PATH
 from mozart_nb.job.document import KeyPath
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.outputs import REQUIRED_FIELDS
@@ -33,6 +34,8 @@ def template_files_exist(subject: Subject) -> Iterator[Finding]:
     if config.prompt.template_file is not None:
         named.append((("prompt", "template_file"), config.prompt.template_file))
     named.extend((path, text) for path, text in extensions(config) if _is_file_name(text))
+    if isinstance(config.answer.json_schema, str):
+        named.append((SCHEMA_PATH, config.answer.json_schema))
     for path, name in named:
         yield from _readable(subject, path, name)
 
@@ -111,7 +114,8 @@ def claude_is_found(subject: Subject) -> Iterator[Finding]:
 
 
 def something_is_checked(subject: Subject) -> Iterator[Finding]:
-    if not subject.loaded.config.validations:
+    config = subject.loaded.config
+    if not config.validations and not config.answer.wants_json:
         message = "there are no validations: every session that ends well counts as done"
         yield Finding(("validations",), message)
 

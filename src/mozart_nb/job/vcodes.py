@@ -40,7 +40,7 @@ V_CODES: Final[dict[str, VCode]] = {
     for row in (
         VCode("V001", _E, "a template or expression has a syntax error, or an expression names an unknown variable"),
         VCode("V002", _E, "the folder that should hold the workspace does not exist", auto_fixable=True),
-        VCode("V003", _E, "a template file, or a file of a prompt extension, does not exist"),
+        VCode("V003", _E, "a template file, a file of a prompt extension or one with a schema does not exist"),
         VCode("V004", _E, "the system prompt file does not exist"),
         VCode("V005", _E, "the working directory does not exist"),
         VCode("V007", _E, "a regular expression is not valid"),
@@ -66,6 +66,8 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V122", _I, "per-batch keys are stages because of a fan-out: which batches they stand for"),
         VCode("V123", _W, "no price is known for a model, so its cost will be unknown"),
         VCode("V124", _E, "a cost limit and a model without a price: the limit cannot hold"),
+        VCode("V125", _E, "the schema of the answer cannot be used"),
+        VCode("V126", _W, "settings of `answer` that do not fit together"),
     )
 }
 
