@@ -264,6 +264,8 @@ def job(batches: int = 1, **sections: Any) -> JobConfig:
 class World:
     """One job and everything around it. `run` may be called again: that is a resume."""
 
+    backend_type = ""
+
     def __init__(
         self,
         batches: int = 1,
@@ -303,9 +305,13 @@ class World:
         state, self.elapsed = run_virtual(self.drive(**options))
         return state
 
-    async def drive(self, *, inferred: Sequence[int] = (), **options: Any) -> JobState:
+    def parts(self) -> Parts:
+        """What the attempts of one run work with."""
         triggers = Triggers(self.config.checkpoints, self.person, "job")
-        parts = Parts(self.backend, ScriptedChecker(self.backend), self.composer, self.clock, triggers=triggers)
+        return Parts(self.backend, ScriptedChecker(self.backend), self.composer, self.clock, triggers=triggers)
+
+    async def drive(self, *, inferred: Sequence[int] = (), **options: Any) -> JobState:
+        parts = self.parts()
         self.driver = Driver(
             self.state,
             self.config,
@@ -318,7 +324,9 @@ class World:
         planned = None
         if not self.state.job.seq:
             shape = plan_job(self.config, None).shape
-            planned = ev.JobPlanned(job_id="job", name="job", plan=shape, seed=self.seed, config_digest="d")
+            planned = ev.JobPlanned(
+                job_id="job", name="job", plan=shape, seed=self.seed, config_digest="d", backend=self.backend_type
+            )
         orphans = self._orphans()
         state = await self.driver.run(
             Run(ev.RunOptions(**options), planned=planned, orphans=orphans, inferred=inferred)

@@ -99,6 +99,8 @@ def _settle(state: JobState, event: ev.Event, status: Any, reason: str, code: st
     job.finished_at = event.at
     job.waiting_reason, job.waiting_until = "", 0.0
     job.crashes = 0
+    if not state.agenda.running:
+        job.remotes.clear()  # nobody waits for a result that is in one of them
     for number in (*state.agenda.due_times, *state.agenda.queued):
         batch = state.batches.get(number)
         if batch is not None and batch.status == "waiting":
