@@ -26,6 +26,7 @@ def test_backslashes_of_a_rule_are_read_as_slashes_for_this_run(ward: Ward) -> N
     prepared = ward.write(WRITES, validations=rules)
     batch = ward.run(prepared)
     assert (batch.status, batch.heals) == ("completed", 1)
+    assert (batch.attempts, ward.sessions) == (2, 1), "the file was there: nothing was asked again"
     (healing,) = ward.healings
     assert healing.remedy == "backslashes"
     lines = ward.file.read_text().splitlines()
@@ -59,6 +60,26 @@ def test_slashes_whose_folder_is_missing_are_mended_in_one_go(ward: Ward) -> Non
         "completed",
         ["backslashes, missing-folders"],
     )
+
+
+@posix
+def test_a_session_after_the_remedy_is_not_told_the_wrong_name(ward: Ward) -> None:
+    template = """
+import pathlib
+open_()
+if pathlib.Path("again").exists():
+    pathlib.Path("out").mkdir(exist_ok=True)
+    pathlib.Path("out/a.md").touch()
+pathlib.Path("again").touch()
+done()
+"""
+    prepared = ward.write(template, validations=[{"type": "file_exists", "path": r"out\a.md"}])
+    assert ward.run(prepared).status == "completed"
+    prompts = sorted(prepared.layout.logs.rglob("*.prompt"))
+    said = prompts[-1].read_text().partition("# that is all")[2]
+    assert len(prompts) == 2
+    assert "An earlier attempt at this task did not succeed (output validation failed)" in said
+    assert "\\" not in said
 
 
 @posix

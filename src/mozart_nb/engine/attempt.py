@@ -86,6 +86,8 @@ class Attempt:
         if batch.mode == "first" and (reason := await parts.composer.skip_reason(batch.number)):
             self._desk.note(ev.BatchSkipped(batch=batch.number, reason=reason))
             return
+        if batch.mode == "healed" and await self._is_mended():
+            return
         result = await self._session_result(continues=batch.mode == "completion" and self._can_continue())
         if result is not None and result.lost_session:
             result = await self._session_result(continues=False)
@@ -355,6 +357,21 @@ class Attempt:
             fault = (await self._parts.contract.read(text, data, await self._rows())).fault
         # What the session printed besides is in its log; the end of the answer is what is left for the state.
         await self._check(text, batch.code, batch.message, stdout_tail=text[-TAIL_CHARACTERS:], fault=fault)
+
+    async def _is_mended(self) -> bool:
+        """Whether what the last session left is good enough after a remedy: then it need not be done again."""
+        batch, parts = self.batch, self._parts
+        if batch.code not in ("E201", "E203"):
+            return False
+        answer = await self._desk.read_answer(batch) if not batch.is_silent else None
+        values = await parts.composer.values(batch.number)
+        text, baseline = answer.text if answer is not None else "", batch.baseline or {}
+        results = await parts.checker.check(values, answer=text, baseline=baseline, before={})
+        judgement = judge(batch.number, self.number, code="", message="", results=results)
+        if isinstance(judgement, ev.ValidationPassed):
+            self._desk.note(judgement)
+            return True
+        return False
 
     # --- when nothing else helps --------------------------------------------------------------------------------------
 

@@ -239,7 +239,10 @@ class JobComposer:
                 continues=continues,
                 has_form=self._contract.wants_data,
             )
-        if batch.mode in ("retry", "healed") and batch.code:
+        if batch.mode == "healed" and batch.code:
+            # What the rules found was found before the remedy, which may have changed what they look for.
+            return retry_prompt(original, (), batch.code, "")
+        if batch.mode == "retry" and batch.code:
             if failed and lookup(batch.code).category is Category.RATE_LIMIT:
                 return retry_prompt(original, failed, "E201", "")  # the refusal in between is nobody's concern
             return retry_prompt(original, failed, batch.code, batch.message)
