@@ -98,6 +98,8 @@ COMES_WITH = {
     "pydantic_core": "pydantic",
     "annotated_types": "pydantic",
     "click": "typer",
+    "httpx2": "anthropic",
+    "aiohttp": "anthropic",
     "referencing": "jsonschema",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""

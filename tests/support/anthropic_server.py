@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Handler = Callable[["Call"], "Reply | Awaitable[Reply]"]
 
@@ -35,7 +35,10 @@ class Reply:
     """What to send back. `status` 200 carries `blocks`, any other an error of kind `kind` with `message`.
 
     `delay` seconds pass before anything is sent; `hang` sends nothing at all, for as long as the client stays. `usage`
-    is what the answer says it used, `USAGE` by default.
+    is what the answer says it used, `USAGE` by default. Streamed texts come in `pieces`, `pause` seconds after each.
+    `ending` says what happens to a stream instead of its end: `cut` (the connection is closed), `reset`, `silent`
+    (nothing more, for as long as the client stays), `malformed`, or `error` (an event with `kind` and `message`). `raw`
+    is sent as it is, as `content_type`, with any status.
     """
 
     blocks: Sequence[dict[str, Any]] = ()
@@ -46,7 +49,12 @@ class Reply:
     stop_reason: str = ""
     delay: float = 0.0
     hang: bool = False
-    usage: Mapping[str, int] = field(default_factory=lambda: dict(USAGE))
+    usage: Mapping[str, Any] = field(default_factory=lambda: dict(USAGE))
+    pieces: int = 1
+    pause: float = 0.0
+    ending: Literal["", "cut", "reset", "silent", "malformed", "error"] = ""
+    raw: str | None = None
+    content_type: str = "application/json"
 
 
 def text(words: str, **options: Any) -> Reply:
@@ -134,11 +142,21 @@ class Seen:
     status: int
 
 
+def model_described(name: str) -> Reply:
+    """What the API says about a model that is there."""
+    return Reply(raw=json.dumps({"id": name, "type": "model", "display_name": name, "lifecycle": "active"}))
+
+
 class AnthropicServer:
-    """Answers on 127.0.0.1, on a port of its own choice. `url` is valid while it serves."""
+    """Answers on 127.0.0.1, on a port of its own choice. `url` is valid while it serves.
+
+    `describe` answers for `/v1/models/NAME`; `asked` has the header of each of those requests.
+    """
 
     def __init__(self, handler: Handler | None = None) -> None:
         self.handler: Handler = handler or (lambda call: text(f"answer to: {call.prompt[:200]}"))
+        self.describe: Callable[[str], Reply] = model_described
+        self.asked: list[dict[str, str]] = []
         self.calls: list[Seen] = []
         self.in_flight = 0
         self.most_in_flight = 0
@@ -209,11 +227,18 @@ class AnthropicServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, path, headers, raw = await _read_request(reader)
-        wire = _Wire(writer, with_body=method != "HEAD")
+        wire = _Wire(writer, reader, with_body=method != "HEAD")
         if method == "HEAD":
             await wire.send(200, b"")
         elif path == "/v1/messages/count_tokens":
             await wire.send(200, {"input_tokens": len(raw) // 4})
+        elif method == "GET" and path.startswith("/v1/models/"):
+            self.asked.append(headers)
+            reply = self.describe(path.removeprefix("/v1/models/"))
+            if reply.hang:
+                await reader.read()
+                return
+            await wire.reply(reply, {})
         elif method == "POST" and path == "/v1/messages":
             await self._converse(json.loads(raw), headers, wire, reader)
         else:
@@ -280,8 +305,9 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 class _Wire:
     """Writes one response."""
 
-    def __init__(self, writer: asyncio.StreamWriter, *, with_body: bool) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader, *, with_body: bool) -> None:
         self._writer = writer
+        self._reader = reader
         self._with_body = with_body
 
     async def send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
@@ -292,32 +318,62 @@ class _Wire:
         await self._writer.drain()
 
     async def reply(self, reply: Reply, body: dict[str, Any]) -> None:
-        if reply.status != 200:
+        if reply.raw is not None:
+            data = reply.raw.encode()
+            size = {"content-length": str(len(data))}
+            await self._head(reply.status, {**size, **reply.headers}, reply.content_type)
+            self._writer.write(data)
+            await self._writer.drain()
+        elif reply.status != 200:
             error = {"type": reply.kind, "message": reply.message}
             await self.send(reply.status, {"type": "error", "error": error}, reply.headers)
         elif body.get("stream"):
-            await self._stream(_message(reply, body), reply.headers)
+            await self._stream(_message(reply, body), reply)
         else:
             await self.send(200, _message(reply, body), reply.headers)
 
-    async def _stream(self, message: dict[str, Any], headers: dict[str, str]) -> None:
-        await self._head(200, headers, "text/event-stream; charset=utf-8")
+    async def _stream(self, message: dict[str, Any], reply: Reply) -> None:
+        await self._head(200, reply.headers, "text/event-stream; charset=utf-8")
         usage = {**message["usage"], "output_tokens": 1}
         await self._event("message_start", message={**message, "content": [], "stop_reason": None, "usage": usage})
+        await self._event("ping")
         for index, block in enumerate(message["content"]):
-            await self._block(index, block)
+            await self._block(index, block, reply)
+        if reply.ending:
+            await self._end_badly(reply)
+            return
         stop = {"stop_reason": message["stop_reason"], "stop_sequence": None}
         await self._event("message_delta", delta=stop, usage=message["usage"])
         await self._event("message_stop")
 
-    async def _block(self, index: int, block: dict[str, Any]) -> None:
+    async def _end_badly(self, reply: Reply) -> None:
+        match reply.ending:
+            case "reset":
+                await asyncio.sleep(0.02)  # what was written is on its way
+                self._writer.transport.abort()
+            case "silent":
+                await self._reader.read()  # until the client goes away
+            case "malformed":
+                self._writer.write(b'event: content_block_delta\ndata: {"type": "content_block_delta", "del\n\n')
+                await self._writer.drain()
+            case "error":
+                await self._event("error", error={"type": reply.kind, "message": reply.message})
+
+    async def _block(self, index: int, block: dict[str, Any], reply: Reply) -> None:
         if block["type"] == "text":
-            start, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
+            size = -(-len(block["text"]) // reply.pieces) or 1
+            parts = [block["text"][at : at + size] for at in range(0, len(block["text"]), size)]
+            start, deltas = {**block, "text": ""}, [{"type": "text_delta", "text": part} for part in parts]
+        elif block["type"] == "thinking":
+            start, deltas = {**block, "thinking": ""}, [{"type": "thinking_delta", "thinking": block["thinking"]}]
         else:
             start = {**block, "input": {}}
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(block["input"])}]
         await self._event("content_block_start", index=index, content_block=start)
-        await self._event("content_block_delta", index=index, delta=delta)
+        for delta in deltas:
+            await self._event("content_block_delta", index=index, delta=delta)
+            if reply.pause:
+                await asyncio.sleep(reply.pause)
         await self._event("content_block_stop", index=index)
 
     async def _event(self, kind: str, **data: Any) -> None:

@@ -132,6 +132,9 @@ _BACKEND_KINDS = {
     "resources": "E001",
     "log_unwritable": "E703",
     "spawn": "E999",
+    "attachment": "E601",
+    "attachment_too_large": "E505",
+    "no_such_endpoint": "E502",
 }
 
 
