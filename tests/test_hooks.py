@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from support.commands import Ended, Started, mozart, slow_job, wait_for, write_j
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.errors import MisuseError
 from mozart_nb.hooks import CHAIN_VARIABLE, Chain, read_hooks, run_hooks
+from mozart_nb.hooks.actions import action_of
 from mozart_nb.job.load import load_job
 from mozart_nb.job.outputs import ConcertConfig
 from mozart_nb.runtime import prepare, standing
@@ -265,6 +267,15 @@ def test_the_workspace_is_inherited_or_named(tmp_path: Path) -> None:
     assert [(tmp_path / place / "b.json").exists() for place in ("ws", "ws/named", "own")] == [True] * 3
 
 
+def test_a_job_has_no_time_limit_unless_one_is_given(tmp_path: Path) -> None:
+    named(tmp_path, "b")
+    prepared = prepare(
+        load_job(job_with(tmp_path, chained("b.yaml"), chained("b.yaml", timeout_seconds=7), command("x")))
+    )
+    limits = [action_of(hook, prepared).timeout_seconds for hook in prepared.loaded.config.on_success]
+    assert limits == [math.inf, 7, 300]
+
+
 def test_a_failed_job_is_a_failed_hook(tmp_path: Path) -> None:
     named(tmp_path, "b", rehearsal={"latency_seconds": 0, "script": {1: ["auth"]}})
     ended = mozart("run", named(tmp_path, "a", chained("b.yaml")))
@@ -291,6 +302,7 @@ DIES_AT_COMPLETION = """
 import os, signal, sys
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.headless import run_headless
+from mozart_nb.hooks.actions import action_of
 from mozart_nb.job.load import load_job
 from mozart_nb.runtime import prepare
 

@@ -17,6 +17,9 @@ from mozart_nb.job.outputs import HookConfig
 from mozart_nb.job.placeholders import expand
 from mozart_nb.prepared import Prepared
 
+COMMAND_SECONDS: Final = 300.0
+"""How long a command or a program may take that says nothing else."""
+
 JOB_GRACE_SECONDS: Final = 40.0
 """How long a job that was started by a hook may take to pause: its own grace time after SIGTERM, and some more."""
 
@@ -55,7 +58,7 @@ def action_of(hook: HookConfig, prepared: Prepared) -> Action:
         return _job(hook, prepared, values, folder)
     line = expand(hook.command or "", values, "command")
     command = _program(line) if hook.type == "run_script" else line
-    return Action(hook.description or line, command, folder, hook.timeout_seconds)
+    return Action(hook.description or line, command, folder, hook.timeout_seconds or COMMAND_SECONDS)
 
 
 def _path(text: str | None, prepared: Prepared, values: Mapping[str, Any]) -> Path | None:
@@ -86,13 +89,11 @@ def _job(hook: HookConfig, prepared: Prepared, values: Mapping[str, Any], folder
         workspace = prepared.places.workspace
     if workspace is not None:
         words += ["-w", str(workspace)]
-    # The default is meant for commands; a job takes as long as it takes.
-    has_limit = "timeout_seconds" in hook.model_fields_set
     return Action(
         hook.description or f"job {file}",
         f"exec {shlex.join(words)}",
         folder,
-        hook.timeout_seconds if has_limit else math.inf,
+        hook.timeout_seconds or math.inf,
         JOB_GRACE_SECONDS,
     )
 

@@ -183,7 +183,8 @@ class HookConfig(Section):
     """Something to start after the job completed."""
 
     type: Literal["run_job", "run_command", "run_script"] = Field(
-        description="`run_job` starts another job file, `run_command` a shell command, `run_script` a program."
+        description="`run_job` runs another job file, `run_command` a shell command, `run_script` a program with its "
+        "arguments."
     )
     job_path: str | None = Field(None, description="The job file (`run_job`).")
     job_workspace: str | None = Field(None, description="Another workspace for that job.")
@@ -192,8 +193,10 @@ class HookConfig(Section):
     working_directory: str | None = Field(None, description="Where it runs. Unset: the backend's working directory.")
     description: str | None = Field(None, description="What it is for.")
     on_failure: Literal["continue", "abort"] = Field("continue", description="`abort`: the hooks after it do not run.")
-    timeout_seconds: PositiveSeconds = Field(300.0, description="Seconds it may take.")
-    detached: bool = Field(False, description="Do not wait for it.")
+    timeout_seconds: PositiveSeconds | None = Field(
+        None, description="Seconds it may take. Unset: 300, and for `run_job` no limit."
+    )
+    detached: bool = Field(False, description="Do not wait for it; what it prints goes to a log file.")
     fresh: bool = Field(False, description="Start that job from the beginning.")
 
     @model_validator(mode="after")
@@ -207,12 +210,14 @@ class HookConfig(Section):
 class ConcertConfig(Section):
     """Jobs that start each other."""
 
-    enabled: bool = Field(False, description="Allow chains of jobs.")
-    max_chain_depth: Whole = Field(5, ge=1, le=100, description="The longest chain.")
+    enabled: bool = Field(False, description="Allow chains of jobs. Without it one job may follow, and no more.")
+    max_chain_depth: Whole = Field(5, ge=1, le=100, description="How many jobs may follow the first one.")
     cooldown_between_jobs_seconds: Seconds = Field(30.0, description="Seconds between two jobs of a chain.")
     inherit_workspace: bool = Field(True, description="The next job uses the same workspace.")
-    concert_log_path: str | None = Field(None, description="Log file of the chain.")
-    abort_concert_on_hook_failure: bool = Field(False, description="End the chain when a hook fails.")
+    concert_log_path: str | None = Field(None, description="Log of the chain: a JSON line per step.")
+    abort_concert_on_hook_failure: bool = Field(
+        False, description="A failed hook ends the chain, and the exit code is 1."
+    )
 
 
 class WorkspaceLifecycleConfig(Section):
