@@ -186,6 +186,7 @@ class Attempt:
             case "add":
                 longer = composed.with_addition(reply.text).with_finding(f"a person added to the prompt: {reply.text}")
                 self._desk.note(self._noticed(longer.preflight))
+                self._request_hash = ""  # what a person adds for once is nobody else's request
                 return longer
             case "skip":
                 self._desk.note(ev.BatchSkipped(batch=number, reason=skip_reason(question, reply)))
