@@ -103,7 +103,7 @@ def test_a_count_is_a_whole_number(value: object) -> None:
         ("retry", "exponential_base", [1.01, 10], [1, 0.5]),
         ("retry", "completion_threshold_percent", [0.1, 100], [0, 100.1]),
         ("retry", "completion_delay_seconds", [0, 5], [-0.1]),
-        ("rate_limit", "wait_minutes", [1, 600], [0, 0.5]),
+        ("rate_limit", "wait_minutes", [0.01, 600], [0, -1]),
         ("rate_limit", "max_waits", [1, 1000], [0]),
         ("circuit_breaker", "failure_threshold", [1, 100], [0, 101]),
         ("circuit_breaker", "recovery_timeout_seconds", [0.1, 3600], [0, 3601]),

@@ -85,7 +85,7 @@ class RateLimitPolicy(Section):
 
     wait_minutes: Real = Field(
         60.0,
-        ge=1,
+        gt=0,
         description="Minutes to wait at a usage limit that names no time; also the most that waits for an unnamed "
         "request-rate limit grow to.",
     )
