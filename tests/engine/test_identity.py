@@ -83,6 +83,10 @@ def test_an_address_is_the_same_with_and_without_its_last_slash() -> None:
     assert content_hash(**one) == content_hash(**other)
 
 
+def test_the_usual_address_may_be_named_or_left_out() -> None:
+    assert content_hash(**{**REQUEST, "base_url": "https://api.anthropic.com/"}) == content_hash(**REQUEST)
+
+
 def test_parts_cannot_run_into_one_another() -> None:
     identity = Identity(family="anthropic", options={})
     assert identity.of('x2:["a"]') != identity.of("x", ("a",))

@@ -38,6 +38,8 @@ OPTIONS: Final = (
 )
 """Keys of a `backend` section that shape an answer. Unset ones (None) count as absent, so new keys change no hash."""
 
+USUAL_ADDRESS: Final = "https://api.anthropic.com"
+
 _DIGEST_BYTES = 16
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -93,8 +95,9 @@ def attachment_digest(path: str, content: bytes) -> str:
 
 
 def _address(base_url: str) -> str:
-    """One address, with and without its last slash."""
-    return base_url.rstrip("/")
+    """One address, with and without its last slash; the usual one counts as unset."""
+    address = base_url.strip().rstrip("/")
+    return "" if address == USUAL_ADDRESS else address
 
 
 def _sized(part: bytes) -> bytes:
