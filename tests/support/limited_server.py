@@ -151,7 +151,7 @@ class LimitedServer(AnthropicServer):
     ) -> None:
         super().__init__(self._reply)
         self.limits = limits
-        self._answer = answer
+        self._length_of = answer
         self._latency = latency
         self._with_headers = with_headers
 
@@ -161,7 +161,7 @@ class LimitedServer(AnthropicServer):
         if wait := self.limits.arrive(asked, now):
             named = {"retry_after": f"{wait:g}"} if self.limits.names_wait else {}
             return self._with(refuse(429, "rate limit reached", **named), now)
-        output = self._answer(call)
+        output = self._length_of(call)
         self.limits.answered(output, now)
         usage = {"input_tokens": asked, "output_tokens": output}
         return self._with(text(f"answer to: {call.prompt[:50]}", delay=self._latency, usage=usage), now)

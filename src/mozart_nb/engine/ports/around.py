@@ -125,13 +125,13 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Pace(Protocol):
-    """Requests and tokens per minute: as configured, and as the service says."""
+    """Requests and tokens per minute: as configured, and as the service says. One `used` follows each `admit`."""
 
     async def admit(self, tokens: int) -> None:
         """Wait until a request of about `tokens` (input and expected output) may be sent."""
 
     def used(self, expected: int, actual: int) -> None:
-        """A request admitted with `expected` tokens used `actual` ones."""
+        """A request admitted with `expected` tokens used `actual` ones; 0 when it was refused or never sent."""
 
     def heard(self, allowances: Sequence[Allowance]) -> None:
         """What the service said about its limits in its last reply."""
