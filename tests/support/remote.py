@@ -10,7 +10,7 @@ The service goes on while no host runs, and survives every crash of one.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,13 +128,13 @@ class FakeRemote:
             raise RemoteError(SessionResult(outcome="error", api_status=404), is_refusal=True, is_gone=True)
         return self._shown(self.held[remote_id])
 
-    async def newest(self) -> AsyncIterator[RemoteBatch]:
+    async def newest(self) -> AsyncGenerator[RemoteBatch, None]:
         self.calls["list"] += 1
         for held in list(self.held.values())[::-1]:
             await self.clock.sleep(0.01)
             yield self._shown(held)
 
-    async def results(self, remote_id: str) -> AsyncIterator[Sequence[RemoteResult]]:
+    async def results(self, remote_id: str) -> AsyncGenerator[Sequence[RemoteResult], None]:
         self.calls["results"] += 1
         held = self.held[remote_id]
         names = sorted(held.names, key=lambda name: hash((name, 1)))

@@ -17,9 +17,12 @@ always safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Scope, lookup
@@ -36,6 +39,9 @@ PARCEL_BYTES = 64 << 20
 smaller parcels keep memory low, and one that goes wrong costs less."""
 
 CONCLUDED_AT_ONCE = 64
+MOST_READINGS = 3
+"""Results that are fewer than the requests are read again so often before the missing ones are given up."""
+
 NOTED_AT_ONCE = 200
 """So many events of one kind are journaled in one go: the loop belongs to others as well."""
 
@@ -176,7 +182,8 @@ class Dispatch:
             await self._desk.record(ev.RemoteLost(submission=number, reason=str(error)))
         else:
             await self._desk.record(ev.RemoteUnconfirmed(submission=number, message=str(error)))
-            self._spawn(self._find(number, error.result), f"looks for {number}")
+            failure = msgspec.structs.replace(error.result, cost_usd=0.0)  # if it was not received, nothing is paid
+            self._spawn(self._find(number, failure), f"looks for {number}")
 
     async def _submitted(self, number: int, made: RemoteBatch, *, adopted: bool) -> None:
         await self._desk.record(ev.RemoteSubmitted(submission=number, remote_id=made.id, adopted=adopted))
@@ -212,32 +219,35 @@ class Dispatch:
     async def _look_through(self, sought: RemoteState, strangers: set[str]) -> tuple[RemoteBatch | None, bool]:
         """The remote batch that holds the parcel, if it is over; and whether some are not over yet."""
         waits = False
-        async for candidate in self._candidates(sought):
-            if candidate.id in strangers:
-                continue
-            if not candidate.is_over:
-                waits = True
-            elif await self._is_ours(candidate, sought):
-                return candidate, False
-            else:
-                strangers.add(candidate.id)
+        async with aclosing(self._candidates(sought)) as candidates:
+            async for candidate in candidates:
+                if candidate.id in strangers:
+                    continue
+                if not candidate.is_over:
+                    waits = True
+                elif await self._is_ours(candidate, sought):
+                    return candidate, False
+                else:
+                    strangers.add(candidate.id)
         return None, waits
 
-    async def _candidates(self, sought: RemoteState) -> AsyncIterator[RemoteBatch]:
+    async def _candidates(self, sought: RemoteState) -> AsyncGenerator[RemoteBatch, None]:
         """Remote batches of the right size that nobody here knows, made since the parcel was sent."""
-        async for one in self._remote.newest():
-            if one.created_at < sought.sent_at - self._timing.slack:
-                return
-            known = {remote.remote_id for remote in self._state.job.remotes.values()}
-            if one.requests == sought.requests and one.id not in known:
-                yield one
+        async with aclosing(self._remote.newest()) as newest:
+            async for one in newest:
+                if one.created_at < sought.sent_at - self._timing.slack:
+                    return
+                known = {remote.remote_id for remote in self._state.job.remotes.values()}
+                if one.requests == sought.requests and one.id not in known:
+                    yield one
 
     async def _is_ours(self, candidate: RemoteBatch, sought: RemoteState) -> bool:
         try:
-            async for part in self._remote.results(candidate.id):
-                for first in part:
-                    key = key_of(self._state.job.seed, first.custom_id)
-                    return key is not None and is_in(key, sought.entries)
+            async with aclosing(self._remote.results(candidate.id)) as parts:
+                async for part in parts:
+                    for first in part:
+                        key = key_of(self._state.job.seed, first.custom_id)
+                        return key is not None and is_in(key, sought.entries)
         except RemoteError as error:
             if not error.is_gone:
                 raise
@@ -248,13 +258,15 @@ class Dispatch:
     async def _follow(self, number: int) -> None:
         """Wait until a remote batch is over, and conclude everything in it."""
         remote_id = self._state.job.remotes[number].remote_id
-        interval = self._timing.first_poll
+        interval, readings = self._timing.first_poll, 0
         while True:
             wait = interval
             try:
-                if (await self._remote.look(remote_id)).is_over:
-                    await self._read(number, remote_id)
-                    break
+                shown = await self._remote.look(remote_id)
+                if shown.is_over:
+                    readings += 1
+                    if await self._read(number, remote_id) >= shown.requests or readings == MOST_READINGS:
+                        break
             except RemoteError as error:
                 if error.is_gone:
                     await self._lose(number, f"{remote_id} does not exist any more: {error}", cost=None)
@@ -262,18 +274,22 @@ class Dispatch:
                 wait = max(wait, self._heed(error))
             await self._clock.sleep(wait)
             interval = min(interval * self._timing.growth, self._timing.longest_poll)
+        await self._end_all(number, _MISSING)
         await self._desk.record(ev.RemoteEnded(submission=number))
 
-    async def _read(self, number: int, remote_id: str) -> None:
-        """Conclude every attempt with its result. After a broken connection the caller reads them once more."""
+    async def _read(self, number: int, remote_id: str) -> int:
+        """Conclude every attempt with its result; returns how many results there were."""
         ending: set[asyncio.Task[None]] = set()
+        count = 0
         try:
-            async for part in self._remote.results(remote_id):
-                for one in part:
-                    await self._take(number, one, ending)
+            async with aclosing(self._remote.results(remote_id)) as parts:
+                async for part in parts:
+                    count += len(part)
+                    for one in part:
+                        await self._take(number, one, ending)
         finally:
             await gather_quietly(list(ending))
-        await self._end_all(number, _MISSING)
+        return count
 
     async def _take(self, number: int, one: RemoteResult, ending: set[asyncio.Task[None]]) -> None:
         key = key_of(self._state.job.seed, one.custom_id)

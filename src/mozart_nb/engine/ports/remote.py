@@ -6,7 +6,7 @@ service shows custom ids with the results only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -50,9 +50,9 @@ class RemoteError(Exception):
 
 @runtime_checkable
 class Remote(Protocol):
-    """A backend that takes requests by the thousand. Every method but `encode` raises `RemoteError`.
+    """A backend that takes requests by the thousand: at most `most_requests` and `most_bytes` in one remote batch.
 
-    A remote batch holds at most `most_requests` requests and `most_bytes` bytes.
+    Every method but `encode` raises `RemoteError`; whoever does not read a generator to its end closes it.
     """
 
     most_requests: int
@@ -67,10 +67,10 @@ class Remote(Protocol):
     async def look(self, remote_id: str) -> RemoteBatch:
         """How a remote batch is doing."""
 
-    def newest(self) -> AsyncIterator[RemoteBatch]:
+    def newest(self) -> AsyncGenerator[RemoteBatch, None]:
         """Every remote batch of the account, the newest first; pages are fetched as they are needed."""
 
-    def results(self, remote_id: str) -> AsyncIterator[Sequence[RemoteResult]]:
+    def results(self, remote_id: str) -> AsyncGenerator[Sequence[RemoteResult], None]:
         """The results of a remote batch that is over, some hundred at a time, in any order."""
 
     async def cancel(self, remote_id: str) -> None:
