@@ -206,7 +206,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     ended = mozart("run", file, "--dry-run")
     assert ended.exit_code == 0, ended
     assert "5 batches, items 1 to 10" in ended.stdout
-    assert "characters / 4" in ended.stdout
+    assert "from their text, ±30%" in ended.stdout
     assert sorted(tmp_path.rglob("*")) == before
     assert mozart("list", "--json").document["jobs"] == []
 
@@ -221,7 +221,7 @@ def test_a_dry_run_shows_the_prompt_and_the_rules_of_any_batch(tmp_path: Path) -
     assert document["show"]["prompt"] == "Batch 4: items 7 to 8."
     assert [rule["command"] for rule in document["show"]["rules"]] == [None, "test 4 -gt 3"]
     assert [batch["rules"] for batch in document["batches"]] == [1, 1, 1, 2, 2]
-    assert document["batches"][3]["prompt_tokens"] == 6
+    assert document["batches"][3]["prompt_tokens"] == 7
     assert "Batch 4: items 7 to 8." in mozart("run", file, "--show", "4").stdout
 
 

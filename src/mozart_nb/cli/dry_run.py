@@ -7,17 +7,17 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from mozart_nb.cli.estimate import cost_text
 from mozart_nb.cli.output import Output
 from mozart_nb.cli.words import clean, count, one_line, plural
-from mozart_nb.engine.preflight import MAX_TOKENS, WARN_TOKENS, estimate_tokens
+from mozart_nb.engine.preflight import MAX_TOKENS, WARN_TOKENS
 from mozart_nb.errors import MisuseError, PromptError
+from mozart_nb.estimating import estimate
 from mozart_nb.events import RunOptions
-from mozart_nb.frozen import PlanMaterials
-from mozart_nb.job.expressions import Condition, compile_condition
-from mozart_nb.job.model import JobConfig, RuleConfig
-from mozart_nb.job.placeholders import expand
+from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import Plan
-from mozart_nb.job.prompt import BatchContext, PromptRenderer, context_for, known_names
+from mozart_nb.job.tokens import ERROR
+from mozart_nb.previews import Preview, spread
 from mozart_nb.runtime import Prepared, standing
 
 MAX_RENDERED: Final = 1000
@@ -27,56 +27,7 @@ MAX_LISTED: Final = 1000
 SHOWN: Final = 20
 """Batches listed on a terminal."""
 
-HOW_ESTIMATED: Final = "characters / 4"
-
-
-class Rehearser:
-    """Renders prompts and rules of batches that have not run: earlier outputs are empty."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared = prepared
-        self._config: JobConfig = prepared.loaded.config
-        self._plan: Plan = prepared.plan
-        self._materials = PlanMaterials(prepared.frozen, prepared.places.workspace)
-        self._renderer = PromptRenderer(self._config, self._plan, read_text=self._materials.read_text)
-        names = known_names(self._config.prompt)
-        self._rules: list[tuple[RuleConfig, Condition | None]] = [
-            (rule, compile_condition(rule.condition, names) if rule.condition else None)
-            for rule in self._config.validations
-        ]
-
-    def context(self, number: int) -> BatchContext:
-        rows: Sequence[Any] = ()
-        if self._config.items is not None:
-            rows = self._materials.rows(*self._plan.rows_of(number))
-        return context_for(
-            self._plan,
-            number,
-            workspace=str(self._prepared.places.workspace),
-            job_name=self._config.name,
-            prompt=self._config.prompt,
-            rows=rows,
-        )
-
-    def prompt(self, number: int) -> str:
-        """Raises `PromptError` for a template that needs what only a run has."""
-        return self._renderer.render(self.context(number))
-
-    def rules(self, number: int) -> list[dict[str, Any]]:
-        """The rules that apply to a batch, their placeholders filled in."""
-        context = self.context(number)
-        return [
-            {
-                "type": rule.type,
-                "stage": rule.stage,
-                "path": expand(rule.path, context, "path") if rule.path else None,
-                "pattern": expand(rule.pattern, context, "regex") if rule.pattern else None,
-                "command": expand(rule.command, context, "command") if rule.command else None,
-                "description": rule.description,
-            }
-            for rule, condition in self._rules
-            if condition is None or condition(context)
-        ]
+HOW_ESTIMATED: Final = f"from their text, ±{ERROR:.0%}"
 
 
 def plan_document(prepared: Prepared, options: RunOptions, *, show: int = 0) -> dict[str, Any]:
@@ -87,8 +38,10 @@ def plan_document(prepared: Prepared, options: RunOptions, *, show: int = 0) -> 
     plan, config = prepared.plan, prepared.loaded.config
     if show and not 1 <= show <= plan.count:
         raise MisuseError(f"--show {show}: there are batches 1 to {plan.count}")
-    rehearser = Rehearser(prepared)
+    preview = Preview(prepared)
     found = standing(prepared)
+    selected = _selected(plan, options)
+    forecast = estimate(prepared, options=options, at_most=selected["count"])["estimates"][0]
     document: dict[str, Any] = {
         "job_id": prepared.job_id,
         "job_name": config.name,
@@ -102,15 +55,16 @@ def plan_document(prepared: Prepared, options: RunOptions, *, show: int = 0) -> 
         "total_items": plan.shape.total_items,
         "stages": list(plan.shape.stages),
         "max_concurrent": _at_once(config, options),
-        "selected": _selected(plan, options),
-        "tokens": _tokens(rehearser, plan),
-        "cost_usd": 0.0 if prepared.is_rehearsal else None,
+        "selected": selected,
+        "tokens": _tokens(preview, plan),
+        "cost_usd": None if forecast["cost_usd"] is None else forecast["cost_usd"]["expected"],
+        "estimate": forecast,
         "rules": len(config.validations),
-        "batches": [_batch(rehearser, plan, number) for number in range(1, min(plan.count, MAX_LISTED) + 1)],
+        "batches": [_batch(preview, plan, number) for number in range(1, min(plan.count, MAX_LISTED) + 1)],
         "batches_omitted": max(0, plan.count - MAX_LISTED),
     }
     if show:
-        document["show"] = {"batch": show, "prompt": rehearser.prompt(show), "rules": rehearser.rules(show)}
+        document["show"] = {"batch": show, "prompt": preview.prompt(show), "rules": preview.rules(show)}
     return document
 
 
@@ -132,10 +86,10 @@ def _selected(plan: Plan, options: RunOptions) -> dict[str, Any]:
     }
 
 
-def _tokens(rehearser: Rehearser, plan: Plan) -> dict[str, Any]:
+def _tokens(preview: Preview, plan: Plan) -> dict[str, Any]:
     """Sizes of the prompts. Sessions read and write more: files, tools, answers."""
-    numbers = _sample(plan.count)
-    sizes = {number: size for number in numbers if (size := _size(rehearser, number)) is not None}
+    numbers = spread(plan.count, MAX_RENDERED)
+    sizes = {number: size for number in numbers if (size := _size(preview, number)) is not None}
     largest = max(sizes, key=lambda number: sizes[number], default=None)
     mean = sum(sizes.values()) / len(sizes) if sizes else 0.0
     return {
@@ -149,21 +103,14 @@ def _tokens(rehearser: Rehearser, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _sample(total: int) -> list[int]:
-    if total <= MAX_RENDERED:
-        return list(range(1, total + 1))
-    step = (total - 1) / (MAX_RENDERED - 1)
-    return sorted({1 + round(index * step) for index in range(MAX_RENDERED)})
-
-
-def _size(rehearser: Rehearser, number: int) -> int | None:
+def _size(preview: Preview, number: int) -> int | None:
     try:
-        return estimate_tokens(rehearser.prompt(number))
+        return preview.tokens(number)
     except PromptError:
         return None
 
 
-def _batch(rehearser: Rehearser, plan: Plan, number: int) -> dict[str, Any]:
+def _batch(preview: Preview, plan: Plan, number: int) -> dict[str, Any]:
     first, last = plan.items_of(number)
     return {
         "batch": number,
@@ -172,14 +119,14 @@ def _batch(rehearser: Rehearser, plan: Plan, number: int) -> dict[str, Any]:
         "stage": plan.stage_of(number),
         "instance": plan.instance_of(number),
         "waits_for": [[edge.first, edge.last] for edge in plan.upstream(number)],
-        "prompt_tokens": _size(rehearser, number),
-        "rules": _number_of_rules(rehearser, number),
+        "prompt_tokens": _size(preview, number),
+        "rules": _number_of_rules(preview, number),
     }
 
 
-def _number_of_rules(rehearser: Rehearser, number: int) -> int | None:
+def _number_of_rules(preview: Preview, number: int) -> int | None:
     try:
-        return len(rehearser.rules(number))
+        return len(preview.rules(number))
     except PromptError:
         return None
 
@@ -200,8 +147,7 @@ def show_plan(output: Output, document: dict[str, Any]) -> None:
         output.show(f"  on disk      {document['standing']}, {document['done']:,} of {total:,} done")
     for text in _about_tokens(document["tokens"]):
         output.show(f"  {text}")
-    cost = "nothing (rehearsal)" if document["cost_usd"] is not None else "not known before it runs"
-    output.show(f"  cost         {cost}")
+    output.show(f"  cost         {cost_text(document['estimate'])}")
     output.show()
     _list_batches(output, document)
     if "show" in document:

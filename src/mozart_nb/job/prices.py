@@ -206,3 +206,8 @@ def _dollars(amount: int) -> float:
 def add(total: float, amount: float) -> float:
     """`total` and `amount` in US dollars, without the error that floats gather over many additions."""
     return round(total + amount, DIGITS)
+
+
+def same_model(one: str, other: str) -> bool:
+    """Whether two names stand for one model, whatever snapshot or window they pin."""
+    return _spellings(one)[-1] == _spellings(other)[-1]

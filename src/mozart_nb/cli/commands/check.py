@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mozart_nb.cli.commands._app import JobFile, Json, Strict, Workspace, output_of
+from mozart_nb.cli.commands._app import JobFile, Json, MaxConcurrent, Overrides, Strict, Workspace, output_of
 
 PANEL = "Check"
 
@@ -27,6 +27,27 @@ def validate(
     from mozart_nb.cli.check import validate as do
 
     raise typer.Exit(do(output_of(ctx, json), job, workspace, fix=fix, strict=strict))
+
+
+@commands.command(rich_help_panel=PANEL)
+def estimate(
+    ctx: typer.Context,
+    job: JobFile,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the API to count tokens.")] = False,
+    overrides: Overrides = None,
+    max_concurrent: MaxConcurrent = None,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Say what a job will cost and how long it will take. Free of charge; writes nothing.
+
+    With an API backend and its key, the API counts the tokens of a few prompts; else they are estimated.
+    """
+    from mozart_nb.cli.estimate import estimate_job as do
+
+    at_once, changes = max_concurrent or 0, overrides or ()
+    output = output_of(ctx, json)
+    raise typer.Exit(do(output, job, workspace, offline=offline, overrides=changes, max_concurrent=at_once))
 
 
 @commands.command(rich_help_panel=PANEL)
