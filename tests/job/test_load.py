@@ -214,8 +214,6 @@ def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> 
     "text",
     [
         "state_backend: sqlite",
-        "rate_limit: {requests_per_minute: 5}",
-        "rate_limit: {tokens_per_minute: 5}",
         "isolation: {enabled: true}",
         "notifications: [{type: desktop}]",
         "logging: {level: DEBUG}",
@@ -238,6 +236,7 @@ def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
         "cost_limits: {max_cost_per_job: 5}",
         "parallel: {adaptive: true}",
         "rate_limit: {wait_minutes: 5}",
+        "rate_limit: {requests_per_minute: 5, tokens_per_minute: 5000}",
         "answer: {format: text}",
     ],
 )

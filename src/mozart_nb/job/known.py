@@ -66,10 +66,6 @@ class Gap:
     is_error: bool = False
 
 
-def _given(section: str, key: str) -> Callable[[JobConfig], bool]:
-    return lambda config: key in getattr(config, section).model_fields_set
-
-
 def _used(key: str) -> Callable[[JobConfig], bool]:
     return lambda config: key in config.model_fields_set
 
@@ -91,8 +87,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         is_error=True,
     ),
     Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
-    Gap(("rate_limit", "requests_per_minute"), _given("rate_limit", "requests_per_minute"), f"this limit {_NO_EFFECT}"),
-    Gap(("rate_limit", "tokens_per_minute"), _given("rate_limit", "tokens_per_minute"), f"this limit {_NO_EFFECT}"),
     Gap(
         ("isolation",),
         lambda config: config.isolation.enabled and config.isolation.mode != "none",

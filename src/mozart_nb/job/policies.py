@@ -96,8 +96,10 @@ class RateLimitPolicy(Section):
         description="Regular expressions (case ignored) that mark an error message as a limit. "
         "They are applied to error text only, never to answers.",
     )
-    requests_per_minute: PositiveCount | None = Field(None, description="The most requests to start per minute.")
-    tokens_per_minute: PositiveCount | None = Field(None, description="The most tokens to ask for per minute.")
+    requests_per_minute: PositiveCount | None = Field(None, description="The most requests per minute, sent evenly.")
+    tokens_per_minute: PositiveCount | None = Field(
+        None, description="The most tokens per minute, input and output together."
+    )
 
 
 class CircuitBreakerPolicy(Section):
