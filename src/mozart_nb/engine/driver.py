@@ -12,7 +12,6 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,6 +22,7 @@ from mozart_nb.engine.bus import Bus, Observer
 from mozart_nb.engine.crew import Crew, gather_quietly
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import apply
+from mozart_nb.engine.inbox import Inbox, Message
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_held, is_stopping, step
 from mozart_nb.engine.ports import Ailment, Gate, Healing, Request, Requests, Store
@@ -33,16 +33,6 @@ from mozart_nb.job.model import JobConfig
 
 POLL_SECONDS = 0.5
 """How often requests of other processes and the shared gate are looked at."""
-
-
-@dataclass(slots=True)
-class _Message:
-    """Something in the inbox. `done` is resolved once the event is durable."""
-
-    event: ev.Event | None = None
-    answer: ev.Answer | None = None
-    request: Request | None = None
-    done: asyncio.Future[None] | None = None
 
 
 class Driver:
@@ -65,8 +55,7 @@ class Driver:
         self._requests = requests
         self._gate = gate
         self._observers = observers
-        self._inbox: list[_Message] = []
-        self._wake = asyncio.Event()
+        self._inbox = Inbox()
         self._crew = Crew(self.note)
         self._starting: list[int] = []
         self._ailing: list[int] = []
@@ -83,7 +72,7 @@ class Driver:
 
     def request(self, request: Request) -> None:
         """Ask something of the job; on the driver's loop. The answer is the event it causes."""
-        self._post(_Message(request=request))
+        self._inbox.post(Message(request=request))
 
     async def run(self, run: Run) -> JobState:
         """Run the job until it settles and return its state.
@@ -96,7 +85,7 @@ class Driver:
         job = run.planned or self.state.job
         # Named after the job, not the run: a probe that the death of its host cut short is still this job's own.
         self._shared = SharedLimit(self._gate, self._parts.clock, f"{job.job_id}/{job.seed:x}")
-        self._probe = ProbeRight(self._shared, self._parts.backend, self._parts.clock, self._wake.set)
+        self._probe = ProbeRight(self._shared, self._parts.backend, self._parts.clock, self._inbox.ring)
         async with AsyncExitStack() as stack:
             for observer in self._observers:
                 await stack.enter_async_context(self.bus.subscribe(observer))
@@ -119,12 +108,12 @@ class Driver:
 
     def note(self, event: ev.Event) -> None:
         """Journal this in its turn."""
-        self._post(_Message(event=event))
+        self._inbox.post(Message(event=event))
 
     async def record(self, event: ev.Event, answer: ev.Answer | None = None) -> None:
         """Journal this, the answer first; returns once both are durable."""
         done = asyncio.get_running_loop().create_future()
-        self._post(_Message(event=event, answer=answer, done=done))
+        self._inbox.post(Message(event=event, answer=answer, done=done))
         await done
 
     def tell(self, event: ev.Event) -> None:
@@ -162,7 +151,7 @@ class Driver:
         if run.options.self_healing:
             for healing in (*run.healings, await self._parts.healer.begin()):
                 self._note_healing(healing)
-        await self._check_gate()
+        await self._check_gate(at_start=True)
         await self._check_health()
         await self._commit()
         self._pick_up()
@@ -223,6 +212,7 @@ class Driver:
     async def _turn_until_settled(self) -> None:
         self._drain()  # who asks to stop before the first turn is heard before anything starts
         while True:
+            await self._check_gate()  # at every turn: what another job ran into a moment ago holds this one too
             until = self._decide()
             await self._commit()
             self._carry_out()
@@ -232,7 +222,7 @@ class Driver:
                 await self._detach()
                 return
             if not self._inbox and not self._journaled:
-                await self._sleep(until)
+                await self._inbox.wait(until - self._clock.now() if until is not None else None)
             self._drain()
 
     def _decide(self) -> float | None:
@@ -296,33 +286,16 @@ class Driver:
             self._crew.cancel(unsent_only=not cancels)
             self._parts.post.stop(cancel=cancels)
 
-    async def _sleep(self, until: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        timer = None
-        if until is not None:
-            timer = loop.call_later(max(0.0, until - self._clock.now()), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-
     # --- the inbox ----------------------------------------------------------------------------------------------------
 
-    def _post(self, message: _Message) -> None:
-        self._inbox.append(message)
-        self._wake.set()
-
     def _drain(self) -> None:
-        self._wake.clear()
-        messages, self._inbox = self._inbox, []
-        for message in messages:
+        for message in self._inbox.take():
             if message.request is not None:
                 self._obey(message.request)
             elif message.event is not None:
                 self._take_in(message, message.event)
 
-    def _take_in(self, message: _Message, event: ev.Event) -> None:
+    def _take_in(self, message: Message, event: ev.Event) -> None:
         if not self._is_current(event) or (self._detaching and self._is_kept(event)):
             if message.done is not None:
                 message.done.cancel()  # an attempt that nobody counts on any more must not go on
@@ -364,21 +337,18 @@ class Driver:
     # --- requests, gate, probe ----------------------------------------------------------------------------------------
 
     async def _poll(self, run_id: str) -> None:
-        """Bring requests and the gate's news to the inbox, and look at the clock now and then."""
+        """Bring requests to the inbox; look at the clock, and have the gate looked at, now and then."""
         while True:
             await self._parts.clock.sleep(POLL_SECONDS)
             for request in await self._requests.poll():
                 if request.run_id in ("", run_id):
                     self.request(request)
-            news = await self._shared.news(self.state, self._clock.now())
-            if news is not None:
-                self.note(news)
             for notice in self._clock.notices():
                 self.tell(ev.JobNotice(message=notice))
-            self._wake.set()
+            self._inbox.ring()
 
-    async def _check_gate(self) -> None:
-        news = await self._shared.news(self.state, self._clock.now(), at_start=True)
+    async def _check_gate(self, *, at_start: bool = False) -> None:
+        news = await self._shared.news(self.state, self._clock.now(), at_start=at_start)
         if news is not None:
             self._journal(news)
 
