@@ -19,8 +19,9 @@ from support.commands import Ended, Started, mozart, slow_job, wait_for, write_j
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.errors import MisuseError
 from mozart_nb.hooks import CHAIN_VARIABLE, Chain, read_hooks, run_hooks
-from mozart_nb.hooks.actions import action_of
+from mozart_nb.hooks.actions import action_of, hook_values
 from mozart_nb.job.load import load_job
+from mozart_nb.job.names import HOOK_MEANINGS
 from mozart_nb.job.outputs import ConcertConfig
 from mozart_nb.runtime import prepare, standing
 
@@ -108,6 +109,18 @@ def test_placeholders_are_filled_in_and_quoted(tmp_path: Path) -> None:
     mozart("run", file)
     lines = (tmp_path / "ran").read_text().splitlines()
     assert lines == ["demo", "5", "5", str(tmp_path / "a b"), "hi; echo no"]
+
+
+def test_placeholders_that_hooks_do_not_know_are_found_beforehand(tmp_path: Path) -> None:
+    file = job_with(
+        tmp_path, command("echo {batch_num} {jobid}"), chained("{{ fan }}/b.yaml"), command("awk '{print}'")
+    )
+    said = mozart("validate", file).stdout
+    assert "`batch_num` belongs to a batch" in said
+    assert "did you mean `job_id`?" in said
+    assert "there is no placeholder `fan`" in said
+    assert "print" not in said
+    assert set(hook_values(prepare(load_job(file)))) == set(HOOK_MEANINGS)
 
 
 def test_a_script_is_started_without_a_shell(tmp_path: Path) -> None:
@@ -302,7 +315,7 @@ DIES_AT_COMPLETION = """
 import os, signal, sys
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.headless import run_headless
-from mozart_nb.hooks.actions import action_of
+from mozart_nb.hooks.actions import action_of, hook_values
 from mozart_nb.job.load import load_job
 from mozart_nb.runtime import prepare
 

@@ -95,7 +95,9 @@ def _parse(lines: Iterable[bytes]) -> list[HookResult]:
 
 
 def _latest(results: Iterable[HookResult]) -> dict[int, HookResult]:
-    return {result.hook: result for result in results}
+    """The last word on each hook. `pending` takes back a start that came to nothing."""
+    found = {result.hook: result for result in results}
+    return {number: result for number, result in found.items() if result.status != "pending"}
 
 
 def _is_locked(path: Path) -> bool:

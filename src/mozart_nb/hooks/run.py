@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ KEPT_CHARACTERS: Final = 2000
 """How much of a hook's output is kept, from its end."""
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 _JOB_ENDS: Final = {1: "the job failed", 2: "the job could not be started", 3: "the job paused", 4: "it was cancelled"}
 _FAILED: Final = ("failed", "interrupted", "unknown")
@@ -56,10 +57,10 @@ async def run_hooks(
         return []
     completion = await asyncio.to_thread(completion_of, layout, state)
     record = HookRecord(layout)
-    if not await asyncio.to_thread(record.open):
-        say(f"the hooks of job `{prepared.job_id}` are being run by another process")
-        return []
     try:
+        if not await _surely(record.open):
+            say(f"the hooks of job `{prepared.job_id}` are being run by another process")
+            return []
         return await _Hooks(prepared, completion, record, os.environ if environ is None else environ, say).run()
     finally:
         record.close()
@@ -154,8 +155,12 @@ class _Hooks:
                 return await self._skip(number, hook, chain.refusal)
             await self._cool_down(number)
         started = self._result(number, hook, "started", what=action.what)
-        await self._add(started)
-        self._say(f"hook {self._of(number)} ({hook.type}): {action.what}")
+        try:
+            await self._add(started)
+        except asyncio.CancelledError:
+            self._record.add(_after(started, "pending"))
+            raise
+        self._say(f"hook {self._of(number)} ({hook.type}): {started.what}")
         environ = chain.environ(self._environ)
         if hook.detached:
             return await self._detach(started, action, environ)
@@ -215,8 +220,8 @@ class _Hooks:
         return HookResult(self._completion, number, hook.type, status, what=what, at=at, message=masked(message))
 
     async def _add(self, result: HookResult) -> None:
-        await asyncio.to_thread(self._record.add, result)
-        await asyncio.to_thread(self._log.add, result)
+        await _surely(self._record.add, result)
+        await _surely(self._log.add, result)
 
     async def _settle(self, result: HookResult) -> HookResult:
         await self._add(result)
@@ -229,6 +234,16 @@ class _Hooks:
 
     def _of(self, number: int) -> str:
         return f"{number} of {len(self._config.on_success)}"
+
+
+async def _surely(work: Callable[..., T], *args: object) -> T:
+    """`work(*args)` in a thread, to its end, also when whoever waits for it is cancelled."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 def words(result: HookResult) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from mozart_nb.errors import PromptError
 from mozart_nb.job.document import KeyPath, show_path
 from mozart_nb.job.expressions import Condition, compile_condition
-from mozart_nb.job.names import SKIP_NAMES
+from mozart_nb.job.names import HOOK_MEANINGS, SKIP_NAMES, VARIABLES
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import compile_pattern
 from mozart_nb.job.placeholders import Mode, expand, unknown_placeholders
@@ -54,6 +54,18 @@ def placeholders_exist(subject: Subject) -> Iterator[Finding]:
         for name, near in unknown_placeholders(text, known, mode):
             # In commands and patterns braces have other uses; there only a near miss is worth a word.
             if near or mode == "path":
+                advice = f"did you mean `{near}`?" if near else "define it in `prompt.variables`"
+                yield Finding(path, f"there is no placeholder `{name}`; it stays as it is", advice)
+    yield from _placeholders_of_hooks(subject)
+
+
+def _placeholders_of_hooks(subject: Subject) -> Iterator[Finding]:
+    variables = subject.loaded.config.prompt.variables.keys()
+    for path, text, mode in _texts_of_hooks(subject):
+        for name, near in unknown_placeholders(text, HOOK_MEANINGS.keys() | variables, mode):
+            if name in VARIABLES:
+                yield Finding(path, f"`{name}` belongs to a batch, and hooks run after all of them", "")
+            elif near or mode == "path":
                 advice = f"did you mean `{near}`?" if near else "define it in `prompt.variables`"
                 yield Finding(path, f"there is no placeholder `{name}`; it stays as it is", advice)
 
@@ -118,6 +130,17 @@ def _with_placeholders(subject: Subject) -> Iterator[tuple[KeyPath, str, Mode]]:
         yield ("batch", "skip_when_command", number, "command"), command.command, "command"
     for path in config.rehearsal.writes:
         yield ("rehearsal", "writes", path), path, "path"
+
+
+def _texts_of_hooks(subject: Subject) -> Iterator[tuple[KeyPath, str, Mode]]:
+    config = subject.loaded.config
+    for index, hook in enumerate(config.on_success):
+        for key in ("job_path", "job_workspace", "working_directory", "command"):
+            text = getattr(hook, key)
+            if text is not None:
+                yield ("on_success", index, key), text, "command" if key == "command" else "path"
+    if config.concert.concert_log_path is not None:
+        yield ("concert", "concert_log_path"), config.concert.concert_log_path, "path"
 
 
 def _filled_in(subject: Subject, text: str, mode: Mode) -> str:

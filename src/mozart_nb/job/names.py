@@ -30,5 +30,16 @@ MEANINGS: Final[dict[str, str]] = {
 VARIABLES: Final[frozenset[str]] = frozenset({*MEANINGS, *SYNONYMS})
 """Every name a prompt template, path, command or pattern can use besides the keys of `prompt.variables`."""
 
+HOOK_MEANINGS: Final[dict[str, str]] = {
+    "workspace": "path of the workspace",
+    "job_id": "id of the job",
+    "job_name": "`name` of the job",
+    "stakes": "`prompt.stakes`, or an empty text",
+    "thinking_method": "`prompt.thinking_method`, or an empty text",
+    "total_stages": "how many stages there are",
+    **dict.fromkeys(("batch_count", "sheet_count", "total_batches", "total_sheets"), "how many batches there are"),
+}
+"""Every variable of `on_success` and `concert` besides the keys of `prompt.variables`: there is no batch by then."""
+
 SKIP_NAMES: Final[frozenset[str]] = frozenset({"batches", "sheets", "job"})
 """What `skip_when` can use besides: the batches so far, and the job."""
