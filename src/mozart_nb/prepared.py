@@ -14,7 +14,7 @@ from mozart_nb.checkpoint.follow import look
 from mozart_nb.checkpoint.index import records_of, resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner
-from mozart_nb.engine.compose import Places
+from mozart_nb.engine.places import Places
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError
 from mozart_nb.frozen import FrozenPlan, apart, freeze_job, read_frozen, workspace_of

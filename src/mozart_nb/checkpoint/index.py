@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from mozart_nb.checkpoint.files import DiskFiles, write_atomically
 from mozart_nb.checkpoint.layout import Layout, check_job_id, jobs_in
@@ -45,8 +44,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def home() -> Path:
     """Where data that belong to the user, not to a workspace, are kept: `MOZART_NB_HOME` or the platform's place."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("mozart_nb"))
+    if chosen := os.environ.get(HOME_VARIABLE):
+        return Path(chosen).expanduser()
+    import platformdirs  # only where it is asked: most commands look at one workspace and never at the user's home
+
+    return Path(platformdirs.user_data_dir("mozart_nb"))
 
 
 def register(layout: Layout, name: str, results: Path | None = None) -> None:

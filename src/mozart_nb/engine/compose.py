@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
 from mozart_nb.engine.desk import Composed
 from mozart_nb.engine.off import FreeText
+from mozart_nb.engine.places import Places
 from mozart_nb.engine.ports import AnswerContract, Checker, Materials, Script, SessionRequest, Turn
 from mozart_nb.engine.preflight import Preflight, preflight
 from mozart_nb.engine.state import BatchState, JobState
@@ -36,20 +36,6 @@ from mozart_nb.job.templates import CompiledTemplate
 ReadAnswer = Callable[[BatchState], Awaitable[ev.Answer | None]]
 Succeeds = Callable[[str, float], Awaitable[bool]]
 """Runs a shell command with a time limit (seconds) and says whether it ended with exit code 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Absolute folders of a job. `files` is where relative paths of the job file start.
-
-    `root`: when set (a rehearsal), nothing outside it may be written.
-    """
-
-    workspace: Path
-    working_directory: Path
-    job_folder: Path
-    root: str = ""
-    files: Path = Path()
 
 
 class JobComposer:

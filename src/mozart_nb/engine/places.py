@@ -1,0 +1,20 @@
+"""Where a job works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute folders of a job. `files` is where relative paths of the job file start.
+
+    `root`: when set (a rehearsal), nothing outside it may be written.
+    """
+
+    workspace: Path
+    working_directory: Path
+    job_folder: Path
+    root: str = ""
+    files: Path = Path()
