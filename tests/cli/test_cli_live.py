@@ -81,9 +81,16 @@ def test_the_bar_is_always_exactly_as_wide_as_it_should_be(width: int, done: int
 def test_counts_name_an_incomplete_cost() -> None:
     shown = count_line(progress()).plain
     assert "10 running · 2 waiting · 1 failed" in shown
-    assert "$1.23 + unknown" in shown
+    assert "$1.23 + cost of 1 session unknown" in shown
     assert "123k tokens" in shown
     assert "14:03" in shown
+
+
+def test_the_cost_stands_beside_its_limit_and_savings_are_told_at_the_end() -> None:
+    assert "$1.23 of $5.00 ·" in count_line(progress(unknown_costs=0, limit_usd=5.0)).plain
+    assert "cost of 2 sessions unknown" in count_line(progress(cost_usd=0.0, unknown_costs=2)).plain
+    end = "\n".join(text.plain for text in summary_lines(progress("completed", unknown_costs=0, saved_usd=0.5)))
+    assert "$1.23, 123k tokens, $0.50 saved by the prompt cache" in end
 
 
 def test_at_most_eight_running_batches_are_shown_and_the_rest_counted() -> None:

@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from mozart_nb import events as ev
+from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import Pulses, progress_of, shown_status
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
+from mozart_nb.job.policies import CostLimits
 
 START = 1_700_000_000.0
 
@@ -85,6 +87,19 @@ def test_counts_cost_and_tokens_come_from_the_state() -> None:
     assert seen.usage == ev.Usage(200, 100)
     assert seen.percent == 37.5
     assert seen.elapsed_seconds == 10
+
+
+def test_the_limit_and_what_the_cache_saved_are_part_of_the_look() -> None:
+    story = Story()
+    story.start(1)
+    finished = ev.SessionFinished(batch=1, attempt=1, outcome="ok", cost_usd=0.5, saved_usd=0.25)
+    story.tell(finished)
+    limited = story.config.model_copy(update={"cost_limits": CostLimits(max_cost_per_job=2)})
+    seen = progress_of(story.state, limited, story.now)
+    assert (seen.saved_usd, seen.limit_usd) == (0.25, 2)
+    assert progress_of(story.state, story.config, story.now).limit_usd is None
+    cost = status_document(story.state, limited, story.now)["cost"]
+    assert (cost["usd"], cost["saved_usd"], cost["limit_usd"], cost["percent_of_limit"]) == (0.5, 0.25, 2.0, 25.0)
 
 
 def test_percent_is_rounded_down_so_that_100_means_all() -> None:
@@ -232,6 +247,18 @@ def test_the_breaker_and_the_next_retry_are_waits_too() -> None:
     breaker, retry = story.progress().waits
     assert (breaker.kind, breaker.seconds) == ("breaker", 300)
     assert (retry.kind, retry.batch, retry.seconds, retry.code) == ("retry", 1, 10, "E003")
+
+
+def test_fewer_sessions_at_once_are_shown_while_the_service_bears_no_more() -> None:
+    story = Story(total=100, at_once=10)
+    story.now += 1
+    story.start(*range(1, 11))
+    assert story.progress().concurrency == (10, 10)
+    story.fail_attempt(1, "E101")
+    assert story.progress().concurrency == (7, 10)
+    shown = status_document(story.state, story.config, story.now)["execution"]["concurrency"]
+    assert shown == {"now": 7, "most": 10}
+    assert status_document(story.state, None, story.now)["execution"]["concurrency"] is None
 
 
 def test_a_settled_job_waits_for_nothing() -> None:

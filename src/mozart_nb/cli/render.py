@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
-from mozart_nb.cli.words import clean, clock, cost, count, moment, one_line, plural, rough_eta, roughly, time_of_day
+from mozart_nb.cli.words import clean, clock, count, dollars, moment, one_line, plural, rough_eta, roughly, time_of_day
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 from mozart_nb.consumers.rows import iso
@@ -71,9 +71,18 @@ def count_line(progress: Progress) -> Text:
         )
         if number
     ]
-    parts += [cost(progress.cost_usd, progress.unknown_costs), f"{count(progress.usage.total)} tokens"]
+    parts += [_money(progress), f"{count(progress.usage.total)} tokens"]
     parts.append(clock(progress.elapsed_seconds))
     return _cut(Text("  " + " · ".join(parts), style="bright_black" if not progress.failed else ""))
+
+
+def _money(progress: Progress) -> str:
+    """What it cost as far as that is known, and of which limit."""
+    limit = f" of {dollars(progress.limit_usd)}" if progress.limit_usd is not None else ""
+    if not progress.unknown_costs:
+        return f"{dollars(progress.cost_usd)}{limit}"
+    unknown = f"cost of {plural(progress.unknown_costs, 'session')} unknown"
+    return f"{dollars(progress.cost_usd)}{limit} + {unknown}" if progress.cost_usd or limit else unknown
 
 
 def wait_lines(progress: Progress) -> Iterator[Text]:
@@ -145,7 +154,9 @@ def summary_lines(progress: Progress) -> Iterator[Text]:
     if progress.skipped:
         what += f" ({progress.skipped:,} skipped)"
     took = f" in {roughly(progress.elapsed_seconds)}" if progress.elapsed_seconds else ""
-    money = f"{cost(progress.cost_usd, progress.unknown_costs)}, {count(progress.usage.total)} tokens"
+    money = f"{_money(progress)}, {count(progress.usage.total)} tokens"
+    if progress.saved_usd > 0:
+        money += f", {dollars(progress.saved_usd)} saved by the prompt cache"
     yield Text.assemble((progress.job_id, "bold"), " ", (status, STYLES.get(status, "")), f": {what}{took}, {money}")
     used = [
         plural(number, word, words)

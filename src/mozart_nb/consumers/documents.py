@@ -104,6 +104,9 @@ def _cost(progress: Progress, earlier_usd: float) -> dict[str, Any]:
         "earlier_usd": round(earlier_usd, 6),
         "is_complete": not progress.unknown_costs,
         "sessions_without_cost": progress.unknown_costs,
+        "saved_usd": round(progress.saved_usd, 6),
+        "limit_usd": progress.limit_usd,
+        "percent_of_limit": round(100 * progress.cost_usd / progress.limit_usd, 1) if progress.limit_usd else None,
     }
 
 

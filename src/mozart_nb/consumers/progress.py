@@ -89,7 +89,8 @@ class Progress:
     """One look at a job. Seconds, US dollars, tokens; `percent` counts completed and skipped batches, rounded down.
 
     `eta_seconds` is None while nobody can know. `cost_usd` is the known part of the cost and all of it when
-    `unknown_costs`, the number of sessions that did not say what they cost, is 0.
+    `unknown_costs`, the number of sessions that did not say what they cost, is 0. `saved_usd` is what the prompt cache
+    saved, `limit_usd` the cost limit of the job, None without one.
     """
 
     job_id: str
@@ -117,6 +118,8 @@ class Progress:
     code: str
     running_batches: tuple[RunningBatch, ...]
     waits: tuple[Wait, ...]
+    saved_usd: float = 0.0
+    limit_usd: float | None = None
 
     @property
     def done(self) -> int:
@@ -177,6 +180,8 @@ def progress_of(
         code=job.code or (job.stop.code if job.stop else ""),
         running_batches=running,
         waits=tuple(_waits(state, config, now)) if status in (*LIVE, "interrupted") else (),
+        saved_usd=job.saved_usd,
+        limit_usd=config.cost_limits.max_cost_per_job if config and config.cost_limits.is_active else None,
     )
 
 
