@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -148,6 +149,36 @@ def is_running(layout: Layout) -> bool:
     """Whether a host runs the job now, as far as can be told from here: other machines are believed."""
     found = owner(layout)
     return found is not None and found.alive is not False
+
+
+def is_unheld(layout: Layout) -> bool:
+    """Whether nobody holds the lock now, as far as this file system knows, whoever is named in it."""
+    return _try(layout, lambda file: True)
+
+
+def forget_owner(layout: Layout, found: Owner) -> bool:
+    """Take the name of a dead host out of the lock; False when it is held, or names another host by now.
+
+    For hosts of other machines. One of this machine needs no such help: its lock went with its process.
+    """
+
+    def forget(file: BinaryIO) -> bool:
+        if owner(layout) != found:
+            return False
+        file.truncate(0)
+        return True
+
+    return _try(layout, forget)
+
+
+def _try(layout: Layout, then: Callable[[BinaryIO], bool]) -> bool:
+    """Hold the lock for as long as `then` takes, if that is possible at once."""
+    try:
+        with layout.lock.open("r+b", buffering=0) as file:
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            return then(file)
+    except (OSError, portalocker.LockException):
+        return False
 
 
 def _write_owner(file: BinaryIO, run_id: str) -> None:

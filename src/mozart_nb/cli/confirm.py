@@ -23,6 +23,7 @@ from mozart_nb.cli.output import Output
 from mozart_nb.cli.words import clean, one_line
 from mozart_nb.engine.confirm import NOBODY, NobodyToAsk, WithoutAsking
 from mozart_nb.engine.ports import Confirmations, Question, Reply
+from mozart_nb.healing import Ask, always
 
 LOOK_SECONDS: Final = 0.1
 """How soon a question that nobody wants any more lets go of the terminal."""
@@ -54,6 +55,13 @@ def confirmations_for(output: Output, *, yes: bool, aside: Aside = nullcontext) 
     if yes:
         return WithoutAsking()
     return AtTerminal(output, aside) if output.can_ask else NobodyToAsk()
+
+
+def consent_for(confirmations: Confirmations, *, yes: bool) -> Ask | None:
+    """Who agrees to remedies: everybody with `yes`, the person at the terminal if there is one, else nobody."""
+    if yes:
+        return always
+    return confirmations.agrees if isinstance(confirmations, AtTerminal) else None
 
 
 class SetAside:
@@ -95,6 +103,16 @@ class AtTerminal:
             with self._aside():
                 await self._show(question)
                 return await self._answer(question)
+
+    async def agrees(self, question: str) -> bool:
+        """Yes or no; no where nobody is there. May be asked between two other questions."""
+        async with self._turn:
+            if not _is_in_foreground(self._answers):
+                return False
+            with self._aside():
+                await self._print(Text(clean(question), style="bold yellow"))
+                answer = await self._line("[y/N] ")
+                return (answer or "").strip().lower() in ("y", "yes")
 
     async def _show(self, question: Question) -> None:
         names = ", ".join(question.triggers)

@@ -93,6 +93,7 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
     Column("attempts", "int", lambda v: v.record.attempts, "attempts so far, abandoned ones included"),
     Column("retries", "int", lambda v: v.record.retries, "retry budget used"),
     Column("completions", "int", lambda v: v.record.completions, "completion budget used"),
+    Column("heals", "int", lambda v: v.record.heals, "times a remedy was looked for"),
     Column("waits", "int", lambda v: v.record.waits, "times a rate limit sent it back to the queue"),
     Column("abandoned", "int", lambda v: v.record.abandoned, "attempts lost with their host"),
     Column("started_at", "timestamp", lambda v: v.record.started_at or None, "start of the first attempt"),
@@ -117,6 +118,7 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
     Column("session_id", "str", lambda v: v.record.session_id or None, "the last session"),
     Column("blocked_by", "int", lambda v: v.record.blocked_by or None, "the failed batch it waits for"),
     Column("reason", "str", lambda v: v.record.reason or None, "why it is skipped or blocked"),
+    Column("remedies", "object", lambda v: list(v.record.remedies), "what self-healing did, or advises"),
     Column("warnings", "object", lambda v: _warnings(v.record), "what preflight and session warned about"),
 )
 
@@ -236,6 +238,7 @@ class ErrorRecord:
     results: tuple[ev.RuleResult, ...] = ()
     stdout_tail: str = ""
     stderr_tail: str = ""
+    remedies: tuple[str, ...] = ()
 
     @property
     def is_resolved(self) -> bool:
@@ -254,6 +257,7 @@ ERROR_COLUMNS: tuple[Column[ErrorRecord], ...] = (
     Column("message", "str", lambda e: e.message, "what happened"),
     Column("resolved", "bool", lambda e: e.is_resolved, "whether a later attempt was good enough"),
     Column("batch_status", "category", lambda e: e.batch_status or None, "status of the batch now"),
+    Column("remedies", "object", lambda e: list(e.remedies), "what self-healing did for it, or advises"),
 )
 
 
@@ -269,6 +273,7 @@ def errors_of(state: JobState, attempts: Mapping[tuple[int, int], AttemptRecord]
             batch=attempt.batch,
             attempt=attempt.attempt,
             batch_status=state.status_of(attempt.batch),
+            remedies=_remedies(state, attempt.batch),
             results=attempt.results,
             stdout_tail=attempt.stdout_tail,
             stderr_tail=attempt.stderr_tail,
@@ -277,5 +282,14 @@ def errors_of(state: JobState, attempts: Mapping[tuple[int, int], AttemptRecord]
         if attempt.code and not attempt.passed
     ]
     if job.code and job.code not in {error.code for error in errors}:
-        errors.append(ErrorRecord(job.job_id, job.finished_at, job.code, job.reason, batch_status=job.status))
+        errors.append(
+            ErrorRecord(
+                job.job_id, job.finished_at, job.code, job.reason, batch_status=job.status, remedies=job.remedies
+            )
+        )
     return sorted(errors, key=lambda error: error.at)
+
+
+def _remedies(state: JobState, number: int) -> tuple[str, ...]:
+    batch = state.batches.get(number)
+    return batch.remedies if batch is not None else ()

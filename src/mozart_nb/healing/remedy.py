@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mozart_nb.engine.ports import Ailment, Strays
 from mozart_nb.job.document import KeyPath
@@ -14,7 +14,7 @@ from mozart_nb.job.model import JobConfig
 Manner = Literal["automatic", "asks", "guidance only"]
 """`automatic`: applied at once. `asks`: applied when a person agrees, or with `-y`. `guidance only`: never applied."""
 
-Effect = Callable[[], Awaitable[None]]
+Effect = Callable[[], Coroutine[Any, Any, None]]
 """Applies a remedy. Raises `OSError` when it cannot."""
 
 

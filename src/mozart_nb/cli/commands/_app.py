@@ -31,6 +31,9 @@ Workspace = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", "-j", help="Print one JSON document to stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with yes.")]
+SelfHealing = Annotated[
+    bool, typer.Option("--self-healing", "-H", help="Mend what can be mended before a batch is given up.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key for this run: `retry.max_retries=5`."),
