@@ -16,9 +16,11 @@ from mozart_nb.checkpoint.index import home
 from mozart_nb.clock import SystemClock
 from mozart_nb.commands import run_command
 from mozart_nb.engine.compose import JobComposer
+from mozart_nb.engine.desk import Post
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.off import FreeText
-from mozart_nb.engine.ports import AnswerContract, Backend, Gate, Pace
+from mozart_nb.engine.off import FreeText, NoPost
+from mozart_nb.engine.ports import AnswerContract, Backend, Gate, Pace, Remote
+from mozart_nb.engine.remote import Dispatch
 from mozart_nb.engine.state import JobState
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
@@ -37,6 +39,11 @@ def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
         return _paced(RehearsalBackend(config.rehearsal, clock), configured_pace(config.rate_limit))
     if config.backend.type == "claude_cli":
         return _paced(ClaudeCliBackend(clock, options=options_of(prepared)), configured_pace(config.rate_limit))
+    if config.backend.type == "anthropic_batches":
+        from mozart_nb.backends.anthropic_batches import AnthropicBatchesBackend  # for jobs that use it, as below
+
+        price = table_for(config).charge
+        return AnthropicBatchesBackend(clock, environ=os.environ, options=options_of(prepared), price=price)
     from mozart_nb.backends.anthropic_api import AnthropicApiBackend  # for jobs that use it, and for no others
 
     return AnthropicApiBackend(
@@ -46,6 +53,11 @@ def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
         pace=minute_pace(config.rate_limit, account_of(prepared).key),
         price=table_for(config).charge,
     )
+
+
+def post_for(backend: Backend, clock: SystemClock) -> Post:
+    """Where requests go: together with others, where the backend takes them so."""
+    return Dispatch(backend, clock) if isinstance(backend, Remote) else NoPost()
 
 
 def _paced(backend: Backend, pace: Pace) -> Backend:

@@ -37,7 +37,16 @@ from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, Wo
 from mozart_nb.healing import Ask
 from mozart_nb.job.plan import compatible, spans
 from mozart_nb.kept_answers import earlier_record
-from mozart_nb.parts import backend_for, checker_for, composer_for, contract_for, gate_book, gate_for, healer_for
+from mozart_nb.parts import (
+    backend_for,
+    checker_for,
+    composer_for,
+    contract_for,
+    gate_book,
+    gate_for,
+    healer_for,
+    post_for,
+)
 from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
@@ -238,6 +247,7 @@ async def _equipped(
             contract,
             kept,
             healer=healer_for(prepared, state, checker, composer, ask),
+            post=post_for(backend, clock),
         )
     )
     return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)

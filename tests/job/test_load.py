@@ -203,13 +203,6 @@ def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(back
     assert "rehearsal" in problem.allowed
 
 
-@pytest.mark.parametrize("backend", ["anthropic_api", "anthropic_batches"])
-def test_a_backend_of_a_later_version_is_an_error_that_says_so(backend: str) -> None:
-    problem = only_problem(HEAD + f"backend: {{type: {backend}}}\n")
-    assert "not available in this version" in problem.message
-    assert problem.line == 4
-
-
 @pytest.mark.parametrize(
     "text",
     [

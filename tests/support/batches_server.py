@@ -194,8 +194,10 @@ class BatchesServer:
         parts = url.path.removeprefix("/v1/messages/batches").strip("/").split("/")
         if url.path == "/_books":
             await _send(writer, 200, self.books)
-        elif "x-api-key" not in headers:
+        elif "x-api-key" not in headers and "authorization" not in headers:
             await _send(writer, 401, _error("authentication_error", "x-api-key header is required"))
+        elif url.path.startswith("/v1/models/"):
+            await _send(writer, 200, {"type": "model", "id": url.path.rpartition("/")[2]})
         elif not url.path.startswith("/v1/messages/batches"):
             await _send(writer, 404, _error("not_found_error", f"no {url.path} here"))
         elif parts == [""]:

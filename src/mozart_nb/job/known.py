@@ -71,15 +71,8 @@ def _used(key: str) -> Callable[[JobConfig], bool]:
 
 
 _NO_EFFECT: Final = "has no effect in this version"
-_API: Final = "is not available in this version; use claude_cli or rehearsal"
 
 NOT_YET: Final[tuple[Gap, ...]] = (
-    Gap(
-        ("backend", "type"),
-        lambda config: config.backend.type == "anthropic_batches",
-        f"this backend {_API}",
-        is_error=True,
-    ),
     Gap(
         ("validations",),
         lambda config: any(rule.type == "python" for rule in config.validations),
