@@ -33,6 +33,11 @@ def read_answer(layout: Layout, files: Files, offset: int, size: int) -> Answer:
         line = files.read(layout.answers, offset, size)
     except FileNotFoundError:
         line = b""
+    return answer_in(layout, line, offset, size)
+
+
+def answer_in(layout: Layout, line: bytes, offset: int, size: int) -> Answer:
+    """The answer of a line that was read at `offset` and should take `size` bytes. Raises as `read_answer`."""
     document = ANSWERS.unwrap(line[:-1]) if len(line) == size and line.endswith(b"\n") else None
     if document is None:
         raise corrupt(layout, f"{layout.answers} holds no answer at byte {offset}")

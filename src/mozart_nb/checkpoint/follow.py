@@ -98,6 +98,26 @@ def read_answer(layout: Layout, at: int, size: int) -> Answer:
     return answers.read_answer(layout, DiskFiles(), at, size)
 
 
+@contextlib.contextmanager
+def answer_reader(layout: Layout) -> Iterator[Callable[[int, int], Answer]]:
+    """Reads many answers of a job, in any order: a function of offset and size, as `read_answer`.
+
+    The file stays open meanwhile, so a job that is started over cannot pull it away.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(layout.answers.open("rb"))
+        except FileNotFoundError:
+            yield lambda at, size: read_answer(layout, at, size)
+            return
+
+        def read(at: int, size: int) -> Answer:
+            file.seek(at)
+            return answers.answer_in(layout, file.read(size), at, size)
+
+        yield read
+
+
 class JournalReader:
     """Hands out a job's events as they are written: `poll` now and then.
 

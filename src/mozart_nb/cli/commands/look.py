@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mozart_nb.cli.commands._app import Json, MaybeJobId, Workspace, output_of
+from mozart_nb.cli.commands._app import JobId, Json, MaybeJobId, Workspace, output_of
 
 PANEL = "Look closer"
 
@@ -64,3 +65,28 @@ def limits(
     from mozart_nb.cli.look import limits as do
 
     raise typer.Exit(do(output_of(ctx, json), clear=clear, account=account))
+
+
+@commands.command(rich_help_panel=PANEL)
+def answers(
+    ctx: typer.Context,
+    job: JobId,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="csv, jsonl, json or parquet; else by the name of the file."),
+    ] = "",
+    file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only items without an answer that will get none.")] = False,
+    with_items: Annotated[bool, typer.Option("--with-items", help="The columns of the input rows as well.")] = False,
+    escape_formulas: Annotated[
+        bool, typer.Option("--escape-formulas", help="CSV for spreadsheets: ' before texts that begin with = + - @.")
+    ] = False,
+    workspace: Workspace = None,
+    json: Json = False,
+) -> None:
+    """Show or export the answers: one row per item, in input order, also while the job runs."""
+    from mozart_nb.cli.answers import AnswersWish
+    from mozart_nb.cli.answers import answers as do
+
+    wish = AnswersWish(form=form, file=file, only_failed=failed, with_items=with_items, escape_formulas=escape_formulas)
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, wish))
