@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mozart_nb import events as ev
 from mozart_nb.backends.claude_cli import still_runs
@@ -20,7 +21,7 @@ from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
 from mozart_nb.checkpoint.index import layouts_in, register
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import Loaded, load_state
-from mozart_nb.checkpoint.lock import JobLock, owner
+from mozart_nb.checkpoint.lock import JobLock, forget_owner, is_unheld, owner
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
@@ -34,7 +35,7 @@ from mozart_nb.engine.ports import Confirmations, Healing, KeptAnswers
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
-from mozart_nb.healing import Ask
+from mozart_nb.healing import Ask, Finding, find_stale_lock
 from mozart_nb.job.plan import compatible, spans
 from mozart_nb.kept_answers import earlier_record
 from mozart_nb.parts import (
@@ -56,6 +57,7 @@ __all__ = [
     "Prepared",
     "Revalidated",
     "Standing",
+    "find_stale",
     "gate_book",
     "open_job",
     "opened",
@@ -270,6 +272,14 @@ async def _kept_answers(
     warnings += kept.warnings
     kept.tell = tell
     return kept, kept.observe
+
+
+def find_stale(prepared: Prepared, found: Standing) -> Finding | None:
+    """What can be done about the lock of a job that seems to run on another machine; None where that is not so."""
+    layout, holder = prepared.layout, found.owner
+    if found.kind != "running" or holder is None or holder.alive is not None or not is_unheld(layout):
+        return None
+    return find_stale_lock(layout.job_id, str(holder), partial(forget_owner, layout, holder))
 
 
 def _old_results(prepared: Prepared) -> WorkspaceArchive:

@@ -11,6 +11,7 @@ from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.attach import Follower, follow
+from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, Output
 from mozart_nb.cli.run import drive, report
@@ -120,6 +121,7 @@ class ResumeWish:
     reload_config: bool = False
     keep_failed: bool = False
     infer: bool = False
+    self_healing: bool = False
     yes: bool = False
 
 
@@ -134,6 +136,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
             error.hint = f"`resume` takes a job id; `mozart run {job_id}` takes the file"
         raise
     found = standing(prepared)
+    found, healings = unlocked(output, prepared, found, yes=wish.yes) if wish.self_healing else (found, ())
     if found.kind == "running":
         raise MisuseError(
             f"job `{job_id}` is already running: {found.owner}",
@@ -148,8 +151,8 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
         if reload is not None and not may_change(output, state, reload, yes=wish.yes):
             raise MisuseError("nothing was started", hint="--yes answers this question")
         output.say(_resuming(state, wish))
-    options = RunOptions(keep_failed=wish.keep_failed)
-    return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer)
+    options = RunOptions(keep_failed=wish.keep_failed, self_healing=wish.self_healing)
+    return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer, healings=healings)
 
 
 def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeWish) -> int:
@@ -157,7 +160,7 @@ def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeW
     prepared = prepare(load_checked(output, config, workspace=wish.workspace), workspace=wish.workspace)
     require_same_job(job_id, prepared.loaded, config)
     output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
-    return drive(output, prepared, RunOptions(), yes=wish.yes, infer=True)
+    return drive(output, prepared, RunOptions(self_healing=wish.self_healing), yes=wish.yes, infer=True)
 
 
 def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared | None:

@@ -81,6 +81,8 @@ def _show_group(
         output.show(f"  jobs  {', '.join(group['jobs'])}")
     if group["unresolved"]:
         output.show(f"  do    {group['advice']}")
+    for text in dict.fromkeys(text for error in members if not error.is_resolved for text in error.remedies):
+        output.show(f"  help  {one_line(text, 500)}")
     last = members[-1]
     output.show(f"  last  {_where(last)}{one_line(last.message, 300)}")
     if verbose:

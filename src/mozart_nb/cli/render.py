@@ -8,14 +8,29 @@ from typing import Any
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
-from mozart_nb.cli.words import clean, clock, count, dollars, moment, one_line, plural, rough_eta, roughly, time_of_day
+from mozart_nb.cli.words import (
+    clean,
+    clock,
+    count,
+    dollars,
+    moment,
+    one_line,
+    plural,
+    rough_eta,
+    roughly,
+    spans,
+    time_of_day,
+)
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 from mozart_nb.consumers.rows import iso
+from mozart_nb.engine.state import JobState
 from mozart_nb.hooks import HookResult, words
 
 MAX_RUNNING = 8
 """Running batches that are shown one by one."""
+MAX_REMEDIES = 10
+"""Different remedies that are shown."""
 
 _BAR = "━"
 _HOOK_LOOKS = {"succeeded": "completed", "detached": "running", "unknown": "interrupted"}
@@ -176,6 +191,19 @@ def summary_lines(progress: Progress) -> Iterator[Text]:
 
 def next_steps(progress: Progress) -> Sequence[str]:
     """Commands that make sense now."""
+def remedy_lines(state: JobState) -> Iterator[Text]:
+    """What self-healing did or advises, the same for many batches once."""
+    found: dict[str, list[int]] = {text: [] for text in state.job.remedies}
+    for number, batch in state.batches.items():
+        for text in dict.fromkeys(batch.remedies):
+            found.setdefault(text, []).append(number)
+    for text, numbers in list(found.items())[:MAX_REMEDIES]:
+        whose = f"batch{'es' if len(numbers) > 1 else ''} {spans(sorted(numbers))}: " if numbers else ""
+        yield Text(f"  self-healing: {whose}{text}")
+    if len(found) > MAX_REMEDIES:
+        yield line(f"and {len(found) - MAX_REMEDIES:,} more: see `mozart errors {state.job.job_id}`", indent=2)
+
+
     job = progress.job_id
     if progress.status == "completed":
         return ()

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb.cli.attach import attach
-from mozart_nb.cli.confirm import SetAside, confirmations_for
+from mozart_nb.cli.confirm import SetAside, confirmations_for, consent_for
 from mozart_nb.cli.dry_run import plan_document, show_plan
+from mozart_nb.cli.finished import nothing_to_do
+from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, PAUSED, Output, exit_code_of
 from mozart_nb.cli.parse import parse_at, parse_batches
-from mozart_nb.cli.render import hook_rows, next_steps, summary_lines
+from mozart_nb.cli.render import hook_rows, next_steps, remedy_lines, summary_lines
 from mozart_nb.cli.waiting import wait_until
 from mozart_nb.cli.words import plural
 from mozart_nb.consumers.documents import status_document
@@ -47,6 +49,7 @@ class RunWish:
     overrides: Sequence[str] = ()
     max_concurrent: int = 0
     strict: bool = False
+    self_healing: bool = False
 
 
 def run(output: Output, file: Path, wish: RunWish) -> int:
@@ -84,11 +87,13 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
         start_batch=wish.start_batch,
         max_concurrent=wish.max_concurrent,
         fresh=wish.fresh,
+        self_healing=wish.self_healing,
     )
 
 
 def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
     found = standing(prepared)
+    found, healings = unlocked(output, prepared, found, yes=wish.yes) if wish.self_healing else (found, ())
     anew = found.kind == "changed" and not wish.fresh and found.keeps_answers
     if found.kind == "running" and not wish.fresh:
         return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
@@ -103,7 +108,7 @@ def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWis
     elif found.kind == "unfinished" and found.state is not None:
         output.say(_going_on(found.state))
     try:
-        return drive(output, prepared, options, fresh=wish.fresh, anew=anew, yes=wish.yes)
+        return drive(output, prepared, options, fresh=wish.fresh, anew=anew, yes=wish.yes, healings=healings)
     except JobBusyError:
         # Somebody else was faster, between our look and our lock.
         if wish.fresh:
@@ -154,6 +159,7 @@ def drive(output: Output, prepared: Prepared, options: RunOptions, *, yes: bool 
     watcher = Watcher(output, STOP_HINT)
     aside = SetAside(watcher)
     how["confirmations"] = confirmations_for(output, yes=yes, aside=aside)
+    how["ask"] = consent_for(how["confirmations"], yes=yes)
     try:
         state = run_headless(prepared, options, observers=[watcher], on_start=aside.attach, **how)
     finally:
@@ -173,9 +179,11 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     now = time.time()
     progress = progress_of(state, config, now, is_live=False)
     if already:
-        output.say(f"job `{state.job.job_id}` is completed and unchanged: nothing to do, nothing was sent")
+        output.say(nothing_to_do(state.job.job_id))
     else:
         for line in summary_lines(progress):
+            output.say(line)
+        for line in remedy_lines(state):
             output.say(line)
         if state.job.reused:
             output.say(_kept(state))

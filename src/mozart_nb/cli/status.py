@@ -22,6 +22,7 @@ from mozart_nb.cli.render import (
     hook_lines,
     hook_rows,
     next_steps,
+    remedy_lines,
     running_lines,
     wait_lines,
     when_line,
@@ -137,6 +138,8 @@ def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
     if progress.reason and progress.status != "completed":
         code = f"{progress.code}: " if progress.code else ""
         output.show(f"  {code}{one_line(progress.reason, 500)}")
+    for text in remedy_lines(found.state):
+        output.show(text)
     for text in hook_lines(found.hooks):
         output.show(text)
     if wanted is not None:

@@ -58,6 +58,7 @@ def status_document(
         "execution": _execution(state, progress),
         "circuit_breaker": _breaker(state),
         "error": _error(progress),
+        "remedies": list(job.remedies),
         "batches": listed,
         "batches_omitted": state.total - len(listed),
     }

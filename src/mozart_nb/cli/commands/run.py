@@ -18,6 +18,7 @@ from mozart_nb.cli.commands._app import (
     Limit,
     MaxConcurrent,
     Overrides,
+    SelfHealing,
     Show,
     StartBatch,
     Strict,
@@ -43,6 +44,7 @@ def run(
     fresh: Fresh = False,
     start_batch: StartBatch = 1,
     at: At = "",
+    self_healing: SelfHealing = False,
     yes: Yes = False,
     overrides: Overrides = None,
     max_concurrent: MaxConcurrent = None,
@@ -55,6 +57,13 @@ def run(
     A job that runs elsewhere is shown, an unfinished one goes on, a completed one is left alone.
     Ctrl-C pauses: running batches finish first. A second Ctrl-C leaves at once.
     """
+    from mozart_nb.cli.finished import finished
+
+    output = output_of(ctx, json)
+    is_plain = not (dry_run or show or rehearse or batches or fresh or at or start_batch > 1)
+    if is_plain and finished(output, job, overrides=overrides or (), strict=strict, workspace=workspace):
+        raise typer.Exit
+
     from mozart_nb.cli.run import RunWish
     from mozart_nb.cli.run import run as do
 
@@ -68,12 +77,13 @@ def run(
         fresh=fresh,
         start_batch=start_batch,
         at=at,
+        self_healing=self_healing,
         yes=yes,
         overrides=overrides or (),
         max_concurrent=max_concurrent or 0,
         strict=strict,
     )
-    raise typer.Exit(do(output_of(ctx, json), job, wish))
+    raise typer.Exit(do(output, job, wish))
 
 
 @commands.command(rich_help_panel=PANEL)
@@ -112,6 +122,7 @@ def resume(
     reload_config: Annotated[bool, typer.Option("--reload-config", help="Read the job file anew.")] = False,
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Leave failed batches as they are.")] = False,
     infer: Annotated[bool, typer.Option("--infer", help="Batches whose rules pass count as completed.")] = False,
+    self_healing: SelfHealing = False,
     yes: Yes = False,
     workspace: Workspace = None,
     json: Json = False,
@@ -126,6 +137,7 @@ def resume(
         reload_config=reload_config,
         keep_failed=keep_failed,
         infer=infer,
+        self_healing=self_healing,
         yes=yes,
     )
     raise typer.Exit(do(output_of(ctx, json), job, wish))
