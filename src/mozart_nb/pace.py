@@ -33,7 +33,7 @@ BURST: Final = 0.02
 NEAR: Final = 0.2
 """Below this share of a limit, what the service has left is dealt out; above it, requests do not wait."""
 
-KEPT: Final = 0.1
+KEPT: Final = 0.05
 """At this share requests go out as fast as the service refills the limit, below it more slowly."""
 
 SLOWEST: Final = 0.02
