@@ -288,3 +288,33 @@ def test_another_process_can_pause_a_job_that_waits_for_an_answer(tmp_path: Path
         assert "needs a person's confirmation" in mozart("logs", "demo").stdout
         assert mozart("pause", "demo", "--wait", "-t", "20").exit_code == 0
         assert host.end() == 3, host.screen
+
+
+# --- remedies ---------------------------------------------------------------------------------------------------------
+
+MISSPELLED = {"prompt": {"template": "Batch {{ bacth_num }}."}}
+
+
+@pytest.mark.parametrize(("typed", "agreed"), [("y\n", True), ("Yes\n", True), ("n\n", False), ("\n", False)])
+async def test_a_remedy_is_agreed_to_with_yes_and_nothing_else(terminal: Terminal, typed: str, agreed: bool) -> None:
+    terminal.types(typed)
+    assert await AtTerminal(terminal.output, answers=terminal.answers).agrees("Mend it?\x1b[2J") is agreed
+    assert "Mend it?" in terminal.shown
+    assert "\x1b[2J" not in terminal.shown
+
+
+async def test_the_end_of_the_input_agrees_to_nothing(terminal: Terminal) -> None:
+    terminal.types("\x04")
+    assert not await AtTerminal(terminal.output, answers=terminal.answers).agrees("Mend it?")
+
+
+@pytest.mark.parametrize(("typed", "code", "said"), [("y\n", 0, "5 of 5 batches"), ("n\n", 1, "the answer was no")])
+def test_a_person_is_asked_about_a_remedy_beside_the_live_display(
+    tmp_path: Path, typed: str, code: int, said: str
+) -> None:
+    with AtWork("run", write_job(tmp_path, **MISSPELLED), "--self-healing") as host:
+        host.until("[y/N]")
+        assert "Use `batch_num` for it in this run?" in host.screen
+        host.types(typed)
+        assert host.end() == code, host.screen
+    assert said in host.screen
