@@ -86,6 +86,8 @@ def count_line(progress: Progress) -> Text:
         )
         if number
     ]
+    if progress.is_live and progress.concurrency and progress.concurrency[0] < progress.concurrency[1]:
+        parts.append("{} instead of {} at once".format(*progress.concurrency))
     parts += [_money(progress), f"{count(progress.usage.total)} tokens"]
     parts.append(clock(progress.elapsed_seconds))
     return _cut(Text("  " + " · ".join(parts), style="bright_black" if not progress.failed else ""))
@@ -189,8 +191,6 @@ def summary_lines(progress: Progress) -> Iterator[Text]:
         yield Text(f"  {code}{one_line(progress.reason, 400)}")
 
 
-def next_steps(progress: Progress) -> Sequence[str]:
-    """Commands that make sense now."""
 def remedy_lines(state: JobState) -> Iterator[Text]:
     """What self-healing did or advises, the same for many batches once."""
     found: dict[str, list[int]] = {text: [] for text in state.job.remedies}
@@ -204,6 +204,8 @@ def remedy_lines(state: JobState) -> Iterator[Text]:
         yield line(f"and {len(found) - MAX_REMEDIES:,} more: see `mozart errors {state.job.job_id}`", indent=2)
 
 
+def next_steps(progress: Progress) -> Sequence[str]:
+    """Commands that make sense now."""
     job = progress.job_id
     if progress.status == "completed":
         return ()

@@ -130,9 +130,18 @@ def _execution(state: JobState, progress: Progress) -> dict[str, Any]:
         "retries": progress.retries,
         "completions": progress.completions,
         "rate_limit_waits": progress.limit_waits,
+        "concurrency": _concurrency(progress),
         "current_wait": waits[0] if waits else None,
         "waits": waits,
     }
+
+
+def _concurrency(progress: Progress) -> dict[str, int] | None:
+    """How many sessions may run at once: fewer than at most while the service does not bear more."""
+    if progress.concurrency is None:
+        return None
+    now, most = progress.concurrency
+    return {"now": now, "most": most}
 
 
 def _wait(wait: Wait) -> dict[str, Any]:

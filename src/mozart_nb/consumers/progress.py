@@ -120,6 +120,8 @@ class Progress:
     waits: tuple[Wait, ...]
     saved_usd: float = 0.0
     limit_usd: float | None = None
+    concurrency: tuple[int, int] | None = None
+    """How many sessions may run at once, now and at most; None where the config is not known."""
 
     @property
     def done(self) -> int:
@@ -182,6 +184,7 @@ def progress_of(
         waits=tuple(_waits(state, config, now)) if status in (*LIVE, "interrupted") else (),
         saved_usd=job.saved_usd,
         limit_usd=config.cost_limits.max_cost_per_job if config and config.cost_limits.is_active else None,
+        concurrency=concurrency_of(state, config) if config is not None else None,
     )
 
 
@@ -267,10 +270,15 @@ def _at_once(state: JobState, config: JobConfig | None, left: int) -> int:
     running = len(state.agenda.running)
     if config is None or (running and state.agenda.next_ready() is None):
         return max(1, running)
-    allowed = state.job.options.max_concurrent
-    if not allowed:
-        allowed = config.parallel.max_concurrent if config.parallel.enabled else 1
-    return max(1, running, min(allowed, running + left))
+    return max(1, running, min(concurrency_of(state, config)[0], running + left))
+
+
+def concurrency_of(state: JobState, config: JobConfig) -> tuple[int, int]:
+    """How many sessions may run at once, now that the service has been asked, and at most."""
+    most = state.job.options.max_concurrent
+    if not most:
+        most = config.parallel.max_concurrent if config.parallel.enabled else 1
+    return state.job.window.within(most) if config.parallel.adaptive else most, most
 
 
 def _wait_left(state: JobState, now: float) -> float:
