@@ -20,6 +20,8 @@ MAX_DEPTH: Final = 64
 
 _FENCE: Final = re.compile(r"^[ \t]*```[ \t]*([\w+.-]*)[^\n`]*$", re.MULTILINE)
 _BRACKET: Final = re.compile(r"[\[{]")
+_LONG_NUMBER: Final = re.compile(rb"\d{19}")
+_LONGEST_NUMBER: Final = 40
 _TRIMMED: Final = "\ufeff \t\r\n"
 
 
@@ -46,17 +48,17 @@ def find_json(text: str) -> Any:
 def require_storable(value: Any) -> None:
     """Refuse a parsed value that could not be written down again as it is. Raises `NotJsonError`."""
     try:
-        size = len(msgspec.json.encode(value))
-    except OverflowError:
-        raise NotJsonError("a whole number in it has more than 64 bits: give it as a text") from None
+        encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         raise NotJsonError("a text in it has half a surrogate pair (`\\ud…`), which is no character") from None
     except RecursionError:
         raise _too_deep() from None
     except TypeError as error:
         raise NotJsonError(f"it is not JSON data: {error}") from None
-    if size > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
+    if len(encoded) > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
         raise _too_deep()
+    if _LONG_NUMBER.search(encoded) and not _fits(value):
+        raise _too_long()
 
 
 def _parsed_or_fault(text: str) -> Any:
@@ -120,6 +122,17 @@ def _too_deep() -> NotJsonError:
     return NotJsonError(f"the answer is nested more than {MAX_DEPTH} levels deep")
 
 
+def _too_long() -> NotJsonError:
+    return NotJsonError("a whole number in it has more than 64 bits: give it as a text")
+
+
+def _fits(value: Any) -> bool:
+    """Whether every whole number has a place in tables and other programs."""
+    if isinstance(value, list | dict):
+        return all(_fits(one) for one in _inside(value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
 def _depth_exceeds(value: Any, limit: int) -> bool:
     level: list[Any] = [value]
     for _ in range(limit):
@@ -153,8 +166,8 @@ def _number(text: str) -> float:
 
 
 def _whole_number(text: str) -> int:
-    if len(text) > 20:
-        raise NotJsonError("a whole number in it has more than 64 bits: give it as a text")
+    if len(text) > _LONGEST_NUMBER:
+        raise _too_long()
     return int(text)
 
 
