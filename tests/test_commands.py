@@ -149,3 +149,40 @@ async def test_commands_at_the_same_time_keep_their_outputs_apart(tmp_path):
 async def test_the_environment_can_be_given(tmp_path):
     result = await sh("echo ${A}-${HOME:-none}", tmp_path, environment={"A": "1", "PATH": os.environ["PATH"]})
     assert result.output == "1-none\n"
+
+
+SAYS_GOODBYE = "trap 'echo bye > bye; exit 0' TERM; echo $$ > pid; while true; do sleep 0.01; done"
+STAYS = "trap '' TERM; echo $$ > pid; while true; do sleep 0.01; done"
+
+
+async def begun(command: str, cwd: Path, *, grace_seconds: float) -> asyncio.Task[CommandResult]:
+    """A command that runs, and of which the loop knows that it does: what is still starting is killed at once."""
+    running = asyncio.create_task(sh(command, cwd, grace_seconds=grace_seconds))
+    await written(cwd / "pid")
+    await asyncio.sleep(0.1)
+    return running
+
+
+async def test_with_a_grace_time_a_command_is_asked_to_end_first(tmp_path):
+    result = await sh(SAYS_GOODBYE, tmp_path, timeout_seconds=0.2, grace_seconds=20.0)
+    assert result.problem == "it was ended after 0.2 seconds"
+    assert content(tmp_path / "bye") == "bye\n"
+
+
+async def test_a_cancelled_command_is_asked_to_end_first_as_well(tmp_path):
+    running = await begun(SAYS_GOODBYE, tmp_path, grace_seconds=20.0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert content(tmp_path / "bye") == "bye\n"
+
+
+async def test_a_second_cancellation_cuts_the_grace_time_short(tmp_path):
+    running = await begun(STAYS, tmp_path, grace_seconds=300.0)
+    running.cancel()
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await gone(tmp_path / "pid")
