@@ -82,8 +82,9 @@ class BatchesServer:
     """Serves on 127.0.0.1, on a port of its own choice.
 
     `processing_seconds`: how long a batch takes, a number or a range; `fate` decides what becomes of an entry, given
-    its custom id, its prompt and how many requests of that row came before; `answer` makes up the text. A batch that is
-    cancelled ends after `cancel_seconds`, and so many of its entries (0–1) as its time was up have been processed.
+    its custom id and its prompt; `answer` makes up the text. Half of `create_seconds` passes before a batch is accepted
+    and half before the client is told. A batch that is cancelled ends after `cancel_seconds`; about half of its entries
+    have been processed by then.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class BatchesServer:
         *,
         processing_seconds: float | tuple[float, float] = 0.05,
         cancel_seconds: float = 0.02,
+        create_seconds: float = 0.0,
         fate: Callable[[str, str], Fate] = lambda custom_id, prompt: "succeeded",
         answer: Callable[[str], str] = lambda prompt: f"answer to: {prompt[:200]}",
         seed: int = 0,
     ) -> None:
         self.processing_seconds = processing_seconds
         self.cancel_seconds = cancel_seconds
+        self.create_seconds = create_seconds
         self.fate = fate
         self.answer = answer
         self.batches: dict[str, RemoteBatch] = {}
@@ -121,15 +124,15 @@ class BatchesServer:
 
     @property
     def books(self) -> dict[str, Any]:
-        """What was counted: remote batches, requests, prompts that came in more than one request."""
-        prompts = Counter(prompt for batch in self.batches.values() for _, prompt in batch.entries)
+        """What was counted: remote batches, requests, and rows (first lines of prompts) that came in more than one."""
+        rows = Counter(prompt.partition("\n")[0] for batch in self.batches.values() for _, prompt in batch.entries)
         return {
             "batches": len(self.batches),
             "sizes": [len(batch.entries) for batch in self.batches.values()],
             "requests": self.submitted.total(),
             "sent_twice": self.sent_twice,
-            "prompts": len(prompts),
-            "prompts_twice": sum(count > 1 for count in prompts.values()),
+            "rows": len(rows),
+            "rows_again": sorted(row for row, count in rows.items() if count > 1),
             "calls": dict(self.calls),
         }
 
@@ -219,7 +222,9 @@ class BatchesServer:
         if fault:
             await _send(writer, 400, _error("invalid_request_error", fault))
             return True
+        await asyncio.sleep(self.create_seconds / 2)
         batch = self._accept(entries)
+        await asyncio.sleep(self.create_seconds / 2)
         if trouble is not None:
             return await _in_trouble(writer, trouble)
         await _send(writer, 200, self._view(batch))
@@ -412,6 +417,7 @@ async def _send(writer: asyncio.StreamWriter, status: int, body: Any, headers: M
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processing", type=float, nargs=2, default=(0.5, 2.0), metavar="SECONDS")
+    parser.add_argument("--create", type=float, default=0.0, help="seconds that one call of create takes")
     parser.add_argument("--expired", type=float, default=0.0, help="share that expires at the first attempt")
     parser.add_argument("--errored", type=float, default=0.0, help="share that fails at the first attempt")
     asked = parser.parse_args()
@@ -423,7 +429,7 @@ def main() -> None:
         return "expired" if draw < asked.expired else "errored" if draw < asked.expired + asked.errored else "succeeded"
 
     async def serve() -> None:
-        server = BatchesServer(processing_seconds=tuple(asked.processing), fate=fate)
+        server = BatchesServer(processing_seconds=tuple(asked.processing), create_seconds=asked.create, fate=fate)
         async with server.serving():
             print(server.url, flush=True)
             await asyncio.to_thread(sys.stdin.read)
