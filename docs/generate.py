@@ -18,6 +18,8 @@ from msgspec import inspect as shapes
 from mozart_nb import errors, events
 from mozart_nb.codes import CODES, Category, ErrorCode
 from mozart_nb.job import reference
+from mozart_nb.job.price_table import ALIASES, AS_OF, MODELS, SOURCE
+from mozart_nb.job.prices import Prices, shipped
 from mozart_nb.job.vcodes import NOTICED, V_CODES
 
 FOLDER: Final = Path(__file__).parent
@@ -26,7 +28,12 @@ _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: chan
 
 def pages() -> dict[str, str]:
     """File name → text of every page that is made from the code."""
-    return {"job-file.md": reference.render(), "error-codes.md": error_codes(), "events.md": event_page()}
+    return {
+        "job-file.md": reference.render(),
+        "error-codes.md": error_codes(),
+        "events.md": event_page(),
+        "prices.md": price_page(),
+    }
 
 
 # --- error-codes.md ---------------------------------------------------------------------------------------------------
@@ -253,6 +260,47 @@ def _default(field: shapes.Field) -> str:
     if isinstance(value, msgspec.Struct) or value in ("", (), {}):
         return "empty"
     return f"`{msgspec.json.encode(value).decode()}`".replace('"', "")
+
+
+# --- prices.md --------------------------------------------------------------------------------------------------------
+
+_PRICES_INTRODUCTION: Final = """\
+List prices of the Claude API in US dollars per million tokens, as of {day}, from
+[Anthropic's pages]({source}). [What a job costs](cost.md) says how they are used
+and how to give others. Message batches cost half of everything.
+
+*Cache write*: for five minutes, and for an hour. *Cached from*: the shortest beginning (tokens) that the prompt cache
+keeps; where no page that was read says it, the longest that any model needs. A row of "longer prompts" holds for all
+tokens of a request whose prompt is longer.
+"""
+
+
+def price_page() -> str:
+    """The page of prices."""
+    header = ("model", "input", "output", "cache write", "an hour", "cache read", "cached from")
+    rows = [row for model in MODELS for row in _price_rows(model, shipped()[model])]
+    aliases = ", ".join(f"`{alias}` (`{model}`)" for alias, model in ALIASES.items())
+    return "\n".join(
+        [
+            "# Prices\n",
+            _written("job.price_table"),
+            _PRICES_INTRODUCTION.format(day=AS_OF, source=SOURCE),
+            _table(header, rows),
+            f"Also known as: {aliases}.\n",
+        ]
+    )
+
+
+def _price_rows(model: str, prices: Prices) -> Iterator[tuple[str, ...]]:
+    yield f"`{model}`", *_amounts(prices), f"{prices.cache_minimum:,}"
+    if prices.above is not None:
+        limit, dearer = prices.above
+        yield f"… longer prompts (over {limit:,} tokens)", *_amounts(dearer), ""
+
+
+def _amounts(prices: Prices) -> tuple[str, ...]:
+    amounts = (prices.input, prices.output, prices.cache_write, prices.cache_write_1h, prices.cache_read)
+    return tuple(f"{amount:g}" for amount in amounts)
 
 
 # --- both -------------------------------------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engine import OK, Rules, World, failed
+from support.engine import OK, Rules, World, failed, job
 
 from mozart_nb import events as ev
+from mozart_nb.engine.fold import apply
+from mozart_nb.engine.policy import Rest, StartAttempt, step
 from mozart_nb.engine.policy.money import spending
 from mozart_nb.engine.ports import SessionResult
+from mozart_nb.engine.state import JobState
 
 
 def costs(amount: float | None, **changes: Any) -> SessionResult:
@@ -173,6 +176,31 @@ def test_a_session_of_unknown_cost_is_reckoned_at_the_mean_and_stops_nothing() -
 def test_money_adds_up_to_the_last_digit() -> None:
     state = world(1000, 0.0001, at_once=50).run()
     assert state.job.cost_usd == 0.1
+
+
+def handed_in(count: int) -> JobState:
+    """A job of the batches API with so many prompts of a million tokens on their way, and no answer yet."""
+    state = JobState()
+    plan = ev.PlanShape(total=10, total_items=10)
+    events: list[ev.Event] = [
+        ev.JobPlanned(job_id="job", name="job", plan=plan, seed=1, config_digest="d", backend="anthropic_batches"),
+        ev.JobStarted(run_id="r"),
+    ]
+    for number in range(1, count + 1):
+        events.append(ev.BatchStarted(batch=number, attempt=1, mode="first"))
+        events.append(ev.SessionOpened(batch=number, attempt=1, parked=True, prompt_tokens=1_000_000))
+    for seq, event in enumerate(events, 1):
+        apply(state, msgspec.structs.replace(event, seq=seq, at=1.0))
+    return state
+
+
+def test_requests_that_are_answered_hours_later_count_at_their_price_before_any_cost_is_known() -> None:
+    backend = {"type": "anthropic_batches", "model": "claude-sonnet-5"}  # 1.04 US dollars each at half price
+    config = job(10, backend=backend, cost_limits={"max_cost_per_job": 3})
+    assert isinstance(step(handed_in(1), config, 2.0), StartAttempt)
+    assert isinstance(step(handed_in(2), config, 2.0), Rest)
+    unlimited = job(10, backend=backend)
+    assert isinstance(step(handed_in(5), unlimited, 2.0), StartAttempt)
 
 
 @settings(max_examples=60)

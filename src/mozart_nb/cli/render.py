@@ -215,7 +215,8 @@ def next_steps(progress: Progress) -> Sequence[str]:
         return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
     if progress.is_live:
         return (f"mozart status {job} --watch · mozart pause {job} · mozart cancel {job}",)
-    return (f"mozart resume {job}",)
+    reloads = " --reload-config" if progress.code == "E506" else ""
+    return (f"mozart resume {job}{reloads}",)
 
 
 def hook_rows(results: Iterable[HookResult]) -> list[dict[str, Any]]:

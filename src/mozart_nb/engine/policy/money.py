@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mozart_nb import events as ev
 from mozart_nb.engine.policy.commands import Command, Record, Rest
-from mozart_nb.engine.state import JobRecord, JobState
+from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.prices import Prices, charge, table_for
 from mozart_nb.job.tokens import expected_output
@@ -89,7 +89,7 @@ def over_budget(state: JobState, config: JobConfig, number: int) -> Command | No
         return None
     so_far = spending(state, config)
     if so_far.unpriced:
-        return _pause(state, _unpriced_text(so_far.unpriced[0]), "resume it")
+        return _pause(state, *_about_price(so_far.unpriced[0]))
     if limits.max_cost_per_batch is not None and _is_batch_over(state, number, limits.max_cost_per_batch):
         cost = state.batches[number].cost_usd
         reason = f"batch {number} has cost {usd(cost)} of {usd(limits.max_cost_per_batch)}"
@@ -124,12 +124,9 @@ def _is_batch_over(state: JobState, number: int, limit: float) -> bool:
     return round(batch.cost_usd + batch.cost_usd / paid, _DIGITS) > limit
 
 
-def _pause(state: JobState, reason: str, then: str = "raise the limit and resume it") -> Command:
-    return Record(ev.JobPausing(reason=f"{reason}; {then}: {_how(state.job)}", by="policy", code="E506"))
-
-
-def _how(job: JobRecord) -> str:
-    return f"change the job file, then `mozart resume {job.job_id} --reload-config`"
+def _pause(state: JobState, reason: str, remedy: str = "raise the limit in the job file") -> Command:
+    text = f"{reason}; {remedy}, then `mozart resume {state.job.job_id} --reload-config`"
+    return Record(ev.JobPausing(reason=text, by="policy", code="E506"))
 
 
 def _limit_text(so_far: Spending, limit: float) -> str:
@@ -141,12 +138,10 @@ def _limit_text(so_far: Spending, limit: float) -> str:
     return text
 
 
-def _unpriced_text(model: str) -> str:
+def _about_price(model: str) -> tuple[str, str]:
     name = f"`{model}`" if model else "the model"
-    return (
-        f"no price is known for {name}, so a cost limit cannot hold: "
-        f"give one in `cost_limits.prices` ({model or 'MODEL'}: [input, output], US dollars per million tokens)"
-    )
+    entry = f"{model or 'MODEL'}: [input, output], US dollars per million tokens"
+    return f"no price is known for {name}, so a cost limit cannot hold", f"give one in `cost_limits.prices` ({entry})"
 
 
 def usd(amount: float) -> str:
