@@ -106,6 +106,8 @@ def test_one_row_changed_is_one_request(desk: Desk) -> None:
     assert document["cost"]["usd"] < paid
     assert document["cost"]["earlier_usd"] == paid
     assert mozart("status", "capitals", "--json").document["cost"]["earlier_usd"] == paid
+    [line] = [line for line in mozart("status", "capitals").stdout.splitlines() if "before, record in" in line]
+    assert Path(line.rpartition("record in ")[2], "capitals.json").is_file()
 
 
 def test_a_row_in_the_middle_is_one_request(desk: Desk) -> None:
@@ -183,6 +185,20 @@ def test_a_second_job_of_the_workspace_with_the_same_prompts_asks_nothing(desk: 
     assert desk.asked == []
     assert ended.document["cost"]["usd"] == 0
     assert desk.answers("again") == desk.answers()
+
+
+def test_two_jobs_at_once_share_one_index(desk: Desk) -> None:
+    first = desk.write()
+    desk.config["name"] = "other"
+    desk.config["prompt"]["template"] = "Where is {{ item.country }}?"
+    second = desk.write()
+    with Started("run", first, cwd=desk.folder) as one, Started("run", second, cwd=desk.folder) as other:
+        ended = [one.end(), other.end()]
+    assert [(one.exit_code, "not kept" in one.stderr) for one in ended] == [(0, False)] * 2, ended
+    assert len(desk.server.calls) == 100
+    desk.rows.append({"country": "Atlantis"})
+    desk.run()
+    assert desk.asked == ["Where is Atlantis?"]
 
 
 def test_equal_rows_get_answers_of_their_own_and_keep_them(desk: Desk) -> None:
@@ -268,7 +284,7 @@ def test_a_finished_job_imports_neither_the_sdk_nor_a_database(desk: Desk) -> No
         "import sys; from mozart_nb.cli.main import app\n"
         "try: app(['run', sys.argv[1]], prog_name='mozart')\n"
         "except SystemExit as end: assert end.code == 0, end.code\n"
-        "print(sorted({'anthropic', 'aiohttp', 'httpx', 'sqlite3', 'jsonschema', 'pandas'} & set(sys.modules)))\n"
+        "print(sorted({'anthropic', 'aiohttp', 'asyncio', 'sqlite3', 'jsonschema', 'jinja2'} & set(sys.modules)))\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, desk.file], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "[]"

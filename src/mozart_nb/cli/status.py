@@ -133,6 +133,8 @@ def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
     output.show(f"  workspace {found.workspace}")
     if found.workspace != found.layout.workspace:
         output.show(f"  state in {found.layout.workspace}")
+    if job.replaces:
+        output.show(f"  {cost(job.earlier_usd, 0)} before, record in {found.layout.state_root / job.replaces}")
     if found.glimpse.owner is not None:
         output.show(f"  runs at {found.glimpse.owner}")
     if progress.reason and progress.status != "completed":
