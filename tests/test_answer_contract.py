@@ -318,9 +318,9 @@ def test_a_schema_that_cannot_be_used_is_the_job_files_fault():
 
 
 def test_a_pattern_that_never_ends_is_given_up():
-    made = contract({"type": "object", "properties": {"n": {"type": "string", "pattern": "^(a+)+$"}}})
+    made = contract({"type": "object", "properties": {"n": {"type": "string", "pattern": "^(a|aa)+$"}}})
     began = time.monotonic()
-    assert "too long" in fault(made, json.dumps({"n": "a" * 2_000 + "b"}))
+    assert "too long" in fault(made, json.dumps({"n": "a" * 200 + "b"}))
     assert time.monotonic() - began < 15
 
 
