@@ -112,7 +112,7 @@ def _make_client(access: Access, environ: Mapping[str, str]) -> anthropic.AsyncA
         base_url=access.base_url,
         timeout=patience,
         max_retries=0,
-        default_headers=_withheld_headers(),
+        default_headers={**_withheld_headers(), **_key_header(access)},
         http_client=transport,
         **_without_tracing(anthropic.AsyncAnthropic),
     )
@@ -131,6 +131,12 @@ def _withheld_headers() -> dict[str, Any]:
 
     lines = os.environ.get("ANTHROPIC_CUSTOM_HEADERS", "").split("\n")
     return {line.partition(":")[0].strip(): anthropic.Omit() for line in lines if ":" in line}
+
+
+def _key_header(access: Access) -> dict[str, str]:
+    """Gateways look for the key where it was until version 2.0 of the SDK, which sends it as `Authorization`."""
+    is_gateway = not access.base_url.startswith(DEFAULT_BASE_URL)
+    return {"X-Api-Key": access.secret} if is_gateway and not access.is_token else {}
 
 
 def _certificates(environ: Mapping[str, str]) -> Any:

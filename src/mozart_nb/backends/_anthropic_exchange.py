@@ -10,6 +10,7 @@ import msgspec
 from mozart_nb.backends._anthropic_client import Access
 from mozart_nb.backends._anthropic_failures import result_of_broken_reply, result_of_exception
 from mozart_nb.backends._anthropic_headers import Headers, plain_headers
+from mozart_nb.backends._anthropic_messages import version_headers
 from mozart_nb.backends._anthropic_outcome import (
     Price,
     error_of,
@@ -80,8 +81,14 @@ class Exchange:
         from anthropic import AsyncStream
 
         # Through `post` and not `messages.create`: the parameters are complete, and the bytes are read here.
-        body = {**params, "stream": True}
-        stream = await client.post(_PATH, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object])
+        stream = await client.post(
+            _PATH,
+            body={**params, "stream": True},
+            options={"headers": version_headers(params)},
+            cast_to=object,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
         try:
             await self._listen(stream.response, deadline)
         finally:

@@ -14,6 +14,10 @@ from mozart_nb.job.backends import DEFAULT_API_MODEL
 
 DEFAULT_MAX_TOKENS: Final = 8192
 
+SAMPLING_VERSION: Final = "2023-06-01"
+"""The last version of the API that knows `temperature`; the newer one, which SDKs from 2.0 on send, refuses it with 400
+(https://platform.claude.com/docs/en/api/versioning). Models from Claude 4.7 on refuse it in any version."""
+
 _MARK: Final = {"type": "ephemeral"}
 
 Block = Mapping[str, Any]
@@ -40,6 +44,11 @@ def message_params(
     if schema := structured_schema(request, is_structured=is_structured):
         params["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     return params
+
+
+def version_headers(*params: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that a call with these parameters of one or more requests needs beyond the SDK's own."""
+    return {"anthropic-version": SAMPLING_VERSION} if any("temperature" in one for one in params) else {}
 
 
 def model_of(request: SessionRequest) -> str:
