@@ -121,7 +121,7 @@ def charge(prices: Prices, usage: Usage, *, is_batch: bool = False) -> Charge:
 
 def table_for(config: JobConfig) -> PriceTable:
     """The prices that hold for a job: `cost_limits.prices` over the shipped table."""
-    return PriceTable({model: _own(prices) for model, prices in config.cost_limits.prices.items()})
+    return PriceTable({model: _own(model, prices) for model, prices in config.cost_limits.prices.items()})
 
 
 def models_of(config: JobConfig) -> dict[str, list[int]]:
@@ -178,7 +178,9 @@ def _derived(
     )
 
 
-def _own(given: ModelPrices) -> Prices:
+def _own(model: str, given: ModelPrices) -> Prices:
+    """Prices of the job file: they hold for prompts of any length; what the cache keeps is not theirs to say."""
+    known = PriceTable().of(model)
     usual = _derived(given.input, given.output, given.cache_read)
     return Prices(
         input=given.input,
@@ -187,6 +189,7 @@ def _own(given: ModelPrices) -> Prices:
         cache_write_1h=usual.cache_write_1h if given.cache_write_1h is None else given.cache_write_1h,
         cache_read=usual.cache_read,
         batch_discount=given.batch_discount,
+        cache_minimum=usual.cache_minimum if known is None else known.cache_minimum,
     )
 
 
