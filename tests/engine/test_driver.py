@@ -476,3 +476,18 @@ def test_a_key_that_a_server_repeats_never_reaches_the_journal() -> None:
     state = world.run()
     assert state.job.reason == "invalid key sk-ant…[masked]"
     assert key not in "".join(ev.encode_event(event).decode() for event in world.store.durable)
+
+
+def test_a_refusal_of_the_same_burst_that_names_a_later_time_prolongs_the_one_wait() -> None:
+    world = World(
+        batches=3,
+        outcomes={1: [refused(retry_after=2), OK], 2: [refused(retry_after=40), OK]},
+        parallel={"enabled": True, "max_concurrent": 2},
+    )
+    state = world.run()
+    first, second = world.all(ev.LimitHit)
+    assert (first.number, second.number) == (1, 1)
+    assert second.until > first.until
+    assert all(at >= second.until for at, _ in world.backend.started_at[2:])
+    assert state.job.limit_waits == 1
+    assert state.job.status == "completed"

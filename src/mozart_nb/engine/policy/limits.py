@@ -24,16 +24,28 @@ def hold_back(state: JobState, batch: BatchState, config: JobConfig, now: float)
             reason = f"{used} waits for rate limits are used up (rate_limit.{name})"
             return ev.JobPausing(reason=reason, by="policy", code=batch.code)
         if used < allowed:
-            seconds, source = limit_wait(state, batch, config)
-            return ev.LimitHit(
-                code=batch.code,
-                until=now + seconds,
-                wait_seconds=seconds,
-                source=source,
-                number=job.limit_waits + 1,
-                message=batch.message,
-            )
+            return _limit_hit(state, batch, config, now, number=job.limit_waits + 1)
+    elif _names_later_end(state, batch, now):
+        return _limit_hit(state, batch, config, now, number=job.limit_waits)
     return ev.BatchWaiting(batch=batch.number, code=batch.code)
+
+
+def _limit_hit(state: JobState, batch: BatchState, config: JobConfig, now: float, *, number: int) -> ev.Event:
+    seconds, source = limit_wait(state, batch, config)
+    return ev.LimitHit(
+        code=batch.code,
+        until=now + seconds,
+        wait_seconds=seconds,
+        source=source,
+        number=number,
+        message=batch.message,
+    )
+
+
+def _names_later_end(state: JobState, batch: BatchState, now: float) -> bool:
+    """A refusal of the same burst may name a later time than the one that was heard first: then that counts."""
+    limit = state.job.limit
+    return batch.retry_after > 0 and now + batch.retry_after > (limit.until if limit is not None else now)
 
 
 def _is_news(state: JobState, batch: BatchState) -> bool:
