@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.kill9 import Moment
-from support.raw_journal import Row, read_rows
+from support.raw_journal import Row, read_rows, segments
 
 from mozart_nb import runtime
 from mozart_nb.checkpoint.layout import Layout
@@ -76,6 +76,26 @@ def at(seconds: float) -> Moment:
 def after(kind: str, seconds: float = 0.0) -> Moment:
     """So long after the host journaled its next event of that kind."""
     return Moment(seconds, kind)
+
+
+class Tail:
+    """What is added to a journal after this was made: whether an event of one kind is in it."""
+
+    def __init__(self, layout: Layout, kind: str) -> None:
+        self._wanted = f'"kind":"{kind}"'.encode()
+        self._layout = layout
+        self._read = {path: path.stat().st_size for path in segments(layout)}
+
+    def has_news(self) -> bool:
+        for path in segments(self._layout):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                added = file.read()
+            end = added.rfind(b"\n") + 1
+            self._read[path] = self._read.get(path, 0) + end
+            if self._wanted in added[:end]:
+                return True
+        return False
 
 
 @dataclass
@@ -140,12 +160,12 @@ class Ordeal:
     def _host(self, moment: Moment | None) -> int:
         """Run one host; returns its exit code, -9 when it was killed."""
         self.hosts += 1
-        seen = self._count(moment.after) if moment else 0
+        tail = Tail(self.layout, moment.after) if moment and moment.after else None
         command = [sys.executable, str(Path(__file__)), str(self.file)]
         with (self.folder / "host.out").open("w+") as out:
             process = subprocess.Popen(command, env=self.environ, stdout=out, stderr=subprocess.STDOUT)
             try:
-                code = self._watch(process, moment, seen)
+                code = self._watch(process, moment, tail)
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -157,7 +177,7 @@ class Ordeal:
         self.kills += code == -9
         return code
 
-    def _watch(self, process: subprocess.Popen[bytes], moment: Moment | None, seen: int) -> int:
+    def _watch(self, process: subprocess.Popen[bytes], moment: Moment | None, tail: Tail | None) -> int:
         began = time.monotonic()
         dies_at = began + moment.seconds if moment and not moment.after else None
         while process.poll() is None:
@@ -165,18 +185,12 @@ class Ordeal:
             self._note_memory(process.pid)
             if now - began > PATIENCE_SECONDS:
                 raise AssertionError("the host was stuck")
-            if moment and moment.after and dies_at is None and self._count(moment.after) > seen:
+            if moment and tail and dies_at is None and tail.has_news():
                 dies_at = time.monotonic() + moment.seconds
             if dies_at is not None and now >= dies_at:
                 process.kill()
-            time.sleep(0.003 if moment and moment.after else 0.02)
+            time.sleep(0.003 if tail else 0.02)
         return process.wait()
-
-    def _count(self, kind: str) -> int:
-        """Events of a kind so far, counted in the last segment only: they are rare."""
-        wanted = f'"kind":"{kind}"'.encode()
-        paths = sorted(self.layout.journal.glob("*.jsonl")) if self.layout.journal.is_dir() else []
-        return sum(path.read_bytes().count(wanted) for path in paths) if kind else 0
 
     def _note_memory(self, pid: int) -> None:
         try:
