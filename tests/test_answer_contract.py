@@ -321,7 +321,7 @@ def test_a_pattern_that_never_ends_is_given_up():
     made = contract({"type": "object", "properties": {"n": {"type": "string", "pattern": "^(a|aa)+$"}}})
     began = time.monotonic()
     assert "too long" in fault(made, json.dumps({"n": "a" * 200 + "b"}))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 async def test_a_large_answer_does_not_hold_up_the_loop():

@@ -373,6 +373,38 @@ def test_a_new_session_gets_the_whole_task_at_the_end() -> None:
     assert "completion attempt 2 of 3" in text
 
 
+WRONG = result("answer", message="item 3: `stars`: 9 is more than 5")
+
+
+def test_an_answer_that_is_not_right_is_asked_for_again_as_a_whole() -> None:
+    assert completion_prompt("THE TASK", (), [WRONG], 1, 3, continues=True, has_form=True) == (
+        "The answer to this task has been checked and is not right yet. This is completion attempt 1 of 3: give the "
+        "whole answer again, corrected. It takes the place of the earlier one, so do not describe what you changed.\n"
+        "\n"
+        "Not right:\n"
+        "1. Give the whole answer again as JSON of the form that was asked for, with these mistakes corrected.\n"
+        "   Found: item 3: `stars`: 9 is more than 5\n"
+        "\n"
+        "Everything else you were asked at the beginning of this conversation still holds."
+    )
+    matched = completion_prompt("t", (), [result("answer_matches", expected="a match")], 1, 1, continues=True)
+    assert "give the whole answer again" in matched
+
+
+@pytest.mark.parametrize(
+    ("passed", "failed", "has_form"),
+    [
+        (PASSED, FAILED, True),
+        ([result("answer_matches", "passed", expected="a match of: yes")], FAILED, False),
+        ((), [*FAILED, WRONG], True),
+    ],
+)
+def test_work_that_is_missing_besides_ends_with_the_whole_answer(passed: Any, failed: Any, has_form: bool) -> None:
+    text = completion_prompt("t", passed, failed, 1, 3, continues=True, has_form=has_form)
+    assert "do only what is missing" in text
+    assert "Then give the whole final answer again as it was asked for" in text
+
+
 @pytest.mark.parametrize(
     ("type", "sentence"),
     [

@@ -22,7 +22,7 @@ from mozart_nb.job.patterns import compile_pattern
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-SEARCH_SECONDS: ContextVar[float] = ContextVar("SEARCH_SECONDS", default=2.0)
+SEARCH_SECONDS: ContextVar[float] = ContextVar("SEARCH_SECONDS", default=1.0)
 """How long one search for a `pattern` may take; `TimeoutError` leaves the validation when it takes longer."""
 
 _DRAFTS: Final = {
