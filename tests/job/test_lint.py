@@ -128,7 +128,7 @@ def api_job(limits: Mapping[str, Any] | None = None, **backend: Any) -> list[Iss
     changed = {"backend": {"type": "anthropic_api", **backend}, "cost_limits": limits or {}}
     config = JobConfig.model_validate({**loaded.config.model_dump(by_alias=True), **changed})
     disk = MemoryFiles({"/jobs/": ""})
-    return lint(replace(loaded, config=config, warnings=()), disk, {})
+    return lint(replace(loaded, config=config, warnings=()), disk, {"ANTHROPIC_API_KEY": "sk"})
 
 
 def test_an_estimate_above_a_limit_is_a_warning_that_names_both() -> None:
@@ -510,6 +510,31 @@ def test_a_cli_path_is_looked_for_where_it_points() -> None:
     assert (
         codes(QUIET + "backend: {cli_path: claude-next}\n", {"/opt/claude-next": ""}, env={"PATH": "/bin:/opt"}) == []
     )
+
+
+def test_a_key_that_is_not_in_the_environment_is_missed_before_anything_runs() -> None:
+    text = QUIET + "backend: {type: anthropic_api}\n"
+    issue = only("V112", text, env={})
+    assert "ANTHROPIC_API_KEY" in issue.message
+    assert issue.path == "backend.type"
+    assert "V112" not in codes(text, env={"ANTHROPIC_API_KEY": "sk-ant-secret"})
+    assert "V112" not in codes(text, env={"ANTHROPIC_AUTH_TOKEN": "secret"})
+    own = QUIET + "backend: {type: anthropic_batches, api_key_env: TEAM_KEY}\n"
+    assert only("V112", own, env={"ANTHROPIC_API_KEY": "sk"}).path == "backend.api_key_env"
+    assert "V112" not in codes(QUIET, env={"PATH": "/bin"})
+
+
+def test_an_address_that_is_not_in_the_environment_is_missed_too() -> None:
+    text = QUIET + "notifications: [{type: slack, webhook_url_env: HOOK}, {type: webhook, url_env: OTHER}]\n"
+    found = [issue.path for issue in issues_of(text, env={"PATH": "/bin"}) if issue.code == "V112"]
+    assert found == ["notifications.0.webhook_url_env", "notifications.1.url_env"]
+
+
+def test_attachments_are_templates_with_known_variables() -> None:
+    text = QUIET + "backend: {type: anthropic_api, attachments: ['{{ batch_num }}.pdf', '{{ bathc_num }}.png']}\n"
+    issue = only("V101", text)
+    assert issue.path == "backend.attachments.1"
+    assert "batch_num" in issue.suggestion
 
 
 def test_skipping_permissions_as_root_is_refused_by_the_program() -> None:

@@ -204,6 +204,7 @@ def _findings(folder: Path) -> Iterator[Finding]:
     yield Finding("mozart_nb", "ok", _own_version())
     yield _python()
     yield from _claude()
+    yield _api()
     yield _disk("disk here", folder)
     yield _disk("temporary folder", Path(tempfile.gettempdir()))
     yield _home()
@@ -242,6 +243,19 @@ def _claude() -> Iterator[Finding]:
         yield Finding("login", "warning", "no key and no login was found", "run `claude` once and log in, or set a key")
     else:
         yield Finding("login", "ok", login)
+
+
+def _api() -> Finding:
+    """Whether jobs could call the API. The key itself is neither shown nor tried."""
+    try:
+        sdk = f"anthropic {version('anthropic')}"
+    except PackageNotFoundError:
+        return Finding("api", "error", "the package anthropic is not installed", "pip install 'anthropic[aiohttp]>=1'")
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        if os.environ.get(name):
+            return Finding("api", "ok", f"{sdk}, {name} is set")
+    hint = "set ANTHROPIC_API_KEY for the backends anthropic_api and anthropic_batches; others need no key"
+    return Finding("api", "warning", f"{sdk}, no key in the environment", hint)
 
 
 def _disk(name: str, folder: Path) -> Finding:

@@ -92,6 +92,8 @@ def _templates(subject: Subject) -> Iterator[tuple[KeyPath, str]]:
         yield ("rehearsal", "writes", path), content
     for index, pattern in enumerate(config.cross_batch.capture_files):
         yield ("cross_batch", "capture_files", index), pattern
+    for index, name in enumerate(config.backend.attachments):
+        yield ("backend", "attachments", index), name
 
 
 def _optional_names(text: str) -> set[str]:

@@ -17,6 +17,8 @@ SHORT_TIMEOUT_SECONDS: Final = 60
 LONG_TIMEOUT_SECONDS: Final = 7200
 EXTENSION_SUFFIXES: Final = (".md", ".txt")
 
+_API_TYPES: Final = ("anthropic_api", "anthropic_batches")
+
 
 def workspace_can_be_made(subject: Subject) -> Iterator[Finding]:
     workspace = subject.loaded.workspace_path
@@ -130,6 +132,20 @@ def root_may_skip_permissions(subject: Subject) -> Iterator[Finding]:
         yield Finding(("backend", key), "`claude` refuses to skip permissions as root", advice)
 
 
+def named_variables_are_set(subject: Subject) -> Iterator[Finding]:
+    """Only whether they are set is asked, never what is in them."""
+    config, env = subject.loaded.config, subject.env
+    key = config.backend.api_key_env
+    if config.backend.type in _API_TYPES and not env.get(key) and not env.get("ANTHROPIC_AUTH_TOKEN"):
+        where: KeyPath = ("backend", "api_key_env" if "api_key_env" in config.backend.model_fields_set else "type")
+        yield Finding(where, f"the environment variable {key} is not set", f"put your API key into {key}")
+    for index, channel in enumerate(config.notifications):
+        for field in ("webhook_url_env", "url_env"):
+            name = getattr(channel, field)
+            if name and not env.get(name):
+                yield Finding(("notifications", index, field), f"the environment variable {name} is not set")
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "V002": workspace_can_be_made,
     "V003": template_files_exist,
@@ -140,6 +156,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "V104": timeouts_are_not_long,
     "V106": patterns_are_not_empty,
     "V107": content_files_exist,
+    "V112": named_variables_are_set,
     "V113": claude_is_found,
     "V116": something_is_checked,
     "V117": root_may_skip_permissions,

@@ -54,6 +54,7 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V109", _W, "a condition that holds for no batch, so its rule never applies"),
         VCode("V110", _E, "a rule's path lies outside workspace and working directory"),
         VCode("V111", _W, "a placeholder that does not exist"),
+        VCode("V112", _W, "an environment variable that should hold a key or an address is not set"),
         VCode("V113", _W, "the `claude` program is not on PATH"),
         VCode("V114", _W, "the estimated cost is above a limit of `cost_limits`"),
         VCode("V115", _W, "the prompt of some batch is over a token threshold"),
