@@ -252,6 +252,7 @@ class History:
                 [
                     ev.SessionAbandoned(**where, reason="gone", cost_usd=0.01),
                     ev.SessionAdopted(**where, how="running"),
+                    ev.ValidationFailed(**where, code="E601", message="no such folder"),
                 ]
             )
         return self._session_end(where)

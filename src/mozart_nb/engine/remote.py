@@ -17,7 +17,7 @@ always safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +29,10 @@ from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.classify import classify
 from mozart_nb.engine.crew import gather_quietly
 from mozart_nb.engine.desk import Collect, Desk
-from mozart_nb.engine.parcels import Key, Outbox, Parcel, custom_id, is_in, key_of, keys_in, spans
+from mozart_nb.engine.parcels import Key, Outbox, Parcel, custom_id, key_of, keys_in, spans
 from mozart_nb.engine.ports import Clock, Remote, RemoteBatch, RemoteError, RemoteResult, SessionRequest, SessionResult
-from mozart_nb.engine.state import JobState, RemoteState
+from mozart_nb.engine.remote_search import Search
+from mozart_nb.engine.state import JobState
 
 PARCEL_REQUESTS = 10_000
 PARCEL_BYTES = 64 << 20
@@ -195,63 +196,24 @@ class Dispatch:
 
     async def _find(self, number: int, failure: SessionResult | None = None) -> None:
         """Find out whether the service has a parcel; `failure` is how sending it ended, None if nobody knows."""
-        sought = self._state.job.remotes[number]
-        strangers: set[str] = set()
+        search = Search(self._remote, self._state, number, self._timing.slack)
         began, interval = self._clock.fair(), self._timing.first_poll
         while True:
-            waits = True
             try:
-                found, waits = await self._look_through(sought, strangers)
+                found = await search.look()
             except RemoteError as error:
                 self._heed(error)
             else:
                 if found is not None:
                     await self._submitted(number, found, adopted=True)
                     return
-            if not waits and self._clock.fair() - began >= self._timing.grace:
-                break
+                if not search.has_candidates and self._clock.fair() - began >= self._timing.grace:
+                    break
             await self._clock.sleep(interval)
             interval = min(interval * self._timing.growth, self._timing.longest_poll)
         if failure is not None:
             await self._end_all(number, failure)
         await self._lose(number, "the service never received it", cost=0.0)
-
-    async def _look_through(self, sought: RemoteState, strangers: set[str]) -> tuple[RemoteBatch | None, bool]:
-        """The remote batch that holds the parcel, if it is over; and whether some are not over yet."""
-        waits = False
-        async with aclosing(self._candidates(sought)) as candidates:
-            async for candidate in candidates:
-                if candidate.id in strangers:
-                    continue
-                if not candidate.is_over:
-                    waits = True
-                elif await self._is_ours(candidate, sought):
-                    return candidate, False
-                else:
-                    strangers.add(candidate.id)
-        return None, waits
-
-    async def _candidates(self, sought: RemoteState) -> AsyncGenerator[RemoteBatch, None]:
-        """Remote batches of the right size that nobody here knows, made since the parcel was sent."""
-        async with aclosing(self._remote.newest()) as newest:
-            async for one in newest:
-                if one.created_at < sought.sent_at - self._timing.slack:
-                    return
-                known = {remote.remote_id for remote in self._state.job.remotes.values()}
-                if one.requests == sought.requests and one.id not in known:
-                    yield one
-
-    async def _is_ours(self, candidate: RemoteBatch, sought: RemoteState) -> bool:
-        try:
-            async with aclosing(self._remote.results(candidate.id)) as parts:
-                async for part in parts:
-                    for first in part:
-                        key = key_of(self._state.job.seed, first.custom_id)
-                        return key is not None and is_in(key, sought.entries)
-        except RemoteError as error:
-            if not error.is_gone:
-                raise
-        return False
 
     # --- following ----------------------------------------------------------------------------------------------------
 
