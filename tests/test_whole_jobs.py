@@ -154,6 +154,14 @@ def test_texts_that_a_prompt_names_are_frozen_with_the_plan(jobs: Jobs) -> None:
     assert again[0] == hashes[0] != again[1]
 
 
+def test_a_long_sentence_that_ends_like_a_file_is_a_sentence(jobs: Jobs) -> None:
+    sentence = f"{'Read all of it, ' * 40}and above all notes.md"
+    prompt = {"template": "work", "prompt_extensions": [sentence]}
+    prepared = jobs.write(prompt=prompt, batch={"size": 1, "total_items": 1})
+    jobs.run(prepared)
+    assert jobs.state.status == "completed"
+
+
 def test_an_undefined_variable_fails_the_job_and_names_it(jobs: Jobs) -> None:
     prepared = jobs.write(prompt={"template": "{{ bach_num }}"}, batch={"size": 1, "total_items": 2})
     jobs.run(prepared)

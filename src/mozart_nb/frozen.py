@@ -97,7 +97,7 @@ def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None, apart: Apart | Non
     texts = {}
     for name in _named_texts(loaded):
         path = loaded.resolve(name)
-        if path.is_file():
+        if _is_file(path):
             texts[name] = path.read_text(encoding="utf-8-sig", errors="replace")
     return FrozenPlan(loaded, texts, rows, apart)
 
@@ -113,6 +113,11 @@ def _named_texts(loaded: LoadedJob) -> Iterator[str]:
                 yield name
     if isinstance(loaded.config.answer.json_schema, str):
         yield loaded.config.answer.json_schema
+
+
+def _is_file(path: Path) -> bool:
+    """Also for what no file can be called: an extension of a prompt may be a long sentence that ends in `notes.md`."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def read_frozen(layout: Layout) -> FrozenPlan:
@@ -161,7 +166,7 @@ class PlanMaterials:
         if path in self._frozen.texts:
             return self._frozen.texts[path]
         file = self._workspace / path
-        if not self._is_inside(file) or not file.is_file():
+        if not self._is_inside(file) or not _is_file(file):
             return None
         return file.read_text(encoding="utf-8", errors="replace")
 
@@ -173,7 +178,7 @@ class PlanMaterials:
                 relative = relative.relative_to(self._workspace)
             except ValueError:
                 return []
-        return sorted(str(path) for path in self._workspace.glob(str(relative)) if path.is_file())
+        return sorted(str(path) for path in self._workspace.glob(str(relative)) if _is_file(path))
 
     def digests(self, paths: Sequence[str]) -> tuple[str, ...]:
         """What stands for the content of each of these files, "" where one cannot be read."""
