@@ -202,7 +202,7 @@ class BatchesServer:
         elif url.path.startswith("/v1/models/"):
             await _send(writer, 200, {"type": "model", "id": url.path.rpartition("/")[2]})
         elif not url.path.startswith("/v1/messages/batches"):
-            await _send(writer, 404, _error("not_found_error", f"no {url.path} here"))
+            await _send(writer, 404, {"detail": f"no {url.path} here"})  # as a gateway says it
         elif parts == [""]:
             if method == "POST":
                 return await self._create(raw, writer)
