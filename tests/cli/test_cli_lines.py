@@ -23,6 +23,7 @@ SAMPLES: dict[str, object] = {
     "bool": True,
     "tuple[int, ...]": (1, 2, 3, 9),
     "tuple[str, ...]": ("one", "two words"),
+    "tuple[tuple[int, int, int], ...]": ((1, 5, 1), (6, 6, 2)),
     "tuple[Finding, ...]": (ev.Finding("a prompt that is long"),),
     "tuple[RuleResult, ...]": (ev.RuleResult(rule=1, type="file_exists", status="passed"),),
     "dict[str, str]": {"a": "b"},

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 from support.healing import Ward
 
 from mozart_nb.checkpoint.follow import read_events
-from mozart_nb.events import ValidationFailed
+from mozart_nb.engine.driver import Driver
+from mozart_nb.engine.fold import fold
+from mozart_nb.engine.ports import Request, RequestKind
+from mozart_nb.engine.state import JobState
+from mozart_nb.events import RunOptions, ValidationFailed
+from mozart_nb.runtime import Prepared, run_job
 
 WRITES = """
 import pathlib
@@ -151,3 +157,39 @@ def test_a_variable_like_no_other_has_no_remedy(ward: Ward) -> None:
 def test_two_misspelled_variables_are_mended_one_after_the_other(ward: Ward) -> None:
     batch = ward.run(ward.write('open_(); done("{{ bacth_num }} of {{ total_bacthes }}")'), answer=True)
     assert (batch.status, batch.heals, len(ward.asked)) == ("completed", 2, 2)
+
+
+# --- a run that ends in the middle ------------------------------------------------------------------------------------
+
+
+def asked_in_vain(ward: Ward, prepared: Prepared, kind: RequestKind) -> JobState:
+    """Nobody answers the question, and the job is asked to stop meanwhile."""
+
+    async def run() -> JobState:
+        drivers: list[Driver] = []
+
+        async def ask(question: str) -> bool:
+            drivers[0].request(Request(kind=kind, by="test"))
+            await asyncio.Event().wait()
+            return True
+
+        options = RunOptions(self_healing=True)
+        return await run_job(prepared, options, ask=ask, on_start=drivers.append)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("kind", "status"), [("pause", "paused"), ("cancel", "cancelled"), ("detach", "paused")])
+def test_a_job_that_is_to_stop_does_not_wait_for_the_answer(ward: Ward, kind: RequestKind, status: str) -> None:
+    prepared = ward.write(MISSPELLED, validations=RULE)
+    assert asked_in_vain(ward, prepared, kind).status == status
+    batch = ward.run(ward.again(), answer=True)
+    assert (ward.state.status, batch.status, ward.sessions) == ("completed", "completed", 1)
+    assert fold(read_events(prepared.layout)) == ward.state
+
+
+def test_a_later_run_without_self_healing_applies_nothing(ward: Ward) -> None:
+    prepared = ward.write(MISSPELLED)
+    asked_in_vain(ward, prepared, "detach")
+    batch = ward.run(ward.again(), answer=True, heals=False)
+    assert (ward.state.status, batch.code, ward.asked) == ("failed", "E502", [])

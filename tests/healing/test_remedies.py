@@ -11,8 +11,8 @@ import pytest
 
 from mozart_nb.codes import CODES
 from mozart_nb.engine.ports import Ailment, Healing, Stray
-from mozart_nb.engine.state import JobState
-from mozart_nb.events import RuleResult
+from mozart_nb.engine.state import JobRecord, JobState
+from mozart_nb.events import RuleResult, RunOptions
 from mozart_nb.healing import REMEDIES, STALE_LOCK, Case, Finding, JobHealer, Remedy, Site, always
 from mozart_nb.job.load import load_mapping
 
@@ -125,7 +125,8 @@ def healed(site: Site, code: str, *remedies: Remedy) -> Healing:
     async def outputs(number: int) -> Sequence[str]:
         return [str(site.workspace / "new" / "a.md")]
 
-    healer = JobHealer(site, JobState(), outputs=outputs, ask=always, remedies=remedies or REMEDIES)
+    state = JobState(JobRecord(options=RunOptions(self_healing=True)))
+    healer = JobHealer(site, state, outputs=outputs, ask=always, remedies=remedies or REMEDIES)
     return asyncio.run(healer.heal(ailment(site, code)))
 
 

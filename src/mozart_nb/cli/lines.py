@@ -30,6 +30,7 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.BatchCompleting: "WARNING",
     ev.BatchWaiting: "WARNING",
     ev.BatchBlocked: "WARNING",
+    ev.BatchHealing: "WARNING",
     ev.BatchHealed: "WARNING",
     ev.ValidationFailed: "WARNING",
     ev.SessionAbandoned: "WARNING",

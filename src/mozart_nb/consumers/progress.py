@@ -19,12 +19,12 @@ ShownStatus = Literal[
     "pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled", "interrupted"
 ]
 WaitKind = Literal["limit", "breaker", "retry", "completion", "healed", "pause"]
-Doing = Literal["preparing", "working", "checking"]
+Doing = Literal["preparing", "working", "checking", "healing"]
 
 LIVE: frozenset[str] = frozenset({"running", "waiting", "pausing"})
 """Statuses that are only true while a host runs the job."""
 
-_DOING: dict[str, Doing] = {"opened": "working", "finished": "checking", "judged": "checking"}
+_DOING: dict[str, Doing] = {"opened": "working", "finished": "checking", "judged": "checking", "healing": "healing"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class JobHealer:
     """The remedies of one job and one run (`engine.ports.Healer`).
 
     `ask` puts questions to a person; None: nobody is there, and remedies that ask become guidance. The same question is
-    asked once. `state` is the live state of the job; it is read, never written.
+    asked once. `state` is the live state of the job; it is read, never written. In a run that does not allow remedies
+    (`RunOptions.self_healing`) nothing is looked for, also when an earlier run died while it did.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class JobHealer:
         return await self._safely(ailment, [one for one in self._remedies if one.at_start])
 
     async def _safely(self, ailment: Ailment, remedies: Sequence[Remedy]) -> Healing:
+        if not self._state.job.options.self_healing:
+            return Healing()
         async with self._turn:
             try:
                 return await self._heal(ailment, remedies)
