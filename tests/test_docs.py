@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mozart_nb.job.items import read_items
 from mozart_nb.job.known import NOT_YET
 from mozart_nb.job.lint import lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job, load_text
@@ -115,8 +116,10 @@ def test_an_example_has_no_mistakes_and_nothing_to_warn_about(example: Path, tmp
 
 @each_example
 def test_every_prompt_of_an_example_can_be_rendered(example: Path) -> None:
-    config = load_job(example).config
-    plan = plan_job(config)
+    loaded = load_job(example)
+    config = loaded.config
+    rows = read_items(config.items, loaded.base_dir) if config.items is not None else []
+    plan = plan_job(config, len(rows) if rows else None)
     renderer = PromptRenderer(config, plan)
     assert renderer.unknown() == []
     for number in range(1, plan.count + 1):
@@ -126,6 +129,7 @@ def test_every_prompt_of_an_example_can_be_rendered(example: Path) -> None:
             workspace="/somewhere/results",
             job_name=config.name,
             prompt=config.prompt,
+            rows=rows[plan.rows_of(number)[0] - 1 : plan.rows_of(number)[1]],
             previous_outputs=dict.fromkeys(range(1, number), "an answer"),
         )
         assert renderer.render(context).strip()
