@@ -1,11 +1,11 @@
 """Runs jobs against a service that enforces 1,000 requests and 100,000 tokens per minute, and writes the figures.
 
-    python benchmarks/limits.py            about two and a half minutes, into docs/performance.md
-    python benchmarks/limits.py --quick    about forty seconds, writes nothing
+    python benchmarks/limits.py            about five minutes, into docs/performance.md
+    python benchmarks/limits.py --quick    about a minute, writes nothing
 
-Eight jobs at once, each with an account of its own: with the limits in the job file and without, short prompts
-(requests run out first) and longer ones (tokens run out first), against a service that refills all the time and one
-that counts the last minute as a whole. Throughput is counted at the service, from the first request to the last.
+Four jobs at once, each with an account of its own: with the limits in the job file and without, short prompts (requests
+run out first) and longer ones (tokens run out first). First against a service that refills all the time, then against
+one that counts the last minute as a whole. Throughput is counted at the service, from the first request to the last.
 """
 
 from __future__ import annotations
@@ -139,7 +139,10 @@ async def table(seconds: float) -> list[str]:
         "|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     with tempfile.TemporaryDirectory(prefix="mozart-limits-") as folder, bare_environment(Path(folder)):
-        rows = await asyncio.gather(*(measured(case, seconds, Path(folder)) for case in CASES))
+        rows = []
+        for sliding in (False, True):
+            cases = [case for case in CASES if case.sliding is sliding]
+            rows += await asyncio.gather(*(measured(case, seconds, Path(folder)) for case in cases))
     return [*head, *rows]
 
 

@@ -81,7 +81,7 @@ class _Bucket:
     async def settle(self) -> None:
         """Wait until no more than the burst stands."""
         await self._enter()
-        # The limiter's own waiting lets smaller amounts overtake, and spins where time stands still between timers.
+        # Not by the limiter's own waiting, which lets smaller amounts overtake larger ones for ever.
         while not self._limiter.has_capacity(self._room - self._burst):
             await asyncio.sleep(self._step)
             await self._enter()
