@@ -297,7 +297,7 @@ def _require_no_sessions(layout: Layout, disk: Files) -> None:
         state = load_state(layout, disk, holder=False).state
     except WorldError:
         return  # starting over is the way out of a checkpoint that cannot be read
-    if state.job.remotes:
+    if state.job.remotes and state.agenda.parked:  # a cancel has taken them back, as far as that goes
         raise _still_at_work(layout, "message batches that were handed in are not over yet")
     sessions = {number: state.batches[number].session for number in state.agenda.running}
     alive = [

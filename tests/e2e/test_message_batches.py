@@ -53,6 +53,10 @@ def test_a_job_paused_while_the_service_works_is_collected_by_its_resume(
     assert paused.exit_code == 3, paused
     assert f"{ROWS} requests are still being answered" in paused.stderr
 
+    afresh = mozart("run", file, "--fresh")
+    assert afresh.exit_code == 2
+    assert "handed in are not over yet" in afresh.stderr
+
     server.processing_seconds = 0.1
     resumed = mozart("resume", "rows", "--json", "-w", "ws")
     assert resumed.exit_code == 0, resumed
@@ -67,3 +71,21 @@ def test_a_job_paused_while_the_service_works_is_collected_by_its_resume(
     again = mozart("run", file)
     assert again.exit_code == 0, again
     assert server.calls["create"] == asked
+
+
+def test_after_a_cancel_a_job_may_start_over(
+    tmp_path: Path, server: BatchesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.processing_seconds = 30
+    file = job_file(tmp_path, server.url)
+    with Started("run", file, cwd=tmp_path) as host:
+        host.until("remote.submitted")
+        host.signal(signal.SIGINT)
+        assert host.end().exit_code == 3
+    cancelled = mozart("cancel", "rows", "-w", "ws")
+    assert cancelled.exit_code == 0, cancelled
+    assert [batch.status for batch in server.batches.values()] != ["in_progress"]
+
+    server.processing_seconds = 0.1
+    assert mozart("run", file, "--fresh").exit_code == 0
