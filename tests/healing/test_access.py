@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
+from support.anthropic_server import AnthropicServer, refuse
 from support.healing import Ward
+
+from mozart_nb.job.load import load_job
+from mozart_nb.runtime import Prepared, prepare
 
 REFUSED = """
 open_()
@@ -58,6 +63,28 @@ def test_without_any_login_all_ways_are_named(ward: Ward) -> None:
 def test_credentials_of_a_cloud_are_renewed_there(ward: Ward) -> None:
     ward.run(ward.write(REFUSED, backend={"env": {"CLAUDE_CODE_USE_BEDROCK": "1"}}))
     assert "Bedrock" in guidance(ward)
+
+
+def served(ward: Ward, url: str) -> Prepared:
+    backend = {"type": "anthropic_api", "model": "claude-haiku-4-5", "base_url": url, "api_key_env": "TEAM_KEY"}
+    job = {"name": "ailing", "workspace": "./ws", "batch": {"size": 1, "total_items": 1}, "backend": backend}
+    ward.file.write_text(yaml.safe_dump({**job, "prompt": {"template": "Say something."}}))
+    return prepare(load_job(ward.file))
+
+
+def test_a_key_for_the_api_that_is_not_set_is_named(ward: Ward, api: AnthropicServer) -> None:
+    ward.run(served(ward, api.url))
+    assert (ward.state.job.code, api.calls) == ("E501", [])
+    assert "TEAM_KEY, which holds the key (backend.api_key_env), is not set. Set TEAM_KEY" in guidance(ward)
+
+
+def test_a_key_that_the_api_refuses_is_named(ward: Ward, api: AnthropicServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_KEY", "the-very-secret")
+    api.handler = lambda call: refuse(401, "invalid x-api-key")
+    ward.run(served(ward, api.url))
+    said = guidance(ward)
+    assert "the key in TEAM_KEY (backend.api_key_env) was refused" in said
+    assert "the-very-secret" not in said
 
 
 # --- the program ------------------------------------------------------------------------------------------------------
