@@ -130,6 +130,6 @@ def test_the_answers_are_typed_in_every_format(finished: tuple[Path, Ledger]) ->
     folder, _ = finished
     target = folder / "answers.csv"
     assert mozart("answers", "moods", "--format", "csv", "-o", target).exit_code == 0
-    rows = list(csv.DictReader(target.open(encoding="utf-8")))
+    rows = list(csv.DictReader(target.read_text(encoding="utf-8").splitlines()))
     assert len(rows) == ROWS
     assert (rows[6]["id"], rows[6]["mood"], float(rows[6]["score"])) == ("7", "good", 0.0)

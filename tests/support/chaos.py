@@ -141,7 +141,8 @@ def chaotic_job(folder: Path, name: str, url: str, batches: int) -> Path:
         "backend": {"type": "anthropic_api", "base_url": url, "timeout_seconds": 10},
         "batch": {"size": 1, "total_items": batches},
         "prompt": {"template": "Say something about {{ job_name }}-{{ batch_num }}!"},
-        "parallel": {"enabled": True, "max_concurrent": 16, "fail_fast": False},
+        # Failures by chance say nothing about how much the service can bear: no reason to run fewer at once.
+        "parallel": {"enabled": True, "max_concurrent": 16, "fail_fast": False, "adaptive": False},
         "retry": {"max_retries": 30, "base_delay_seconds": 0.05, "max_delay_seconds": 1},
         "rate_limit": {"wait_minutes": 0.005, "max_waits": 100_000},
         "circuit_breaker": {"recovery_timeout_seconds": 0.2},
