@@ -31,7 +31,7 @@ from mozart_nb.engine.confirm import Triggers, WithoutAsking
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.off import NothingKept
-from mozart_nb.engine.ports import Confirmations, Healing, KeptAnswers
+from mozart_nb.engine.ports import AnswerContract, Confirmations, Healing, KeptAnswers
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
@@ -92,6 +92,7 @@ class _Opened:
     driver: Driver
     composer: JobComposer
     checker: RuleChecker
+    contract: AnswerContract
     orphans: Sequence[ev.Answer]
     warnings: Sequence[str] = field(default_factory=list)
 
@@ -252,7 +253,7 @@ async def _equipped(
             post=post_for(backend, clock),
         )
     )
-    return _Opened(prepared, store, driver, composer, checker, loaded.orphans, warnings)
+    return _Opened(prepared, store, driver, composer, checker, contract, loaded.orphans, warnings)
 
 
 async def _kept_answers(
@@ -379,14 +380,19 @@ def _seed(prepared: Prepared) -> int:
 
 
 async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
-    """Which of these batches have results that pass every rule. A batch without rules proves nothing."""
+    """Which of these batches pass every rule and have an answer of the form asked for; with neither, nothing is proven."""
     found = []
     for number in numbers:
         values = await job.composer.values(number)
         batch = job.state.batches.get(number)
         answer = await job.driver.read_answer(batch) if batch is not None else None
         baseline = (batch.baseline or {}) if batch is not None else {}
-        results = await job.checker.check(values, answer=answer.text if answer else "", baseline=baseline, before={})
+        text, data = (answer.text, answer.data) if answer is not None else ("", None)
+        results = await job.checker.check(values, answer=text, baseline=baseline, before={})
+        if job.contract.wants_data:
+            first, last = job.prepared.plan.items_of(number)
+            fault = (await job.contract.read(text, data, last - first + 1)).fault
+            results = (fault or ev.RuleResult(rule=0, type="answer", status="passed"), *results)
         passed = bool(results) and all(result.status in ("passed", "rehearsed") for result in results)
         found.append(Revalidated(number, passed, results))
     return found

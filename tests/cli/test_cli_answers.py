@@ -112,6 +112,24 @@ def test_a_job_whose_schema_cannot_be_used_does_not_run(tmp_path: Path):
     assert "V125" in ended.stderr
 
 
+STRICT = {**SCHEMA, "properties": {**SCHEMA["properties"], "stars": {"type": "integer", "maximum": 2}}}
+
+
+def test_recover_completes_a_batch_only_when_its_answer_is_of_the_form(tmp_path: Path):
+    given = '{"label": "good", "stars": 3, "why": "because of it"}'
+    retry = {"max_retries": 0, "max_completion_attempts": 0}
+    options: dict[str, Any] = {"rehearsal": {"answer": given, "latency_seconds": 0}, "retry": retry, "size": 1}
+    job = review_job(tmp_path, rows=2, answer={"schema": STRICT}, parallel={"fail_fast": False}, **options)
+    assert mozart("run", job).exit_code == 1
+    assert mozart("recover", "demo").exit_code == 1
+    assert {row["status"] for row in lines(mozart("answers", "demo").stdout)} == {"failed"}
+    review_job(tmp_path, rows=2, answer={"schema": SCHEMA}, parallel={"fail_fast": False}, **options)
+    assert mozart("modify", "demo", "-c", job).exit_code == 0
+    recovered = mozart("recover", "demo")
+    assert recovered.exit_code == 0, recovered
+    assert [(row["status"], row["stars"]) for row in lines(mozart("answers", "demo").stdout)] == [("completed", 3)] * 2
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+import msgspec
 from rich.text import Text
 
 from mozart_nb.checkpoint.follow import answer_reader, look
@@ -27,6 +28,7 @@ from mozart_nb.errors import MisuseError
 from mozart_nb.events import Answer
 from mozart_nb.frozen import FrozenPlan, read_frozen
 from mozart_nb.job.answers import schema_of
+from mozart_nb.validation.answer import JsonContract
 
 SHOWN_ROWS: Final = 50
 """Rows that a terminal is shown."""
@@ -107,10 +109,17 @@ def _rows(
     layout: Layout, frozen: FrozenPlan, state: JobState, table: AnswerTable, wish: AnswersWish, tally: _Tally
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """The rows, counted while they go by."""
+    answer, plan = frozen.loaded.config.answer, state.plan
+    contract = JsonContract.of(answer, frozen.texts) if answer.wants_json else None
     with answer_reader(layout) as read_at:
 
         def read(batch: BatchState) -> Answer:
-            return read_at(batch.answer_at, batch.answer_size)
+            found = read_at(batch.answer_at, batch.answer_size)
+            if contract is None or found.data is not None:
+                return found
+            # Given before its form was asked for, or counted later by `recover`: only its text was kept.
+            first, last = plan.items_of(batch.number)
+            return msgspec.structs.replace(found, data=contract.read_now(found.text, last - first + 1).data)
 
         def rows() -> Iterator[dict[str, Any]]:
             inputs = frozen.rows if wish.with_items else None

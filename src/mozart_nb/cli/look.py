@@ -116,8 +116,13 @@ def _show_error(output: Output, error: ErrorRecord) -> None:
 
 
 def _show_rule(output: Output, result: RuleResult) -> None:
-    output.show(f"    rule {result.rule} {result.type} {one_line(result.path, 200)}")
-    for label, text in (("what for", result.description), ("expected", result.expected), ("seen", result.actual)):
+    rule = f"rule {result.rule} {result.type} {one_line(result.path, 200)}" if result.rule else "form of the answer"
+    output.show(f"    {rule}")
+    for label, text in (
+        ("what for", result.description),
+        ("expected", result.expected),
+        ("seen", result.actual if result.rule else result.message),
+    ):
         if text:
             output.show(f"      {label:<9}{one_line(text, 500)}")
 
