@@ -60,7 +60,7 @@ class JsonContract:
         """The answer without the object it was sent in, or what is wrong with it. See the port."""
         if self._needs_validator:
             self._validator = await asyncio.to_thread(self._compiled)
-        if data is None and len(text) <= THREAD_CHARACTERS:
+        if len(text) <= THREAD_CHARACTERS and (data is None or text):  # the text of data is as long as they are
             quick = SEARCH_SECONDS.set(_QUICK_SECONDS)
             try:
                 return self._read(text, data, rows)
