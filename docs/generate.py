@@ -146,6 +146,7 @@ _GROUPS: Final = {
     "job": "The job",
     "batch": "Batches",
     "session": "Sessions",
+    "remote": "Remote batches",
     "limit": "Rate limits",
     "breaker": "The circuit breaker",
 }

@@ -22,8 +22,9 @@ def _submitting(state: JobState, event: ev.RemoteSubmitting) -> None:
 
 
 def _submitted(state: JobState, event: ev.RemoteSubmitted) -> None:
-    """The service took requests again: whoever tried that for all has got through."""
+    """The service took requests: whoever tried that for all others has got through."""
     job = state.job
+    job.crashes = 0  # a host that died since then has got something done
     remote = msgspec.structs.replace(job.remotes[event.submission], status="submitted", remote_id=event.remote_id)
     job.remotes[event.submission] = remote
     if job.limit is not None and remote.holds(job.limit.probe):

@@ -111,7 +111,7 @@ class Post(Protocol):
     takes_requests: bool
     """Whether requests go this way at all."""
 
-    def open(self, state: JobState, desk: Desk, collect: Collect) -> None:
+    def begin(self, state: JobState, desk: Desk, collect: Collect) -> None:
         """Begin to work for a run, and go on with what earlier hosts have left."""
 
     async def room(self, batch: int) -> None:

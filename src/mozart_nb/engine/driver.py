@@ -171,7 +171,7 @@ class Driver:
                 case "healing":
                     self._crew.launch(attempt, attempt.heal())
 
-        self._parts.post.open(self.state, self, lambda number, result: self._attempt(number).collect(result))
+        self._parts.post.begin(self.state, self, lambda number, result: self._attempt(number).collect(result))
 
     def _attempt(self, number: int) -> Attempt:
         return Attempt(self.state.batches[number], self._parts, self, self.state.job.job_id)

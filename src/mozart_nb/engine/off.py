@@ -51,7 +51,7 @@ class NoPost:
 
     takes_requests = False
 
-    def open(self, *_: object) -> None:
+    def begin(self, *_: object) -> None:
         """Nothing was left by earlier hosts."""
 
     async def room(self, batch: int) -> None:

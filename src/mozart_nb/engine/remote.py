@@ -91,7 +91,7 @@ class Dispatch:
 
     # --- engine.desk.Post ---------------------------------------------------------------------------------------------
 
-    def open(self, state: JobState, desk: Desk, collect: Collect) -> None:
+    def begin(self, state: JobState, desk: Desk, collect: Collect) -> None:
         """Begin to work for a run, with what earlier hosts have left at the service."""
         self._state, self._desk, self._collect = state, desk, collect
         self._spawn(self._send_parcels(), "sends")
