@@ -380,7 +380,7 @@ def _seed(prepared: Prepared) -> int:
 
 
 async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
-    """Which of these batches pass every rule and the form of their answer; where there is neither, nothing is proven."""
+    """Which of these batches pass every rule, and the form of the answer; with neither, nothing is proven."""
     found = []
     for number in numbers:
         values = await job.composer.values(number)
