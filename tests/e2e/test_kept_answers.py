@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
+import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,6 +230,14 @@ def test_a_fresh_start_asks_everything_again_and_its_answers_are_those_that_are_
     assert (desk.asked, desk.answers()) == ([], new)
 
 
+def test_a_fresh_start_that_is_interrupted_goes_on_asking_everything(desk: Desk) -> None:
+    desk.run()
+    desk.run("--fresh", "--limit", "10", code=3)
+    assert len(desk.asked) == 10
+    ended = desk.run()
+    assert (len(desk.asked), ended.document["execution"]["reused_answers"]) == (40, 0)
+
+
 def test_a_finished_job_is_not_asked_again_and_needs_no_index(desk: Desk) -> None:
     desk.run()
     index = desk.folder / "ws" / ".mozart" / "answers.db"
@@ -266,6 +277,26 @@ def test_a_job_killed_in_the_middle_asks_only_for_the_rest_also_when_it_was_chan
     ended = desk.run()
     kept = ended.document["execution"]["reused_answers"]
     assert (kept, len(desk.asked)) == (20, 30)
+
+
+def test_nothing_is_lost_or_mixed_up_when_a_job_is_killed_and_changed_again_and_again(desk: Desk) -> None:
+    at_once = desk.config["parallel"]["max_concurrent"] = 4
+    chance = random.Random(3)
+    plain = desk.server.handler
+    desk.server.handler = lambda call: dataclasses.replace(plain(call), delay=0.02)  # type: ignore[type-var]
+    kills = 4
+    for kill in range(kills):
+        calls = len(desk.server.calls) + chance.randrange(1, 15)
+        with Started("run", desk.write(), cwd=desk.folder) as host:
+            wait_for(lambda calls=calls: len(desk.server.calls) >= calls)
+            host.signal(signal.SIGKILL)
+        desk.rows[chance.randrange(50)] = {"country": f"changed {kill}"}
+    ended = desk.run()
+    asked = Counter(seen.prompt for seen in desk.server.calls)
+    assert asked.total() - len(asked) <= kills * at_once, "only what was in flight is asked twice"
+    assert ended.document["execution"]["reused_answers"] > 0
+    for number, row in enumerate(desk.rows, 1):
+        assert desk.answers()[number].endswith(f" to The capital of {row['country']}?")
 
 
 def test_a_changed_job_of_the_program_is_refused_as_before(desk: Desk, tmp_path: Path) -> None:
