@@ -579,6 +579,13 @@ async def test_sessions_behind_a_refused_one_are_not_sent():
     assert {result.cost_usd for result in results} == {0.0}
 
 
+async def test_an_overload_that_asks_for_a_long_wait_holds_the_others_back_as_well():
+    async with served(lambda call: refuse(529, "Overloaded", retry_after="90", delay=0.03)) as (server, backend):
+        results = await asyncio.gather(*(backend.run(shared(n), Recorder()) for n in range(3)))
+    assert len(server.calls) == 1
+    assert [classify(result, wall=0).code for result in results] == ["E103"] * 3
+
+
 # --- prompt cache -----------------------------------------------------------------------------------------------------
 
 

@@ -84,7 +84,8 @@ class Exchange:
         stream = await client.post(
             _PATH,
             body={**params, "stream": True},
-            options={"headers": version_headers(params)},
+            # All options are given: what is left out would be a deep copy of its default, made for every request.
+            options={"headers": version_headers(params), "max_retries": 0, "timeout": client.timeout},
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[object],

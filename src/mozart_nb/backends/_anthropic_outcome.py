@@ -54,7 +54,6 @@ class ApiError(NamedTuple):
 
     type: str = ""
     message: str = ""
-    request_id: str = ""
 
 
 def result_of_message(
@@ -151,7 +150,7 @@ def error_of(value: Any) -> ApiError:
     kind, message = error.get("type"), error.get("message")
     if not isinstance(kind, str) or not isinstance(message, str):
         return ApiError()
-    return ApiError(kind, message, str(value.get("request_id") or ""))
+    return ApiError(kind, message)
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The Messages API as a backend: one streamed request per session, through the official SDK.
 
-Replies are read as bytes by a small reader of our own, not as the SDK's typed events. Measured against its typed
-streaming loop on the same transport (2,000 requests, 64 at a time, CPU per request).
+Replies are read as bytes by a small reader of our own, not as the SDK's typed events. Measured against a bare loop over
+those events on the same transport (2,000 requests, 64 at a time, two quiet cores): 0.83 ms of CPU per request, all that
+is done here included, against 0.96 ms; 2,840 function calls against 3,300.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS: Final = 10.0
 _FIRST_GUESS: Final = 500  # tokens of an answer before any has been seen
+_LONG_WAIT_SECONDS: Final = 60.0  # an overload that asks for more is waited for like a limit
 _LEARNING: Final = 0.1  # weight of the latest answer in what an answer is expected to be long
 _SCHEMA_REFUSED: Final = re.compile(
     r"output_config|output_format|output format|schema|structured output", re.IGNORECASE
@@ -179,7 +181,7 @@ class AnthropicApiBackend:
             result = msgspec.structs.replace(result, warnings=(*result.warnings, _SCHEMA_WARNING))
         if result.outcome == "ok":
             self._typical_output += (result.usage.output_tokens - self._typical_output) * _LEARNING
-        elif result.api_status == 429:
+        elif result.api_status == 429 or (result.retry_after or 0.0) > _LONG_WAIT_SECONDS:
             self._refusals, self._refusal, self._refused_at = self._refusals + 1, result, self._clock.fair()
         return result
 
