@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.engine import OK, Outcome, Rules, failed
+from support.engine import OK, Outcome, Rules, failed, shared_gate
 from support.remote import LONG, RemoteWorld, broken, expired, refusing
+from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
 from mozart_nb.engine.parcels import Key, custom_id, key_of, keys_in, spans
-from mozart_nb.engine.ports import Request
+from mozart_nb.engine.ports import GateReading, Request
 
 RETRY = {"base_delay_seconds": 1, "jitter": False}
 
@@ -255,6 +257,24 @@ def test_parcels_that_wait_do_not_run_into_the_same_limit() -> None:
     after = [event.at for event in world.all(ev.RemoteSubmitting) if event.seq > refused.seq]
     assert len(world.all(ev.LimitHit)) == 1
     assert min(after) >= limit.until
+
+
+def test_requests_ready_to_be_sent_wait_out_a_limit_of_another_job_and_are_the_probe_themselves(tmp_path: Path) -> None:
+    clock = VirtualClock()
+
+    async def scenario() -> RemoteWorld:
+        gate = shared_gate(tmp_path / "gate.json", clock)
+        world = RemoteWorld(batches=20, gate=gate, clock=clock)
+        job = asyncio.create_task(world.drive())
+        await clock.sleep(1)  # by now everything is in the outbox
+        await gate.hit(GateReading(until=clock.wall() + 100, code="E101", by="another"))
+        assert (await job).status == "completed"
+        assert not (await gate.read()).closed
+        return world
+
+    world, _ = run_virtual(scenario())
+    assert world.service.sizes == [20]
+    assert world.all(ev.RemoteSubmitting)[0].at >= world.all(ev.LimitHit)[0].until
 
 
 def test_a_refused_key_stops_the_job() -> None:

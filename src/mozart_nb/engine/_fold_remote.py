@@ -27,7 +27,7 @@ def _submitted(state: JobState, event: ev.RemoteSubmitted) -> None:
     job.crashes = 0  # a host that died since then has got something done
     remote = msgspec.structs.replace(job.remotes[event.submission], status="submitted", remote_id=event.remote_id)
     job.remotes[event.submission] = remote
-    if job.limit is not None and remote.holds(job.limit.probe):
+    if job.limit is not None and (remote.holds(job.limit.probe) or remote.sent_at >= job.limit.until):
         job.limit.passed = True
     job.breaker.failures = 0
     if remote.holds(job.breaker.trial):

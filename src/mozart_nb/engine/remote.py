@@ -155,9 +155,16 @@ class Dispatch:
                 await self._submit(parcel)
 
     def _is_held(self) -> bool:
-        """A limit holds everything back but the parcel that tries whether it is over."""
-        limit = self._state.job.limit
-        return limit is not None and not limit.passed and not self._is_stopped and limit.probe not in self._outbox
+        """A limit holds everything back but the parcel that tries whether it is over.
+
+        Where no batch is left to begin as the probe, what waits here is sent as one when the time has come.
+        """
+        limit, agenda = self._state.job.limit, self._state.agenda
+        if limit is None or limit.passed or self._is_stopped or limit.probe in self._outbox:
+            return False
+        now, due = self._clock.wall(), agenda.next_due()
+        others_may_try = agenda.next_ready() is not None or (due is not None and due[0] <= now)
+        return others_may_try or now < limit.until
 
     async def _submit(self, parcel: Parcel) -> None:
         number = self._state.job.submissions + 1
