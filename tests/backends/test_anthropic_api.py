@@ -497,6 +497,14 @@ async def test_the_key_is_never_told_even_if_the_server_repeats_it(reply):
     assert KEY not in repr(health)
 
 
+async def test_a_password_in_the_address_is_never_told():
+    backend = make("http://user:pass-word@127.0.0.1:9")
+    result, health = await backend.run(request(), Recorder()), await backend.check()
+    await backend.close()
+    assert "pass-word" not in repr((result, health))
+    assert health.facts["base_url"] == "http://127.0.0.1:9"
+
+
 async def test_an_engine_that_cannot_record_the_session_is_heard_and_nothing_is_sent():
     class Broken(Recorder):
         async def opened(self, session_id: str) -> None:

@@ -29,6 +29,9 @@ SILENCE_SECONDS: Final = 600.0
 """Without a single byte for so long the connection is taken for dead; the service sends pings while it works."""
 
 
+_SHORTEST_SECRET: Final = 8
+
+
 class Access(NamedTuple):
     """How the API is reached. `fault` says why it cannot be; `secret` must never be shown."""
 
@@ -39,9 +42,16 @@ class Access(NamedTuple):
     fault: str = ""
     fault_kind: str = ""
 
+    @property
+    def address(self) -> str:
+        """The base URL as it may be shown: without a name and password in it."""
+        scheme, _, rest = self.base_url.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
     def without_secret(self, text: str) -> str:
-        """`text` with the key blotted out, whatever its shape."""
-        return text.replace(self.secret, "[masked]") if self.secret else text
+        """`text` with the key blotted out, whatever its shape; what is too short for a key may be any word."""
+        return text.replace(self.secret, "[masked]") if len(self.secret) >= _SHORTEST_SECRET else text
 
 
 def access_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:

@@ -163,7 +163,7 @@ class Exchange:
         if (error := error_of(value)).type:
             return result_of_error(None, error.type, error.message, self._headers, wall=self._clock.wall())
         kind = self._headers.get("content-type") or "no type at all"
-        return self._broken(f"{self._access.base_url} answered with {kind} instead of a message: {str(value)[:200]}")
+        return self._broken(f"{self._access.address} answered with {kind} instead of a message: {str(value)[:200]}")
 
     def _broken(self, why: str) -> SessionResult:
         return result_of_broken_reply(why, self._headers)

@@ -27,7 +27,7 @@ def result_of_exception(error: Exception, access: Access, *, has_begun: bool, wa
     """
     if (response := getattr(error, "response", None)) is not None and hasattr(error, "status_code"):
         headers = plain_headers(response.headers.raw)
-        result = result_of_refusal(response.status_code, response.content, headers, access.base_url, wall=wall)
+        result = result_of_refusal(response.status_code, response.content, headers, access.address, wall=wall)
     elif is_network_error(error):
         result = _unreachable(error, access, has_begun)
     else:
@@ -36,14 +36,14 @@ def result_of_exception(error: Exception, access: Access, *, has_begun: bool, wa
     return result
 
 
-def result_of_refusal(status: int, body: bytes, headers: Headers, base_url: str, *, wall: float) -> SessionResult:
+def result_of_refusal(status: int, body: bytes, headers: Headers, address: str, *, wall: float) -> SessionResult:
     """What a reply with an error status means, whoever sent it: the API, a gateway or a proxy."""
     found = api_error(body)
     if found.type:
         return result_of_error(status, found.type, found.message, headers, wall=wall)
     words = clip(" ".join(printable(_TAG.sub(" ", body[:20_000].decode("utf-8", "replace"))).split()), _SNIPPET)
     if status == 404:
-        text = f"{base_url} does not answer like the Messages API; check backend.base_url. It said: {words}"
+        text = f"{address} does not answer like the Messages API; check backend.base_url. It said: {words}"
         return result_of_error(status, NO_ENDPOINT, text, headers, wall=wall)
     return result_of_error(status, "", words or "the reply is empty", headers, wall=wall)
 
@@ -72,7 +72,7 @@ def _unreachable(error: Exception, access: Access, has_begun: bool) -> SessionRe
     return result_of_error(
         None,
         "",
-        f"{access.base_url} {what}: {_words(chain)}",
+        f"{access.address} {what}: {_words(chain)}",
         exception="TimeoutError" if timed_out else "ConnectionError",
         cost_usd=0.0 if never_sent else None,
     )

@@ -16,7 +16,7 @@ Facts = Mapping[str, str]
 
 def facts_of(access: Access, model: str) -> dict[str, str]:
     """What people should know; the credential itself never."""
-    facts = {"base_url": access.base_url, "model": model, "key": access.variable}
+    facts = {"base_url": access.address, "model": model, "key": access.variable}
     if version := _sdk_version():
         facts["sdk"] = version
     return facts
