@@ -221,6 +221,18 @@ def test_what_a_batch_is_doing_follows_its_phase() -> None:
     assert story.progress().running_batches[0].doing == "checking"
 
 
+def test_batches_whose_answers_come_hours_later_are_counted_and_not_looked_at_one_by_one() -> None:
+    story = Story(at_once=1)
+    story.start(1)
+    story.finish(1)
+    story.tell(ev.BatchStarted(batch=2, attempt=1), ev.SessionOpened(batch=2, attempt=1, parked=True))
+    story.start(3)
+    progress = story.progress()
+    assert (progress.running, progress.parked) == (2, 1)
+    assert [batch.number for batch in progress.running_batches] == [3]
+    assert progress.eta_seconds is None, "nobody knows when the service answers"
+
+
 # --- waits ------------------------------------------------------------------------------------------------------------
 
 

@@ -76,7 +76,8 @@ def count_line(progress: Progress) -> Text:
     parts = [
         f"{number:,} {word}"
         for number, word in (
-            (progress.running, "running" if progress.is_live else "left running"),
+            (progress.running - progress.parked, "running" if progress.is_live else "left running"),
+            (progress.parked, "with the service"),
             (progress.waiting, "waiting"),
             (progress.failed, "failed"),
             (progress.blocked, "blocked"),

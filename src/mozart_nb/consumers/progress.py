@@ -122,6 +122,8 @@ class Progress:
     limit_usd: float | None = None
     concurrency: tuple[int, int] | None = None
     """How many sessions may run at once, now and at most; None where the config is not known."""
+    parked: int = 0
+    """Of the running batches, those whose request a service answers hours later."""
 
     @property
     def done(self) -> int:
@@ -185,6 +187,7 @@ def progress_of(
         saved_usd=job.saved_usd,
         limit_usd=config.cost_limits.max_cost_per_job if config and config.cost_limits.is_active else None,
         concurrency=concurrency_of(state, config) if config is not None else None,
+        parked=len(state.agenda.parked),
     )
 
 
@@ -196,8 +199,9 @@ def percent_of(state: JobState) -> float:
 
 
 def _running(state: JobState, pulses: Mapping[int, Pulse], now: float) -> Iterator[RunningBatch]:
-    """The longest running first."""
-    for batch in sorted((state.batches[n] for n in state.agenda.running), key=lambda one: (one.attempt_at, one.number)):
+    """Those that are worked on here, the longest running first."""
+    attended = state.agenda.running - state.agenda.parked
+    for batch in sorted((state.batches[n] for n in attended), key=lambda one: (one.attempt_at, one.number)):
         pulse = pulses.get(batch.number)
         if pulse is None or pulse.attempt != batch.attempts:
             pulse = Pulse(at=0.0)
@@ -236,7 +240,7 @@ def _eta(
     job = state.job
     if status == "completed":
         return 0.0
-    if status not in ("running", "waiting") or not job.run_completed:
+    if status not in ("running", "waiting") or not job.run_completed or state.agenda.parked:
         return None
     left = _left_to_start(state)
     at_once = _at_once(state, config, left)
