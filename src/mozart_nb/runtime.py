@@ -269,7 +269,7 @@ async def _kept_answers(
     from mozart_nb.checkpoint.kept import open_kept  # only now: a job that is not asked anything needs no database
 
     kept = await asyncio.to_thread(open_kept, layout, state, asks_anew=fresh or state.job.asks_anew)
-    stack.callback(kept.close)
+    stack.push_async_callback(asyncio.to_thread, kept.close)
     warnings += kept.warnings
     kept.tell = tell
     return kept, kept.observe

@@ -52,6 +52,8 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
         if not batch.is_silent or batch.answer_at < 0:
             batch.answer_at, batch.answer_size = event.answer_at, event.answer_size
         job.answers_end = max(job.answers_end, event.answer_at + event.answer_size)
+    if event.reused:
+        return  # nothing was asked, so nothing is known of the service
     if job.limit is not None and job.limit.probe == event.batch and not event.code:
         job.limit.passed = True
     if not (event.code and _was_answered_long_ago(job, batch)):
@@ -60,8 +62,8 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
 
 
 def _adapt(job: JobRecord, batch: BatchState, event: ev.SessionFinished) -> None:
-    """A probe that is refused tells that the wait is not over, and an answer kept of earlier tells nothing."""
-    if event.reused or (batch.probe and event.code):
+    """A probe that is refused tells only that the wait is not over."""
+    if batch.probe and event.code:
         return
     job.window = adaptive.after_session(job.window, event.code, event.message, began_at=batch.attempt_at, now=event.at)
 
@@ -119,8 +121,10 @@ def _limit_hit(state: JobState, event: ev.LimitHit) -> None:
 
 
 def _limit_cleared(state: JobState, event: ev.LimitCleared) -> None:
-    state.job.limit = None
-    state.job.backoffs = 0
+    job = state.job
+    job.cleared_wait = job.limit.wait_seconds if job.limit is not None else 0.0
+    job.limit = None
+    job.backoffs = 0
     state.job.cleared_at = event.at
 
 
