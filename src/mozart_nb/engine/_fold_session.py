@@ -125,7 +125,7 @@ def _limit_cleared(state: JobState, event: ev.LimitCleared) -> None:
     job.cleared_wait = job.limit.wait_seconds if job.limit is not None else 0.0
     job.limit = None
     job.backoffs = 0
-    state.job.cleared_at = event.at
+    job.cleared_at = event.at
 
 
 def _breaker_opened(state: JobState, event: ev.BreakerOpened) -> None:

@@ -206,6 +206,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     answers_end: int = 0
     limit: LimitState | None = None
     cleared_at: float = 0.0
+    cleared_wait: float = 0.0
     breaker: BreakerState = msgspec.field(default_factory=BreakerState)
     window: Window = Window()
     submissions: int = 0

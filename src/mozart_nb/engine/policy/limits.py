@@ -10,8 +10,10 @@ from mozart_nb.job.model import JobConfig
 FIRST_BACKOFF_SECONDS = 30.0
 """First wait at a request-rate limit that names no time; doubles up to `rate_limit.wait_minutes`."""
 
-RAMP_SECONDS = 8.0
-"""After a limit cleared, the number of sessions doubles every second for so long instead of rushing back at once."""
+RAMP_STEPS = 8
+LONGEST_STEP_SECONDS = 1.0
+"""After a limit cleared, the number of sessions doubles so often instead of rushing back at once; a step lasts an
+eighth of the wait, but a second at most."""
 
 
 def hold_back(state: JobState, batch: BatchState, config: JobConfig, now: float) -> ev.Event:
@@ -134,10 +136,11 @@ def _wait(state: JobState, until: float, reason: str) -> Command:
 
 def ramp(state: JobState, now: float) -> float | None:
     """When the next session may start after a limit cleared; None when it may at once."""
-    elapsed = now - state.job.cleared_at
-    if not state.job.cleared_at or elapsed >= RAMP_SECONDS:
+    job = state.job
+    step = min(job.cleared_wait / RAMP_STEPS, LONGEST_STEP_SECONDS)
+    if not job.cleared_at or step <= 0:
         return None
-    allowed = 1 << max(0, int(elapsed))
-    if state.agenda.attended < allowed:
+    steps = max(0, int((now - job.cleared_at) / step))
+    if steps >= RAMP_STEPS or state.agenda.attended < 1 << steps:
         return None
-    return state.job.cleared_at + int(elapsed) + 1
+    return job.cleared_at + (steps + 1) * step
