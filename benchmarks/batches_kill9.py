@@ -35,7 +35,7 @@ def any_moment(rng: random.Random, rows: int) -> Moment:
     """Any time of a host's life; or amid the sending of a parcel; or just after the service has taken one."""
     draw = rng.random()
     if draw < 0.4:
-        return after("remote.submitting", rng.uniform(0, 0.6))
+        return after("remote.submitting", rng.uniform(0, 1.2))
     if draw < 0.6:
         return after("remote.submitted", rng.uniform(0, 1.0))
     return at(rng.uniform(1.0, 2.0 + rows / 2500))
@@ -59,7 +59,7 @@ def table(ordeal: Ordeal) -> Iterator[str]:
     yield "|---|---:|"
     yield f"| rows, hosts killed with SIGKILL | {ordeal.rows:,}, {ordeal.kills} |"
     yield f"| remote batches, requests at the server | {ordeal.books['batches']}, {ordeal.books['requests']:,} |"
-    yield f"| parcels found at the service after a crash | {adopted} |"
+    yield f"| parcels in doubt after a kill: found at the service, never arrived | {adopted}, {kinds['remote.lost']} |"
     yield f"| requests prepared and not sent when a host died, prepared anew | {kinds['session.abandoned']:,} |"
     yield f"| expired and failed requests, sent again by policy | {kinds['batch.retrying']:,} |"
     yield f"| events journaled | {len(rows):,} |"
@@ -74,10 +74,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=FULL_SIZE)
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=20260)
+    parser.add_argument("--seed", type=int, default=5)
     asked = parser.parse_args()
     rng = random.Random(asked.seed)
-    arguments = ("--processing", "2", "12", "--create", "0.5", "--expired", "0.005", "--errored", "0.005")
+    arguments = ("--processing", "2", "12", "--create", "1", "--expired", "0.005", "--errored", "0.005")
     with tempfile.TemporaryDirectory(prefix="mozart-batches-") as name, serving(*arguments) as url:
         folder = Path(name)
         ordeal = Ordeal(folder / "job", asked.rows, url, environment(folder))

@@ -15,7 +15,7 @@ from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
 from mozart_nb.engine.parcels import Key, custom_id, key_of, keys_in, spans
-from mozart_nb.engine.ports import GateReading, Request
+from mozart_nb.engine.ports import GateReading, RemoteBatch, Request
 
 RETRY = {"base_delay_seconds": 1, "jitter": False}
 
@@ -131,6 +131,30 @@ def test_results_that_break_off_are_read_again_and_each_counts_once() -> None:
     assert state.status == "completed"
     assert len(finished_of(world)) == 350
     assert world.service.calls["results"] == 3
+
+
+def test_results_that_lack_a_request_are_read_again_before_that_is_given_up_and_retried() -> None:
+    world = RemoteWorld(batches=20, retry=RETRY)
+    world.service.unanswered = {custom_id(world.seed, Key(4, 1))}
+    assert world.run().status == "completed"
+    assert world.service.calls["results"] == 4
+    assert [(event.batch, event.code) for event in world.all(ev.BatchRetrying)] == [(4, "E001")]
+
+
+def test_what_nobody_foresaw_stops_the_job_and_a_resume_goes_on() -> None:
+    world = RemoteWorld(batches=3)
+    look = world.service.look
+
+    async def broken_look(remote_id: str) -> RemoteBatch:
+        world.service.look = look  # type: ignore[method-assign]
+        raise ZeroDivisionError("surprise")
+
+    world.service.look = broken_look  # type: ignore[method-assign]
+    state = world.run()
+    assert (state.status, state.job.code) == ("failed", "E999")
+    assert "surprise" in state.job.reason
+    assert world.run().status == "completed"
+    assert world.service.sizes == [3]
 
 
 def test_a_failed_poll_is_asked_again() -> None:

@@ -82,6 +82,7 @@ class FakeRemote:
     calls: Counter[str] = field(default_factory=Counter)
     cut_results: int = 0
     unreadable: set[int] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
     gone: bool = False
 
     @property
@@ -137,7 +138,7 @@ class FakeRemote:
     async def results(self, remote_id: str) -> AsyncGenerator[Sequence[RemoteResult], None]:
         self.calls["results"] += 1
         held = self.held[remote_id]
-        names = sorted(held.names, key=lambda name: hash((name, 1)))
+        names = sorted({*held.names} - self.unanswered, key=lambda name: hash((name, 1)))
         for begin in range(0, len(names), 100):
             await self.clock.sleep(0.01)
             yield [self._result(held, name) for name in names[begin : begin + 100]]
