@@ -28,7 +28,7 @@ class _Delta(msgspec.Struct, gc=False):
     stop_details: dict[str, Any] | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: str = ""
     message: dict[str, Any] | None = None
     content_block: dict[str, Any] | None = None
