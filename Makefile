@@ -4,7 +4,7 @@
 #   make test    the tests
 #   make check   what a change must pass besides the tests: style, types, layers, documentation
 #   make bench   what a batch costs as jobs grow, into docs/performance.md (about ten minutes)
-#   make kill9   hosts killed a hundred times, into docs/reliability.md (about fifteen minutes)
+#   make kill9   hosts killed a hundred times, into docs/reliability.md (about twenty minutes)
 #   make docs    write anew the pages that are made from the code
 #   make clean   remove .venv, caches and the demo's files
 
@@ -89,6 +89,7 @@ bench: $(VENV)/installed-test
 
 kill9: $(VENV)/installed-test
 	$(BIN)/python benchmarks/kill9.py
+	$(BIN)/python benchmarks/batches_kill9.py
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
