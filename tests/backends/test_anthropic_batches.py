@@ -222,6 +222,15 @@ async def test_a_batch_that_does_not_exist_is_gone_and_a_wrong_address_is_not(se
         assert not (await failure_of(backend.look("msgbatch_999"))).is_gone
 
 
+async def test_a_batch_whose_results_were_archived_is_gone(server: BatchesServer) -> None:
+    async with backend_of(server.url) as backend:
+        made = await backend.create(await documents(backend, 1))
+        server.archived_after_seconds = -1.0
+        error = await failure_of(backend.look(made.id))
+    assert error.is_gone
+    assert "archived" in str(error)
+
+
 async def test_results_that_break_off_are_an_error(server: BatchesServer) -> None:
     server.results_cut = 1
     async with backend_of(server.url) as backend:

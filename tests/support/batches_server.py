@@ -100,6 +100,7 @@ class BatchesServer:
         self.processing_seconds = processing_seconds
         self.cancel_seconds = cancel_seconds
         self.create_seconds = create_seconds
+        self.archived_after_seconds = 29 * 86400.0
         self.fate = fate
         self.answer = answer
         self.batches: dict[str, RemoteBatch] = {}
@@ -331,6 +332,7 @@ class BatchesServer:
 
     def _view(self, batch: RemoteBatch) -> dict[str, Any]:
         ended = batch.has_ended
+        gone_at = batch.ends_at + self.archived_after_seconds
         counts = Counter(self._fate(batch, *entry) for entry in batch.entries) if ended else Counter[str]()
         return {
             "id": batch.id,
@@ -343,7 +345,7 @@ class BatchesServer:
             "created_at": _stamp(batch.created_at),
             "expires_at": _stamp(batch.created_at + 86400),
             "ended_at": _stamp(batch.ends_at) if ended else None,
-            "archived_at": None,
+            "archived_at": _stamp(gone_at) if time.time() > gone_at else None,
             "cancel_initiated_at": _stamp(batch.cancelled_at) if batch.cancelled_at else None,
             "results_url": f"{self.url}/v1/messages/batches/{batch.id}/results" if ended else None,
         }

@@ -27,6 +27,7 @@ class _Shown(msgspec.Struct):
     processing_status: str
     created_at: str
     request_counts: dict[str, int]
+    archived_at: str | None = None
 
 
 class _Page(msgspec.Struct):
@@ -56,9 +57,13 @@ def body(entries: Sequence[bytes]) -> bytes:
     return b'{"requests":[%b]}' % b",".join(entries)
 
 
-def batch_shown(document: bytes) -> RemoteBatch:
-    """A batch as one call shows it. Raises `msgspec.MsgspecError` and `ValueError` when it is something else."""
-    return _batch(_decode_shown(document))
+def batch_shown(document: bytes) -> tuple[RemoteBatch, str]:
+    """A batch as one call shows it, and since when its results cannot be had any more (empty while they can).
+
+    Raises `msgspec.MsgspecError` and `ValueError` when it is something else.
+    """
+    shown = _decode_shown(document)
+    return _batch(shown), shown.archived_at or ""
 
 
 def page_shown(document: bytes) -> tuple[list[RemoteBatch], str]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NoReturn
+from urllib.parse import quote
 
 import msgspec
 
@@ -41,6 +42,8 @@ CALL_SECONDS: Final = 60.0
 PAGE: Final = 100
 SLICE: Final = 200
 """Results that are read in one go: about five milliseconds of work."""
+
+_LINES: Final = "application/binary"  # what the SDK asks for as well
 
 _UNCERTAIN: Final = (408, 409)
 """Statuses below 500 after which nobody knows whether something was done."""
@@ -104,7 +107,7 @@ class AnthropicBatchesBackend:
             code = "E502" if self._access.fault_kind == "arguments" else "E501"
             return Health(False, code, self._access.fault, facts)
         try:
-            document = await self._call("get", f"/v1/models/{model}", seconds=CHECK_SECONDS)
+            document = await self._call("get", f"/v1/models/{quote(model, safe='')}", seconds=CHECK_SECONDS)
         except RemoteError as error:
             return health_of_failure(error.result, model, facts)
         if (support := schema_support(document)) is not None:
@@ -157,7 +160,9 @@ class AnthropicBatchesBackend:
         """The results of a batch that is over, some hundred at a time."""
         rest, lines = b"", []
         try:
-            async with self._reply("get", f"{parcels.PATH}/{remote_id}/results", seconds=None) as response:
+            async with self._reply(
+                "get", f"{parcels.PATH}/{remote_id}/results", seconds=None, accept=_LINES
+            ) as response:
                 async for chunk in response.aiter_bytes():
                     *whole, rest = (rest + chunk).split(b"\n")
                     lines += whole
@@ -184,9 +189,13 @@ class AnthropicBatchesBackend:
 
     def _shown(self, document: bytes) -> RemoteBatch:
         try:
-            return parcels.batch_shown(document)
+            batch, archived_at = parcels.batch_shown(document)
         except (msgspec.MsgspecError, ValueError) as error:
             self._no_sense(error)
+        if archived_at:
+            text = f"the results of {batch.id} were archived on {archived_at[:10]}"
+            raise RemoteError(result_of_error(404, "not_found_error", text), is_refusal=True, is_gone=True)
+        return batch
 
     async def _call(
         self,
@@ -214,16 +223,19 @@ class AnthropicBatchesBackend:
         content: bytes | None = None,
         query: Mapping[str, Any] | None = None,
         seconds: float | None = CALL_SECONDS,
+        accept: str = "application/json",
     ) -> AsyncIterator[Any]:
         """The reply with its body unread. Raises whatever the SDK and its transport raise."""
         client = await self._client.get()
         from anthropic import AsyncStream
 
-        options: dict[str, Any] = {"params": query} if query else {}
+        options: dict[str, Any] = {"headers": {"accept": accept}}
+        if query:
+            options["params"] = query
         if seconds is not None:
             options["timeout"] = seconds
         if content is not None:
-            options["headers"] = {"content-type": "application/json"}
+            options["headers"]["content-type"] = "application/json"
         how: dict[str, Any] = {"cast_to": object, "options": options, "stream": True, "stream_cls": AsyncStream[object]}
         if method == "post":
             stream = await client.post(path, content=content, **how)

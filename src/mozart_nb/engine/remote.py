@@ -88,6 +88,7 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopped = False
         self._cancels = False
+        self._last_trouble = ""
 
     # --- engine.desk.Post ---------------------------------------------------------------------------------------------
 
@@ -298,6 +299,9 @@ class Dispatch:
     def _heed(self, error: RemoteError) -> float:
         """What a failed call means for the job; returns how long it asks to wait (seconds)."""
         verdict = classify(error.result, wall=self._clock.wall())
+        if verdict.message != self._last_trouble:
+            self._last_trouble = verdict.message
+            self._desk.tell(ev.JobNotice(message=f"the service cannot be asked for answers: {verdict.message}"))
         row = lookup(verdict.code) if verdict.code else None
         if row is not None and row.scope is Scope.JOB and self._state.job.stop is None:
             self._desk.note(ev.JobPausing(reason=verdict.message, code=verdict.code, by="dispatch", stop="fail"))
