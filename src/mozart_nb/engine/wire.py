@@ -5,12 +5,15 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mozart_nb.engine.identity import Identity
 from mozart_nb.job.model import BatchOverride, JobConfig
 from mozart_nb.job.prompt import BatchContext
 from mozart_nb.job.templates import CompiledTemplate
+
+SHORTEST_PREFIX: Final = 1_000
+"""Characters below which no model's prompt cache keeps anything; the smallest minimum is several hundred tokens."""
 
 
 class Wire:
@@ -48,10 +51,10 @@ class Wire:
 
 
 def common_prefix(texts: Iterable[str]) -> str:
-    """What all `texts` begin with; nothing of a single one, which has nobody to share it with."""
+    """What all `texts` begin with, where that is long enough for any cache and there is somebody to share it with."""
     known = list(texts)
     if len(known) < 2:
         return ""
     first, last = min(known), max(known)  # whatever these two share, those in between share as well
-    length = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), None)
-    return first if length is None else first[:length]
+    length = next((n for n, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:length] if length >= SHORTEST_PREFIX else ""

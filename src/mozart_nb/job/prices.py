@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from mozart_nb.events import Usage
@@ -87,6 +87,8 @@ class PriceTable:
         Known are the ids of the table, also with the date of a snapshot (`claude-haiku-4-5-20251001`), `-latest` or a
         window in brackets behind them. Names that merely begin alike are other models.
         """
+        if not self._own:
+            return _shipped_of(model)
         for name in _spellings(model):
             found = self._own.get(name) or shipped().get(name)
             if found is not None:
@@ -144,6 +146,11 @@ def shipped() -> Mapping[str, Prices]:
     """The table that comes with the package: model id without date → prices."""
     table = {name: _shipped(row) for name, row in MODELS.items()}
     return {**table, **{alias: table[name] for alias, name in ALIASES.items()}}
+
+
+@lru_cache(maxsize=64)
+def _shipped_of(model: str) -> Prices | None:
+    return next((prices for name in _spellings(model) if (prices := shipped().get(name)) is not None), None)
 
 
 def _spellings(model: str) -> list[str]:
