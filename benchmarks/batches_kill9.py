@@ -38,7 +38,7 @@ def any_moment(rng: random.Random, rows: int) -> Moment:
         return after("remote.submitting", rng.uniform(0, 1.2))
     if draw < 0.6:
         return after("remote.submitted", rng.uniform(0, 1.0))
-    return at(rng.uniform(1.0, 2.0 + rows / 2500))
+    return at(rng.uniform(1.0, 2.0 + rows / 5000))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -84,6 +84,10 @@ def main() -> None:
         ordeal.run([any_moment(rng, asked.rows) for _ in range(asked.kills)])
         lines = list(table(ordeal))
         problems = ordeal.problems()
+        if ordeal.kills < asked.kills:
+            problems.append(
+                f"the job was over after {ordeal.kills} kills: the machine is faster than the moments drawn"
+            )
     machine = f"Measured on {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     text = "\n".join([f"{machine}, seed {asked.seed}.", "", *lines])
     print(text, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +91,41 @@ def test_after_a_cancel_a_job_may_start_over(
 
     server.processing_seconds = 0.1
     assert mozart("run", file, "--fresh").exit_code == 0
+
+
+SCHEMA = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
+
+
+def test_invalid_answers_go_back_to_the_model_in_another_remote_batch(
+    tmp_path: Path, server: BatchesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.processing_seconds, server.fate = 0.1, lambda *_: "succeeded"
+
+    def answer(prompt: str) -> str:
+        """Every fifth row is refused at first; what is said about that makes the conversation two turns long."""
+        number = int(re.findall(r"Row (\d+)", prompt)[0])
+        _, _, repair = prompt.partition('"required":["number"]}')
+        return json.dumps({"number": number}) if number % 5 or repair.strip() else "I would rather talk about it."
+
+    server.answer = answer
+    (tmp_path / "rows.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(1, 21)))
+    file = write_job(
+        tmp_path,
+        name="typed",
+        backend={"type": "anthropic_batches", "base_url": server.url, "api_key_env": "LOOPBACK_KEY"},
+        items={"file": "rows.csv"},
+        batch={"size": 1},
+        prompt={"template": "Row {{ item.id }}: say its number."},
+        answer={"format": "json", "schema": SCHEMA},
+        validations=[],
+    )
+    ended = mozart("run", file, "--json")
+    assert ended.exit_code == 0, ended
+    assert ended.document["execution"]["retries"] == 0
+    assert sorted(len(batch.entries) for batch in server.batches.values())[-1] == 20
+    assert server.submitted.total() == 24
+    answers = [
+        json.loads(line) for line in mozart("answers", "typed", "--format", "jsonl", "-w", "ws").stdout.splitlines()
+    ]
+    assert [row["number"] for row in answers] == list(range(1, 21))

@@ -369,7 +369,11 @@ def _read_entries(raw: bytes) -> tuple[list[tuple[str, str]], str]:
 
 
 def _prompt(params: Mapping[str, Any]) -> str:
-    content = params["messages"][-1]["content"]
+    """Everything the user said in the conversation."""
+    return "\n".join(_words(turn["content"]) for turn in params["messages"] if turn["role"] == "user")
+
+
+def _words(content: Any) -> str:
     return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
 
 

@@ -71,7 +71,6 @@ class LoadedJob:
         """Where sessions work, and where relative paths in rules start."""
         return self.resolve(self.config.backend.working_directory or ".")
 
-
     def place_of(self, path: KeyPath) -> str:
         """File and line of a key's value for people; the path of the key where the file's text is not known."""
         positions = self.positions

@@ -159,7 +159,9 @@ class CostLimits(Section):
     enabled: bool | None = Field(None, description="Unset: on when a limit is given.")
     max_cost_per_batch: Dollars | None = Field(None, description="US dollars for one batch, all attempts together.")
     max_cost_per_job: Dollars | None = Field(None, description="US dollars for the whole job.")
-    warn_at_percent: Percent = Field(80.0, description="Tell once that this share (percent) of `max_cost_per_job` is used.")
+    warn_at_percent: Percent = Field(
+        80.0, description="Tell once that this share (percent) of `max_cost_per_job` is used."
+    )
     prices: dict[str, ModelPrices] = Field(
         default_factory=dict,
         description="Prices that go before the built-in table: model to US dollars per million tokens, "

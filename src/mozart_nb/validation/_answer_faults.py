@@ -78,7 +78,7 @@ def _said(error: Any) -> str:
     keyword, wanted, value = error.validator, error.validator_value, error.instance
     say = _SAYINGS.get(keyword)
     if say is not None:
-        return say(wanted, value, error)
+        return str(say(wanted, value, error))
     if keyword in ("anyOf", "oneOf"):
         return _no_choice(error)
     return _clip(str(error.message), _EACH)
