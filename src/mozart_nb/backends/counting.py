@@ -35,9 +35,9 @@ async def count_tokens(
         async with asyncio.timeout(SECONDS):
             return Counts(await _count(lazy, options.get("system") or "", prompts))
     except TimeoutError:
-        return Counts(fault=f"{access.base_url} did not count tokens within {SECONDS:.0f} seconds")
+        return Counts(fault=f"{access.address} did not count tokens within {SECONDS:.0f} seconds")
     except Exception as error:  # whatever the SDK raises: an estimate does without
-        return Counts(fault=access.without_secret(f"{access.base_url} did not count tokens: {error}"))
+        return Counts(fault=access.without_secret(f"{access.address} did not count tokens: {error}"))
     finally:
         await lazy.close()
 
