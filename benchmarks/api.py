@@ -22,7 +22,7 @@ from pathlib import Path
 
 import loopback
 from one_api_client import job
-from run import between_markers
+from pages import DOCS, put_between
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- api figures: begin -->", "<!-- api figures: end -->"
@@ -145,7 +145,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if repeats > 1:
-        between_markers(text, BEGIN, END)
+        put_between(DOCS / "performance.md", text, BEGIN, END)
 
 
 if __name__ == "__main__":

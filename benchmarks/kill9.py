@@ -16,13 +16,14 @@ import errno
 import os
 import platform
 import random
-import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from pages import DOCS, put_between
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -33,7 +34,7 @@ from support.faulty_runs import a_job, check_resumed, every_fault, lives, what_w
 from support.kill9 import Moment, Series, Tally, rehearsed_job  # noqa: E402
 from support.kill9_claude import Scribe, claude_job, count_at_the_server  # noqa: E402
 
-PAGE = HERE.parent / "docs" / "reliability.md"
+PAGE = DOCS / "reliability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -186,8 +187,7 @@ def main() -> None:
     if problems:
         sys.exit("\n".join(problems))
     if len(tallies) == 2 and asked.kills >= 100 and PAGE.exists():
-        figures = "\n".join([BEGIN, *lines, END])
-        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, PAGE.read_text(), flags=re.DOTALL))
+        put_between(PAGE, "\n".join(lines), BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pages import DOCS, put_between
+
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- figures of limits: begin -->", "<!-- figures of limits: end -->"
 REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE = 1000, 100_000
 MOST_AT_ONCE = 64
@@ -157,10 +158,7 @@ def main() -> None:
     lines = [f"Measured on {machine()}.", "", *asyncio.run(table(35 if quick else 150))]
     print("\n".join(lines))
     if not quick:
-        text = PAGE.read_text()
-        assert BEGIN in text, f"{PAGE} has no place for these figures"
-        figures = f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}"
-        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: figures, text, flags=re.DOTALL))
+        put_between(PAGE, "\n".join(lines), BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pages import DOCS, put_between
+
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 SIZES = (100, 1_000, 10_000, 100_000)
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -83,12 +84,6 @@ def machine() -> str:
     return f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
 
 
-def between_markers(figures: str, begin: str, end: str) -> None:
-    """Put `figures` into the page, in place of what stands between two markers."""
-    whole = f"{begin}\n{figures}\n{end}"
-    PAGE.write_text(re.sub(f"{begin}.*?{end}", lambda _: whole, PAGE.read_text(), flags=re.DOTALL))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -100,7 +95,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if not quick:
-        between_markers("\n".join(lines), BEGIN, END)
+        put_between(PAGE, "\n".join(lines), BEGIN, END)
 
 
 if __name__ == "__main__":
