@@ -322,10 +322,15 @@ class Dispatch:
 
     def _unsent(self) -> Iterator[Key]:
         """Parked attempts that are in no parcel: they were in the outbox of a host that is no more."""
-        state = self._state
-        sent = {key for remote in state.job.remotes.values() for key in keys_in(remote.entries)}
-        parked = [Key(number, state.batches[number].attempts) for number in sorted(state.agenda.parked)]
-        return iter([key for key in parked if key not in sent])
+        batches, remotes = self._state.batches, self._state.job.remotes.values()
+        ranges = [entry for remote in remotes for entry in remote.entries]
+        sent = {
+            number
+            for first, last, attempt in ranges
+            for number in range(first, last + 1)
+            if number in batches and batches[number].attempts == attempt
+        }
+        return iter([Key(number, batches[number].attempts) for number in sorted(self._state.agenda.parked - sent)])
 
     async def _give_back(self, keys: Iterator[Key], reason: str, *, cost: float | None = 0.0) -> None:
         """Let batches start again, as new attempts; no budget is used."""
