@@ -325,6 +325,18 @@ def test_a_pause_settles_at_once_and_a_resume_a_week_later_collects() -> None:
     assert world.elapsed < 30
 
 
+def test_a_pause_while_a_parcel_is_on_its_way_waits_for_it_and_gives_back_the_rest() -> None:
+    world = RemoteWorld(batches=400, parcel=100, requests=[(1, Request(kind="pause"))])
+    world.service.create_seconds = 10
+    state = world.run()
+    assert state.status == "paused"
+    assert world.elapsed < 15
+    assert world.service.sizes == [100]
+    assert len(state.agenda.parked) == 100
+    assert world.run().status == "completed"
+    assert sum(world.service.sizes) == 400
+
+
 def test_what_was_not_sent_when_the_job_paused_is_sent_after_the_resume() -> None:
     world = RemoteWorld(batches=20, requests=[(1, Request(kind="pause"))])
     assert world.run().status == "paused"

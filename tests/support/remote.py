@@ -73,6 +73,7 @@ class FakeRemote:
     judgements: dict[int, Rules]
     seed: int
     seconds: float = LONG
+    create_seconds: float = 0.5
     most_requests: int = 100_000
     most_bytes: int = 1 << 28
     held: dict[str, Held] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class FakeRemote:
 
     async def create(self, documents: Sequence[bytes]) -> RemoteBatch:
         self.calls["create"] += 1
-        await self.clock.sleep(0.5)
+        await self.clock.sleep(self.create_seconds)
         mishap = self.mishaps.popleft() if self.mishaps else None
         if mishap is None or mishap.received:
             held = self.accept([document.decode() for document in documents])

@@ -151,7 +151,9 @@ class Dispatch:
             await self._outbox.ripe(self._timing.linger)
             while self._is_held():
                 await self._clock.sleep(self._timing.first_poll)
-            parcel = None if self._is_stopped else self._outbox.take()
+            if self._is_stopped:
+                return  # what is left is given back
+            parcel = self._outbox.take()
             if parcel is not None:
                 await self._submit(parcel)
 
