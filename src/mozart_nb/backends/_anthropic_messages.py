@@ -18,6 +18,9 @@ SAMPLING_VERSION: Final = "2023-06-01"
 """The last version of the API that knows `temperature`; the newer one, which SDKs from 2.0 on send, refuses it with 400
 (https://platform.claude.com/docs/en/api/versioning). Models from Claude 4.7 on refuse it in any version."""
 
+SAMPLING_HEADERS: Final = {"anthropic-version": SAMPLING_VERSION}
+"""What a call needs that has a `temperature` in any of its requests."""
+
 _MARK: Final = {"type": "ephemeral"}
 
 Block = Mapping[str, Any]
@@ -46,9 +49,9 @@ def message_params(
     return params
 
 
-def version_headers(*params: Mapping[str, Any]) -> dict[str, str]:
+def version_headers(*params: Mapping[str, Any]) -> Mapping[str, str]:
     """The headers that a call with these parameters of one or more requests needs beyond the SDK's own."""
-    return {"anthropic-version": SAMPLING_VERSION} if any("temperature" in one for one in params) else {}
+    return SAMPLING_HEADERS if any("temperature" in one for one in params) else {}
 
 
 def model_of(request: SessionRequest) -> str:

@@ -19,7 +19,7 @@ from mozart_nb.backends._anthropic_client import LazyClient, access_of
 from mozart_nb.backends._anthropic_failures import result_of_broken_reply, result_of_exception
 from mozart_nb.backends._anthropic_files import AttachmentError, file_blocks
 from mozart_nb.backends._anthropic_health import facts_of, health_of, health_of_failure, schema_support
-from mozart_nb.backends._anthropic_messages import message_params, model_of
+from mozart_nb.backends._anthropic_messages import SAMPLING_HEADERS, message_params, model_of
 from mozart_nb.backends._anthropic_outcome import Price, result_of_error
 from mozart_nb.backends._offload import in_thread
 from mozart_nb.engine.ports import (
@@ -44,6 +44,8 @@ SLICE: Final = 200
 """Results that are read in one go: about five milliseconds of work."""
 
 _LINES: Final = "application/binary"  # what the SDK asks for as well
+
+_TEMPERATURE: Final = b'"temperature":'  # a key: in a text of JSON its quotation marks would be escaped
 
 _UNCERTAIN: Final = (408, 409)
 """Statuses below 500 after which nobody knows whether something was done."""
@@ -135,7 +137,8 @@ class AnthropicBatchesBackend:
     async def create(self, documents: Sequence[bytes]) -> RemoteBatch:
         """Hand in encoded requests as one batch. Never tried twice."""
         body = await asyncio.to_thread(parcels.body, documents)
-        return self._shown(await self._call("post", parcels.PATH, content=body, seconds=None))
+        version = SAMPLING_HEADERS if any(_TEMPERATURE in document for document in documents) else {}
+        return self._shown(await self._call("post", parcels.PATH, content=body, seconds=None, headers=version))
 
     async def look(self, remote_id: str) -> RemoteBatch:
         """How a batch is doing."""
@@ -205,10 +208,12 @@ class AnthropicBatchesBackend:
         content: bytes | None = None,
         query: Mapping[str, Any] | None = None,
         seconds: float | None = CALL_SECONDS,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """The body of a reply. `seconds` None: as long as the client waits. Raises `RemoteError`."""
         try:
-            async with self._reply(method, path, content=content, query=query, seconds=seconds) as response:
+            reply = self._reply(method, path, content=content, query=query, seconds=seconds, headers=headers)
+            async with reply as response:
                 body: bytes = await response.aread()
                 return body
         except Exception as error:
@@ -224,12 +229,13 @@ class AnthropicBatchesBackend:
         query: Mapping[str, Any] | None = None,
         seconds: float | None = CALL_SECONDS,
         accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Any]:
         """The reply with its body unread. Raises whatever the SDK and its transport raise."""
         client = await self._client.get()
         from anthropic import AsyncStream
 
-        options: dict[str, Any] = {"headers": {"accept": accept}}
+        options: dict[str, Any] = {"headers": {"accept": accept, **(headers or {})}}
         if query:
             options["params"] = query
         if seconds is not None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mozart_nb import events as ev
 from mozart_nb.engine.ports import Request
 
+SHORTEST_SECONDS = 0.001
+
 
 @dataclass(slots=True)
 class Message:
@@ -43,9 +45,10 @@ class Inbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Until something comes, but no longer than `seconds`; not at all if something is there."""
-        timer = (
-            asyncio.get_running_loop().call_later(max(0.0, seconds), self._bell.set) if seconds is not None else None
-        )
+        timer = None
+        if seconds is not None:
+            # Never no time at all: a moment that rounding leaves a hair ahead would be waited for again and again.
+            timer = asyncio.get_running_loop().call_later(max(SHORTEST_SECONDS, seconds), self._bell.set)
         try:
             await self._bell.wait()
         finally:

@@ -140,7 +140,7 @@ def ramp(state: JobState, now: float) -> float | None:
     step = min(job.cleared_wait / RAMP_STEPS, LONGEST_STEP_SECONDS)
     if not job.cleared_at or step <= 0:
         return None
-    steps = max(0, int((now - job.cleared_at) / step))
+    steps = max(0, int((now - job.cleared_at) / step + 1e-6))  # whoever wakes on the step counts as past it
     if steps >= RAMP_STEPS or state.agenda.attended < 1 << steps:
         return None
     return job.cleared_at + (steps + 1) * step
