@@ -6,7 +6,7 @@ CLIENT is one of
     aiohttp       bare aiohttp, streamed bodies, not looked at
     sdk           the anthropic SDK with its aiohttp transport, `messages.create(stream=True)`, CONCURRENT workers
     sdk-tasks     the same, one task per request behind a semaphore
-    mozart        a journaled job with one rule, through `run_job`: batch, session and answer on disk
+    mozart        a journaled job with one rule, as the command line runs it: batch, session and answer on disk
 """
 
 from __future__ import annotations
@@ -88,13 +88,14 @@ async def sdk_client(url: str, n: int, concurrent: int, drive: Callable[..., Awa
         await drive(send, n, concurrent)
 
 
-async def mozart(url: str, n: int, concurrent: int, folder: Path) -> None:
+def mozart(url: str, n: int, concurrent: int, folder: Path) -> None:
     from mozart_nb.events import RunOptions
+    from mozart_nb.hosts.headless import run_headless
     from mozart_nb.job.load import load_mapping
-    from mozart_nb.runtime import prepare, run_job
+    from mozart_nb.runtime import prepare
 
     prepared = prepare(load_mapping(job(url, n, concurrent, folder), base_dir=folder))
-    state = await run_job(prepared, RunOptions())
+    state = run_headless(prepared, RunOptions())
     assert state.count("completed") == n, state.job
 
 
@@ -125,11 +126,12 @@ def measured(client: str, url: str, n: int, concurrent: int, folder: Path) -> di
         case "mozart":
             import anthropic.types  # noqa: F401
 
-            import mozart_nb.runtime  # noqa: F401
-
-            work = mozart(url, n, concurrent, folder)
+            import mozart_nb.hosts.headless  # noqa: F401
     wall, cpu = time.perf_counter(), time.process_time()
-    asyncio.run(work)
+    if client == "mozart":
+        mozart(url, n, concurrent, folder)
+    else:
+        asyncio.run(work)
     return {
         "wall_s": time.perf_counter() - wall,
         "cpu_s": time.process_time() - cpu,

@@ -24,7 +24,15 @@ _SHAPES = (
 _SECRET = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_SHAPES) + ")")
 _KEPT = 6
 
+_HINTS = (
+    *"sk- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox hooks.slack.com AKIA ASIA AIza npm_ pypi- hf_ eyJ".split(),
+    "PRIVATE KEY",
+)
+# One of these is in whatever has the shape of a secret. Looking for them takes a tenth of the time of the shapes.
+
 
 def masked(text: str) -> str:
     """`text` with every known shape of a secret cut to its first characters."""
+    if not any(hint in text for hint in _HINTS):
+        return text
     return _SECRET.sub(lambda found: f"{found[0][:_KEPT]}…[masked]", text)

@@ -86,6 +86,8 @@ class LazyClient:
 
     async def get(self) -> anthropic.AsyncAnthropic:
         """The client. Raises what its import or construction raised; the next call tries again."""
+        if self._made is not None and self._made.done() and self._made.exception() is None:
+            return self._made.result()
         if self._made is None or (self._made.done() and self._made.exception() is not None):
             self._made = in_thread(_make_client, self._access, self._environ)
         # Others wait for the same client: the cancellation of one must not take it from them.

@@ -45,6 +45,7 @@ def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -
     batch.phase = "judged"
     batch.session = None
     state.agenda.parked.discard(event.batch)
+    state.agenda.concluding.add(event.batch)
     batch.code = event.code
     batch.stdout_tail, batch.stderr_tail = event.stdout_tail, event.stderr_tail
     if event.results or not _says_nothing_about_work(event.code):

@@ -130,6 +130,7 @@ def _cancelled(state: JobState, event: ev.JobCancelled) -> None:
             state.agenda.judged.discard(batch.number)
             state.agenda.healing.discard(batch.number)
             state.agenda.parked.discard(batch.number)
+            state.agenda.concluding.discard(batch.number)
 
 
 def _reloaded(state: JobState, event: ev.ConfigReloaded) -> None:

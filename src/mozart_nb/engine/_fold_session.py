@@ -29,6 +29,7 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     job = state.job
     batch = state.batches[event.batch]
     batch.phase = "finished"
+    state.agenda.concluding.add(event.batch)
     state.agenda.parked.discard(event.batch)
     batch.code, batch.message = event.code, event.message
     batch.retry_after, batch.retry_source = event.retry_after, event.retry_source

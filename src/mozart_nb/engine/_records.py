@@ -34,6 +34,7 @@ def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
     state.agenda.running.discard(number)
     state.agenda.judged.discard(number)
     state.agenda.parked.discard(number)
+    state.agenda.concluding.discard(number)
     state.agenda.healing.discard(number)
     batch.phase = ""
     job = state.job

@@ -20,8 +20,8 @@ class Agenda:
 
     `fresh` holds ranges of untouched batches without dependencies, highest first; `queued` are other batches that may
     start at once; `due` batches with a time to wait for; `running` have a live attempt; of those, `parked` wait for an
-    answer that comes hours later, `judged` want a decision and `healing` wait for a remedy; `blocking` failed and still
-    have dependents that do not know.
+    answer that comes hours later, the session of those `concluding` is over, `judged` want a decision and `healing`
+    wait for a remedy; `blocking` failed and still have dependents that do not know.
     """
 
     __slots__ = (
@@ -29,6 +29,7 @@ class Agenda:
         "_queue",
         "_state",
         "blocking",
+        "concluding",
         "due",
         "due_times",
         "fresh",
@@ -52,6 +53,7 @@ class Agenda:
         self.running: set[int] = set()
         self.judged: set[int] = set()
         self.parked: set[int] = set()
+        self.concluding: set[int] = set()
         self.healing: set[int] = set()
         self.blocking: set[int] = set()
         self._left: dict[int, int] = {}
@@ -65,6 +67,7 @@ class Agenda:
             self.running,
             self.judged,
             self.parked,
+            self.concluding,
             self.healing,
             self.blocking,
         )
@@ -73,6 +76,11 @@ class Agenda:
     def attended(self) -> int:
         """How many batches somebody here works on right now."""
         return len(self.running) - len(self.parked)
+
+    @property
+    def in_session(self) -> int:
+        """How many of these have a session open, or are about to."""
+        return len(self.running) - len(self.parked) - len(self.concluding)
 
     # --- what step asks -----------------------------------------------------------------------------------------------
 
@@ -165,6 +173,8 @@ class Agenda:
     def _place(self, batch: BatchState) -> None:
         if batch.status == "running":
             self.running.add(batch.number)
+            if batch.phase in ("finished", "judged", "healing"):
+                self.concluding.add(batch.number)
             if batch.phase == "judged":
                 self.judged.add(batch.number)
             elif batch.phase == "healing":

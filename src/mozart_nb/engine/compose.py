@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os.path
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -62,6 +63,8 @@ class JobComposer:
         self._config = config
         self._state = state
         self._places = places
+        self._job_folder, self._workspace = str(places.job_folder), str(places.workspace)
+        self._working_directory = str(places.working_directory)
         self._materials = materials
         self._checker = checker
         self._read_answer = read_answer
@@ -102,7 +105,7 @@ class JobComposer:
         return context_for(
             self._plan,
             number,
-            workspace=str(self._places.workspace),
+            workspace=self._workspace,
             job_name=self._config.name,
             prompt=self._config.prompt,
             rows=rows,
@@ -263,9 +266,9 @@ class JobComposer:
             prompt=composed.prompt if composed else "",
             session_id=session.session_id,
             marker=session.marker,
-            log=str(self._places.job_folder / session.log),
-            working_directory=str(self._places.working_directory),
-            workspace=str(self._places.workspace),
+            log=os.path.join(self._job_folder, session.log),  # noqa: PTH118 (ten times a path object's speed)
+            working_directory=self._working_directory,
+            workspace=self._workspace,
             timeout_seconds=self._timeout(batch.number),
             continues=session.continues,
             idle_timeout_seconds=stale.idle_timeout_seconds if stale.enabled else 0.0,

@@ -33,7 +33,7 @@ def start(state: JobState, config: JobConfig, now: float) -> Command | None:
     held = over_budget(state, config, number) or hold(state, config, now)
     if held is not None:
         return held
-    if state.agenda.attended >= concurrency(state, config) or _may_be_mended(state):
+    if _is_full(state, config) or _may_be_mended(state):
         return Rest()
     later = ramp(state, now)
     if later is not None:
@@ -64,6 +64,15 @@ def _is_pilot_full(state: JobState, number: int) -> bool:
         return False
     batch = state.batches.get(number)
     return batch is None or batch.run != job.runs
+
+
+def _is_full(state: JobState, config: JobConfig) -> bool:
+    """As many sessions are open as may be. Batches whose rules are still being checked have none any more and hold up
+    nobody, but for as many again; where one batch is to follow the other, each waits for the end of the last."""
+    most, agenda = concurrency(state, config), state.agenda
+    if most == 1 or config.pause_between_batches_seconds:
+        return agenda.attended >= most
+    return agenda.in_session >= most or agenda.attended >= 2 * most
 
 
 def _may_be_mended(state: JobState) -> bool:
