@@ -33,6 +33,7 @@ def _finished(state: JobState, event: ev.SessionFinished) -> None:
     state.agenda.parked.discard(event.batch)
     batch.code, batch.message = event.code, event.message
     batch.retry_after, batch.retry_source = event.retry_after, event.retry_source
+    batch.heard_at = event.at if event.retry_after else 0.0
     batch.exit_code, batch.model, batch.warnings = event.exit_code, event.model or batch.model, event.warnings
     batch.turns += event.turns
     batch.duration += event.duration

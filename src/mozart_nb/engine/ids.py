@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from random import Random, SystemRandom
 
 # Asking the system for chance costs more than everything else about a name: once per process is enough.
 _source = Random(SystemRandom().getrandbits(256))
+
+
+def _begin_anew() -> None:
+    _source.seed(SystemRandom().getrandbits(256))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)  # or a child would give out the names that its parent does
 
 
 def new_marker() -> str:

@@ -30,6 +30,7 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
 
     `mode` is the kind of the running attempt or of the next one. `retries`, `completions`, `heals` are budget used;
     `waits` and `abandoned` attempts used none. `share` is the part (0–1) of the rules that passed last time.
+    `retry_after` seconds to wait were named at `heard_at`.
     `is_silent`: the last session said nothing, so the answer that is kept is an earlier one; `reused`: no session was
     needed. `beyond_help`: no remedy was found for the last failure; `remedies` are what was applied or advised.
     `baseline` holds the signatures of the rules' files before the first attempt. Money in US dollars, `cost_known`
@@ -55,6 +56,7 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     blocked_by: int = 0
     retry_after: float = 0.0
     retry_source: str = ""
+    heard_at: float = 0.0
     share: float = 0.0
     validation_passed: bool | None = None
     validation_details: tuple[RuleResult, ...] = ()

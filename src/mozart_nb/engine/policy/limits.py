@@ -33,7 +33,7 @@ def hold_back(state: JobState, batch: BatchState, config: JobConfig, now: float)
 
 
 def _limit_hit(state: JobState, batch: BatchState, config: JobConfig, now: float, *, number: int) -> ev.Event:
-    seconds, source = limit_wait(state, batch, config)
+    seconds, source = limit_wait(state, batch, config, now)
     return ev.LimitHit(
         code=batch.code,
         until=now + seconds,
@@ -47,7 +47,8 @@ def _limit_hit(state: JobState, batch: BatchState, config: JobConfig, now: float
 def _names_later_end(state: JobState, batch: BatchState, now: float) -> bool:
     """A refusal of the same burst may name a later time than the one that was heard first: then that counts."""
     limit = state.job.limit
-    return batch.retry_after > 0 and now + batch.retry_after > (limit.until if limit is not None else now)
+    named = batch.heard_at + batch.retry_after
+    return batch.retry_after > 0 and named > (limit.until if limit is not None else now)
 
 
 def _is_news(state: JobState, batch: BatchState) -> bool:
@@ -65,7 +66,7 @@ def _waits_used(state: JobState, code: str, config: JobConfig) -> tuple[int, int
     return job.run_waits, config.rate_limit.max_waits
 
 
-def limit_wait(state: JobState, batch: BatchState, config: JobConfig) -> tuple[float, str]:
+def limit_wait(state: JobState, batch: BatchState, config: JobConfig, now: float) -> tuple[float, str]:
     """How long a rate limit holds the job back (seconds), and where that number comes from.
 
     A named time comes first, plus a little, because a limit that resets at 2 pm may still refuse at 2:00:00.
@@ -73,7 +74,8 @@ def limit_wait(state: JobState, batch: BatchState, config: JobConfig) -> tuple[f
     longest = config.rate_limit.wait_minutes * 60
     if batch.retry_after > 0:
         margin = 60.0 if batch.retry_after > 600 else min(5.0, batch.retry_after * 0.1)
-        return batch.retry_after + margin, batch.retry_source or "retry-after"
+        left = max(0.0, batch.heard_at + batch.retry_after - now)  # its host may have died since
+        return left + margin, batch.retry_source or "retry-after"
     if batch.code == "E101":
         return min(FIRST_BACKOFF_SECONDS * 2 ** min(state.job.backoffs, 20), longest), "back-off"
     return longest, "rate_limit.wait_minutes"
