@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -31,8 +32,19 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS: Final = 0.2
 """Seconds between two reports of progress of one session."""
 
-_PATH: Final = "/v1/messages"
+_PATH: Final = b"v1/messages"
+_JSON: Final = {"content-type": "application/json"}
+_encode = msgspec.json.Encoder().encode
+_addresses: WeakKeyDictionary[anthropic.AsyncAnthropic, httpx2.URL] = WeakKeyDictionary()
 _LINGER_SECONDS: Final = 1.0  # for the end of the body after the end of the message, so that its connection is kept
+
+
+def _address(client: anthropic.AsyncAnthropic) -> str:
+    """Where messages go, already parsed: the SDK would put it together and parse it for every request."""
+    known = _addresses.get(client)
+    if known is None:
+        known = _addresses[client] = client.base_url.copy_with(raw_path=client.base_url.raw_path + _PATH)
+    return cast(str, known)
 
 
 class Exchange:
@@ -82,10 +94,10 @@ class Exchange:
 
         # Through `post` and not `messages.create`: the parameters are complete, and the bytes are read here.
         stream = await client.post(
-            _PATH,
-            body={**params, "stream": True},
+            _address(client),
+            content=_encode({**params, "stream": True}),
             # All options are given: what is left out would be a deep copy of its default, made for every request.
-            options={"headers": version_headers(params), "max_retries": 0, "timeout": client.timeout},
+            options={"headers": {**_JSON, **version_headers(params)}, "max_retries": 0, "timeout": client.timeout},
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[object],
