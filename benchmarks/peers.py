@@ -7,11 +7,13 @@ default, and is told not to phone home.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import sys
 import tempfile
+from pathlib import Path
 
-MODEL = "claude-sonnet-5"
+MODEL = "claude-sonnet-4-5-20250929"  # one that all of them know
 
 
 def prompts(n: int) -> list[str]:
@@ -20,12 +22,17 @@ def prompts(n: int) -> list[str]:
 
 def curator(url: str, n: int) -> None:
     os.environ |= {"TELEMETRY_ENABLED": "0", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "CURATOR_VIEWER": "0"}
+    package = importlib.util.find_spec("litellm")
+    assert package is not None
+    assert package.origin is not None
+    # Its tokenizer downloads a file, of which litellm brings a copy.
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(package.origin).parent / "litellm_core_utils" / "tokenizers")
     from bespokelabs import curator as tool
 
     limits = {"max_requests_per_minute": 10**7, "max_tokens_per_minute": 10**10, "max_concurrent_requests": 64}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CURATOR_CACHE_DIR"] = folder
-        model = tool.LLM(model_name=MODEL, backend="anthropic", backend_params={"base_url": url, **limits})
+        model = tool.LLM(model_name=MODEL, backend="anthropic", backend_params={"base_url": f"{url}/v1", **limits})
         answers = model(prompts(n))
         assert len(getattr(answers, "dataset", answers)) == n
 
