@@ -56,8 +56,7 @@ def request(number: int = 1, **fields: Any) -> SessionRequest:
         working_directory="/",
         workspace="/",
         timeout_seconds=60,
-        options={"model": MODEL, "max_tokens": 100},
-        **fields,
+        **{"options": {"model": MODEL, "max_tokens": 100}, **fields},
     )
 
 
@@ -130,6 +129,17 @@ async def test_what_is_sent_is_one_message_per_request_and_no_stream(server: Bat
     assert entry["custom_id"] == "mz-7-1-1"
     assert entry["params"]["messages"] == [{"role": "user", "content": "Row 1."}]
     assert "stream" not in entry["params"]
+
+
+async def test_a_temperature_is_sent_in_the_version_of_the_api_that_knows_it(server: BatchesServer) -> None:
+    async with backend_of(server.url) as backend:
+        plain = await documents(backend, 1)
+        warm = await backend.encode("mz-7-2-1", request(2, options={"model": MODEL, "temperature": 0.5}))
+        assert isinstance(warm, bytes)
+        await backend.create([*plain, warm])
+        await backend.create(plain)
+    assert server.versions[0] == "2023-06-01"
+    assert server.versions[1] != server.versions[0]
 
 
 @pytest.mark.parametrize(("fate", "code"), [("errored", "E003"), ("expired", "E001"), ("canceled", "E001")])

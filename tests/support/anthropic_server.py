@@ -18,12 +18,12 @@ import asyncio
 import inspect
 import itertools
 import json
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from support.loopback_http import Incoming, LoopbackServer
 
 Handler = Callable[["Call"], "Reply | Awaitable[Reply]"]
 
@@ -147,86 +147,32 @@ def model_described(name: str) -> Reply:
     return Reply(raw=json.dumps({"id": name, "type": "model", "display_name": name, "lifecycle": "active"}))
 
 
-class AnthropicServer:
+class AnthropicServer(LoopbackServer):
     """Answers on 127.0.0.1, on a port of its own choice. `url` is valid while it serves.
 
     `describe` answers for `/v1/models/NAME`; `asked` has the header of each of those requests.
     """
 
     def __init__(self, handler: Handler | None = None) -> None:
+        super().__init__()
         self.handler: Handler = handler or (lambda call: text(f"answer to: {call.prompt[:200]}"))
         self.describe: Callable[[str], Reply] = model_described
-        self.asked: list[dict[str, str]] = []
+        self.asked: list[Mapping[str, str]] = []
         self.calls: list[Seen] = []
         self.in_flight = 0
         self.most_in_flight = 0
-        self.port = 0
         self._turns: Counter[str] = Counter()
-        self._open: set[asyncio.Task[None]] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def sessions(self) -> dict[str, int]:
         """Requests per session, in the order in which the sessions first called."""
         return dict(self._turns)
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[AnthropicServer]:
-        """Serve on the running loop."""
-        server = await asyncio.start_server(self._on_connection, "127.0.0.1", 0, limit=2**26)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in list(self._open):
-                task.cancel()
-            await asyncio.gather(*self._open, return_exceptions=True)
+    # --- one request ---------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def in_thread(self) -> Iterator[AnthropicServer]:
-        """Serve on a loop in a thread."""
-        ready, loop = threading.Event(), asyncio.new_event_loop()
-        stop = asyncio.Event()
-
-        async def serve() -> None:
-            async with self.serving():
-                ready.set()
-                await stop.wait()
-
-        def body() -> None:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                runner.run(serve())
-
-        thread = threading.Thread(target=body, name="anthropic-server")
-        thread.start()
-        if not ready.wait(10):
-            raise TimeoutError("the server did not start")
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
-
-    # --- one connection, one request ----------------------------------------------------------------------------------
-
-    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            await self._answer(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client is gone, or the test is over
-        finally:
-            self._open.discard(task)
-            writer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        method, path, headers, raw = await _read_request(reader)
+    async def respond(self, request: Incoming, writer: asyncio.StreamWriter) -> bool:
+        """One request; every connection is closed after it."""
+        method, path, headers, raw, reader = request.method, request.path, request.headers, request.body, request.reader
         wire = _Wire(writer, reader, with_body=method != "HEAD")
         if method == "HEAD":
             await wire.send(200, b"")
@@ -237,15 +183,16 @@ class AnthropicServer:
             reply = self.describe(path.removeprefix("/v1/models/"))
             if reply.hang:
                 await reader.read()
-                return
+                return False
             await wire.reply(reply, {})
         elif method == "POST" and path == "/v1/messages":
             await self._converse(json.loads(raw), headers, wire, reader)
         else:
             await wire.send(404, {"type": "error", "error": {"type": "not_found_error", "message": f"no {path} here"}})
+        return False
 
     async def _converse(
-        self, body: dict[str, Any], headers: dict[str, str], wire: _Wire, reader: asyncio.StreamReader
+        self, body: dict[str, Any], headers: Mapping[str, str], wire: _Wire, reader: asyncio.StreamReader
     ) -> None:
         session_id = _session_of(body, headers)
         self._turns[session_id] += 1
@@ -280,26 +227,6 @@ def _user_text(message: dict[str, Any]) -> list[str]:
     if isinstance(content, str):
         return [content]
     return [block.get("text", "") for block in content or [] if block.get("type") == "text"]
-
-
-async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1").split("\r\n")
-    method, target, _ = head[0].split(" ", 2)
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        raw = await _read_chunks(reader)
-    else:
-        raw = await reader.readexactly(int(headers.get("content-length", "0")))
-    return method, target.partition("?")[0], headers, raw
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    parts = []
-    while size := int((await reader.readline()).split(b";")[0], 16):
-        parts.append(await reader.readexactly(size))
-        await reader.readline()
-    await reader.readline()
-    return b"".join(parts)
 
 
 class _Wire:

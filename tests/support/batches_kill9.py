@@ -39,7 +39,7 @@ from mozart_nb.events import RunOptions
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.job.load import load_job
 
-SERVER = Path(__file__).with_name("batches_server.py")
+TESTS = Path(__file__).parent.parent
 QUICKER = 10
 PATIENCE_SECONDS = 600.0
 
@@ -57,8 +57,8 @@ class QuickClock(SystemClock):
 @contextmanager
 def serving(*arguments: str) -> Iterator[str]:
     """The URL of a server in a process of its own."""
-    command = [sys.executable, str(SERVER), *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "support.batches_server", *arguments]
+    with subprocess.Popen(command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

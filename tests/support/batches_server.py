@@ -4,7 +4,7 @@
         ...  # base_url: server.url
     assert server.sent_twice == []
 
-    python tests/support/batches_server.py --processing 2 8      serves until its stdin is closed; prints its URL first
+    cd tests && python -m support.batches_server --processing 2 8      serves until its stdin is closed; prints its URL
 
 What a batch answers is decided by `fate` (by custom id and prompt) and made up when its results are fetched. Tests
 queue `Trouble` for the next calls of create: refusals, and connections that break before or after the batch was
@@ -20,15 +20,15 @@ import json
 import random
 import re
 import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
+
+from support.loopback_http import Incoming, LoopbackServer
 
 Fate = Literal["succeeded", "errored", "expired", "canceled"]
 CUSTOM_ID = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
@@ -78,7 +78,7 @@ class RemoteBatch:
         return "canceling" if self.cancelled_at else "in_progress"
 
 
-class BatchesServer:
+class BatchesServer(LoopbackServer):
     """Serves on 127.0.0.1, on a port of its own choice.
 
     `processing_seconds`: how long a batch takes, a number or a range; `fate` decides what becomes of an entry, given
@@ -97,6 +97,7 @@ class BatchesServer:
         answer: Callable[[str], str] = lambda prompt: f"answer to: {prompt[:200]}",
         seed: int = 0,
     ) -> None:
+        super().__init__()
         self.processing_seconds = processing_seconds
         self.cancel_seconds = cancel_seconds
         self.create_seconds = create_seconds
@@ -110,13 +111,9 @@ class BatchesServer:
         self.trouble: deque[Trouble] = deque()
         self.poll_trouble: deque[Trouble] = deque()
         self.calls: Counter[str] = Counter()
-        self.port = 0
+        self.versions: list[str] = []
+        """The version of the API that each call of create asked for."""
         self._rng = random.Random(seed)
-        self._open: set[asyncio.Task[None]] = set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def sent_twice(self) -> list[str]:
@@ -139,61 +136,9 @@ class BatchesServer:
 
     # --- serving ------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator[BatchesServer]:
-        """Serve on the running loop."""
-        server = await asyncio.start_server(self._on_connection, "127.0.0.1", port, limit=2**20)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in list(self._open):
-                task.cancel()
-            await asyncio.gather(*self._open, return_exceptions=True)
-
-    @contextmanager
-    def in_thread(self) -> Iterator[BatchesServer]:
-        """Serve on a loop in a thread."""
-        ready, loop = threading.Event(), asyncio.new_event_loop()
-        stop = asyncio.Event()
-
-        async def serve() -> None:
-            async with self.serving():
-                ready.set()
-                await stop.wait()
-
-        def body() -> None:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                runner.run(serve())
-
-        thread = threading.Thread(target=body, name="batches-server")
-        thread.start()
-        if not ready.wait(10):
-            raise TimeoutError("the server did not start")
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
-
-    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            while await self._answer(reader, writer):
-                continue
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client is gone, or the test is over
-        finally:
-            self._open.discard(task)
-            with suppress(ConnectionError):
-                writer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def respond(self, request: Incoming, writer: asyncio.StreamWriter) -> bool:
         """One request; False when the connection is to be closed."""
-        method, target, headers, raw = await _read_request(reader)
+        method, target, headers, raw, _ = request
         url = urlsplit(target)
         parts = url.path.removeprefix("/v1/messages/batches").strip("/").split("/")
         if url.path == "/_books":
@@ -206,6 +151,7 @@ class BatchesServer:
             await _send(writer, 404, {"detail": f"no {url.path} here"})  # as a gateway says it
         elif parts == [""]:
             if method == "POST":
+                self.versions.append(headers.get("anthropic-version", ""))
                 return await self._create(raw, writer)
             await self._list({name: values[0] for name, values in parse_qs(url.query).items()}, writer)
         else:
@@ -389,20 +335,6 @@ async def _in_trouble(writer: asyncio.StreamWriter, trouble: Trouble) -> bool:
     if not trouble.cut:
         await _send(writer, trouble.status, _error(trouble.kind, "scripted trouble"), trouble.headers)
     return not trouble.cut
-
-
-async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1").split("\r\n")
-    method, target, _ = head[0].split(" ", 2)
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-    if headers.get("transfer-encoding", "").lower() != "chunked":
-        return method, target, headers, await reader.readexactly(int(headers.get("content-length", "0")))
-    parts = []
-    while size := int((await reader.readline()).split(b";")[0], 16):
-        parts.append(await reader.readexactly(size))
-        await reader.readline()
-    await reader.readline()
-    return method, target, headers, b"".join(parts)
 
 
 def _head(writer: asyncio.StreamWriter, status: int, headers: Mapping[str, str]) -> None:
