@@ -168,7 +168,7 @@ class AnthropicServer(LoopbackServer):
         """Requests per session, in the order in which the sessions first called."""
         return dict(self._turns)
 
-    # --- one request ---------------------------------------------------------------------------------------------------
+    # --- one request --------------------------------------------------------------------------------------------------
 
     async def respond(self, request: Incoming, writer: asyncio.StreamWriter) -> bool:
         """One request; every connection is closed after it."""
