@@ -140,6 +140,7 @@ def test_pause_says_that_running_batches_finish_first(tmp_path: Path) -> None:
         assert late.exit_code == 1
         assert "still pausing" in late.stderr
         host.signal(signal.SIGINT)
+        time.sleep(0.2)  # two signals at once are one
         host.signal(signal.SIGINT)
         host.end()
 
