@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.engine import OK, Rules, World, failed, refused, shared_gate
 from support.virtual_time import VirtualClock, run_virtual
@@ -491,3 +492,11 @@ def test_a_refusal_of_the_same_burst_that_names_a_later_time_prolongs_the_one_wa
     assert all(at >= second.until for at, _ in world.backend.started_at[2:])
     assert state.job.limit_waits == 1
     assert state.job.status == "completed"
+
+
+def test_an_exhausted_budget_pauses_a_job_that_may_heal_itself_as_well() -> None:
+    broke = msgspec.structs.replace(failed(402), error_kind="billing_error")
+    world = World(batches=3, outcomes={n: [broke] for n in (1, 2, 3)})
+    state = world.run(self_healing=True)
+    assert (state.job.status, state.job.code) == ("paused", "E506")
+    assert len(world.backend.sent) == 1

@@ -57,7 +57,7 @@ def _judged(state: JobState, event: ev.ValidationPassed | ev.ValidationFailed) -
         batch.validation_passed = False
         batch.message = event.message
         batch.beyond_help = False
-        if not state.job.options.self_healing:
+        if not state.job.options.self_healing or lookup(event.code).pauses:
             _stop_job_for(state, event.code, event.message)
     state.agenda.judged.add(event.batch)
 
