@@ -118,9 +118,7 @@ def composer_for(
 def contract_for(prepared: Prepared) -> AnswerContract:
     """What answers must look like."""
     answer = prepared.loaded.config.answer
-    if answer.format == "text" and answer.json_schema is None and not answer.per_item:
-        return FreeText()
-    return JsonContract.of(answer, prepared.frozen.texts)
+    return JsonContract.of(answer, prepared.frozen.texts) if answer.wants_json else FreeText()
 
 
 def healer_for(

@@ -97,7 +97,7 @@ def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool 
         work = loaded.working_directory
     layout = Layout(state, config.job_id)
     frozen = freeze_job(loaded, rows, apart(results, state))
-    places = Places(results, work, layout.root, str(root) if root else "")
+    places = Places(results, work, layout.root, loaded.base_dir, str(root) if root else "")
     return Prepared(loaded, plan, layout, places, frozen, config_digest(config, frozen.contents), rehearse)
 
 
@@ -123,7 +123,7 @@ def opened(layout: Layout) -> Prepared:
     frozen = read_frozen(layout)
     loaded = frozen.loaded
     plan = plan_job(loaded.config, frozen.item_count)
-    places = Places(workspace_of(frozen, layout), loaded.working_directory, layout.root)
+    places = Places(workspace_of(frozen, layout), loaded.working_directory, layout.root, loaded.base_dir)
     digest = config_digest(loaded.config, frozen.contents)
     return Prepared(loaded, plan, layout, places, frozen, digest, as_frozen=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Absolute folders of a job. `files` is where relative paths of the job file start.
+    """Absolute folders of a job. `files` is the job file's own: where the relative paths in it start.
 
     `root`: when set (a rehearsal), nothing outside it may be written.
     """
@@ -16,5 +16,5 @@ class Places:
     workspace: Path
     working_directory: Path
     job_folder: Path
+    files: Path
     root: str = ""
-    files: Path = Path()
