@@ -20,7 +20,6 @@ from mozart_nb.checkpoint.follow import answer_reader, look
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.output import OK, Output, status_text
-from mozart_nb.cli.words import clean, one_line, plural
 from mozart_nb.consumers.answer_files import FORMATS, AnswerFormat, write_answers
 from mozart_nb.consumers.answers import AnswerTable, answer_records, answer_table, input_columns
 from mozart_nb.engine.state import BatchState, JobState
@@ -29,6 +28,7 @@ from mozart_nb.events import Answer
 from mozart_nb.frozen import FrozenPlan, read_frozen
 from mozart_nb.job.answers import schema_of
 from mozart_nb.validation.answer import JsonContract
+from mozart_nb.words import clean, one_line, plural
 
 SHOWN_ROWS: Final = 50
 """Rows that a terminal is shown."""

@@ -19,13 +19,13 @@ from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.checkpoint.index import home
 from mozart_nb.cli.loading import check
 from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
-from mozart_nb.cli.words import count, plural
 from mozart_nb.clock import SystemClock
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
 from mozart_nb.hosts.headless import run_briefly
 from mozart_nb.job.lint import Issue, Severity, has_errors
 from mozart_nb.job.load import load_job
 from mozart_nb.job.schema import job_schema
+from mozart_nb.words import count, plural
 
 CONFIG_ERROR: Final = "E502"
 """Stands where a V-code would for what the loader itself refuses."""

@@ -20,10 +20,10 @@ from rich.text import Text
 
 from mozart_nb.cli.live import Runs, Watcher
 from mozart_nb.cli.output import Output
-from mozart_nb.cli.words import clean, one_line
 from mozart_nb.engine.confirm import NOBODY, NobodyToAsk, WithoutAsking
 from mozart_nb.engine.ports import Confirmations, Question, Reply
 from mozart_nb.healing import Ask, always
+from mozart_nb.words import clean, one_line
 
 LOOK_SECONDS: Final = 0.1
 """How soon a question that nobody wants any more lets go of the terminal."""

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from mozart_nb.cli.estimate import cost_text
 from mozart_nb.cli.output import Output
-from mozart_nb.cli.words import clean, count, one_line, plural
 from mozart_nb.engine.preflight import MAX_TOKENS, WARN_TOKENS
 from mozart_nb.errors import MisuseError, PromptError
 from mozart_nb.estimating import estimate
@@ -19,6 +18,7 @@ from mozart_nb.job.plan import Plan
 from mozart_nb.job.tokens import ERROR
 from mozart_nb.previews import Preview, spread
 from mozart_nb.runtime import Prepared, standing
+from mozart_nb.words import clean, count, one_line, plural
 
 MAX_RENDERED: Final = 1000
 """Prompts that are rendered to estimate their size; of longer plans an even selection."""

@@ -16,7 +16,6 @@ from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, Output
 from mozart_nb.cli.run import drive, report
 from mozart_nb.cli.status import Found, find
-from mozart_nb.cli.words import one_line, plural
 from mozart_nb.engine.ports import Request, RequestKind
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, UnknownJobError
@@ -24,6 +23,7 @@ from mozart_nb.events import Event, RunOptions
 from mozart_nb.hosts.headless import run_briefly, run_headless
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.runtime import Prepared, Revalidated, opened, prepare, recover_job, renewed, standing
+from mozart_nb.words import one_line, plural
 
 ACKNOWLEDGE_SECONDS: Final = 3.0
 """How long to wait for a host to take a request; it looks twice per second."""

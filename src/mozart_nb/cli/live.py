@@ -18,14 +18,14 @@ from rich.live import Live
 from rich.text import Text
 
 from mozart_nb import events as ev
-from mozart_nb.cli.lines import line_of
 from mozart_nb.cli.output import Output, abandon
 from mozart_nb.cli.render import MAX_RUNNING, count_line, head_line, line, running_lines, wait_lines
-from mozart_nb.cli.words import one_line
 from mozart_nb.codes import Category, lookup
+from mozart_nb.consumers.lines import line_of
 from mozart_nb.consumers.progress import Progress, Pulse, Pulses, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
+from mozart_nb.words import one_line
 
 REFRESH_PER_SECOND: Final = 4
 PROBLEMS_SHOWN: Final = 3

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mozart_nb.cli.words import clean
 from mozart_nb.errors import ConfigError, MisuseError, MozartError, WorldError
+from mozart_nb.words import clean
 
 OK: Final = 0
 FAILED: Final = 1

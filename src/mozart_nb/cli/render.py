@@ -8,7 +8,12 @@ from typing import Any
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
-from mozart_nb.cli.words import (
+from mozart_nb.codes import lookup
+from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
+from mozart_nb.consumers.rows import iso
+from mozart_nb.engine.state import JobState
+from mozart_nb.hooks import HookResult, words
+from mozart_nb.words import (
     clean,
     clock,
     count,
@@ -21,11 +26,6 @@ from mozart_nb.cli.words import (
     spans,
     time_of_day,
 )
-from mozart_nb.codes import lookup
-from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
-from mozart_nb.consumers.rows import iso
-from mozart_nb.engine.state import JobState
-from mozart_nb.hooks import HookResult, words
 
 MAX_RUNNING = 8
 """Running batches that are shown one by one."""

@@ -16,10 +16,8 @@ from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, PAUSED, Output, exit_code_of
-from mozart_nb.cli.parse import parse_at, parse_batches
 from mozart_nb.cli.render import hook_rows, next_steps, remedy_lines, summary_lines
 from mozart_nb.cli.waiting import wait_until
-from mozart_nb.cli.words import plural
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.state import JobState
@@ -28,6 +26,8 @@ from mozart_nb.events import RunOptions
 from mozart_nb.hooks import ends_chain, words
 from mozart_nb.hosts.headless import finish_headless, run_headless
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
+from mozart_nb.selection import parse_at, parse_batches
+from mozart_nb.words import plural
 
 STOP_HINT = "Ctrl-C pauses: running batches finish first"
 

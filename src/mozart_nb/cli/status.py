@@ -15,7 +15,6 @@ from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, all_jobs, layouts_in, 
 from mozart_nb.checkpoint.layout import Layout, jobs_in
 from mozart_nb.cli.attach import Follower, watch
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
-from mozart_nb.cli.parse import numbers_in, parse_batches
 from mozart_nb.cli.render import (
     count_line,
     head_line,
@@ -27,7 +26,6 @@ from mozart_nb.cli.render import (
     wait_lines,
     when_line,
 )
-from mozart_nb.cli.words import clock, cost, moment, one_line
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
@@ -35,6 +33,8 @@ from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.frozen import read_frozen, workspace_of
 from mozart_nb.hooks import HookResult, hooks_of
 from mozart_nb.job.model import JobConfig
+from mozart_nb.selection import numbers_in, parse_batches
+from mozart_nb.words import clock, cost, moment, one_line
 
 WATCH_SECONDS: Final = 1.0
 """Between two documents of `status --watch --json`."""

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mozart_nb.cli.output import Output
-from mozart_nb.cli.words import clock
+from mozart_nb.words import clock
 
 
 def wait_until(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozart_nb.cli.parse import numbers_in, parse_at, parse_batches, parse_length
 from mozart_nb.errors import MisuseError
+from mozart_nb.selection import numbers_in, parse_at, parse_batches, parse_length
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=BERLIN).timestamp()

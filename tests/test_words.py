@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mozart_nb.cli import words
+from mozart_nb import words
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mozart_nb import events as ev
-from mozart_nb.cli.words import one_line, spans, time_of_day
+from mozart_nb.words import one_line, spans, time_of_day
 
 _Expand = Callable[[Any], Iterator[tuple[str, str]]]
 _Shown = tuple[str, Any, _Expand | None]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mozart_nb import events as ev
-from mozart_nb.cli.lines import LEVELS, event_document, level_of, line_of
+from mozart_nb.consumers.lines import LEVELS, event_document, level_of, line_of
 
 LINE = re.compile(r'\d\d:\d\d:\d\d [a-z]+\.[a-z_]+( [a-z_]+=([^\s"=]+|"(\\.|[^"\\])*"))*')
 AT = 1_700_000_000.0

@@ -1,4 +1,4 @@
-"""Numbers and foreign text made fit for a terminal."""
+"""Numbers and foreign text made fit to be shown to people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write on the command line: batches (`3,7-9`), moments (`07:05`, `+2h`), lengths of time."""
+"""What people write to choose: batches (`3,7-9`), moments (`07:05`, `+2h`), lengths of time."""
 
 from __future__ import annotations
 
