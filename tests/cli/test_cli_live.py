@@ -20,8 +20,9 @@ from support.commands import PATIENCE_SECONDS, slow_job, write_job
 from mozart_nb import events as ev
 from mozart_nb.cli.live import LiveView, problem_of
 from mozart_nb.cli.output import Output
-from mozart_nb.cli.render import bar, count_line, head_line, next_steps, running_lines, summary_lines, wait_text
+from mozart_nb.cli.render import bar, count_line, head_line, running_lines, summary_lines
 from mozart_nb.cli.waiting import wait_until
+from mozart_nb.consumers.phrases import next_steps, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch, ShownStatus, Wait
 from mozart_nb.events import Usage
 

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 from rich.text import Text
 
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
+from mozart_nb.checking import check
 from mozart_nb.checkpoint.index import home
-from mozart_nb.cli.loading import check
 from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
 from mozart_nb.clock import SystemClock
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from mozart_nb.checking import require_valid
 from mozart_nb.cli.output import Output
-from mozart_nb.errors import ConfigError, Problem
-from mozart_nb.job.lint import Issue, Severity, lint
-from mozart_nb.job.load import DiskFiles, LoadedJob, load_job
-
-_NOT_FOR_REHEARSALS = frozenset({"V002", "V113", "V114", "V117", "V123", "V124"})
-"""Checks of what a rehearsal has no use for: the workspace's place, the program and prices."""
+from mozart_nb.job.lint import Severity
+from mozart_nb.job.load import LoadedJob, load_job
 
 
 def load_checked(
@@ -27,34 +22,8 @@ def load_checked(
 ) -> LoadedJob:
     """Load a job file that is to be run. Raises `ConfigError` with every error of the checks; warnings are said."""
     loaded = load_job(file, overrides=overrides, strict=strict)
-    issues = check(loaded, workspace)
-    if rehearse:
-        issues = [issue for issue in issues if issue.code not in _NOT_FOR_REHEARSALS]
-    errors = [issue for issue in issues if issue.severity is Severity.ERROR]
-    if errors:
-        hint = f"`mozart validate {file} --fix` mends what can be mended" if _is_fixable(errors) else ""
-        raise ConfigError([_problem(issue) for issue in errors], hint=hint)
-    for issue in issues:
+    hint = f"`mozart validate {file} --fix` mends what can be mended"
+    for issue in require_valid(loaded, workspace, rehearse=rehearse, fix_hint=hint):
         if issue.severity is Severity.WARNING or output.verbose:
             output.warn(str(issue))
     return loaded
-
-
-def check(loaded: LoadedJob, workspace: Path | None = None) -> list[Issue]:
-    """Every issue of a job, with its workspace where the command line wants it."""
-    if workspace is not None:
-        place = {"workspace": str(workspace.absolute())}
-        loaded = replace(loaded, config=loaded.config.model_copy(update=place))
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return lint(loaded, DiskFiles(), os.environ, is_root=is_root)
-
-
-def _is_fixable(issues: Sequence[Issue]) -> bool:
-    return any(issue.auto_fixable for issue in issues)
-
-
-def _problem(issue: Issue) -> Problem:
-    message = f"{issue.code} {issue.message}"
-    if issue.suggestion:
-        message += f" ({issue.suggestion})"
-    return Problem(message, path=issue.path, line=issue.line, column=issue.column, file=issue.file)

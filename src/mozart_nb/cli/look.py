@@ -15,15 +15,15 @@ from rich.text import Text
 from mozart_nb.checkpoint.follow import JournalReader, read_events
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.cli.attach import POLL_SECONDS
 from mozart_nb.cli.output import OK, Output, status_text
-from mozart_nb.cli.status import find, known_layouts
 from mozart_nb.consumers.documents import error_document, error_groups
 from mozart_nb.consumers.lines import LEVELS, event_document, level_of, line_of
 from mozart_nb.consumers.rows import Attempts, ErrorRecord, errors_of, iso
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import Event, RuleResult
+from mozart_nb.following import POLL_SECONDS
 from mozart_nb.gate import GateEntry
+from mozart_nb.looking import find, known_layouts
 from mozart_nb.runtime import gate_book
 from mozart_nb.words import clean, clock, last_lines, moment, one_line, plural, spans, time_of_day
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mozart_nb.checkpoint.index import resolve
-from mozart_nb.cli.attach import follow
 from mozart_nb.cli.jobs import ask_host, may_change, require_same_job, say_hooks_left, silently, told
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, Output
 from mozart_nb.cli.run import drive
-from mozart_nb.cli.status import Found, find
 from mozart_nb.errors import MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
+from mozart_nb.following import follow
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.job.plan import compatible
+from mozart_nb.looking import Found, find
 from mozart_nb.runtime import Prepared, opened, renewed
 from mozart_nb.words import plural
 

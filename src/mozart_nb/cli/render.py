@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
 from mozart_nb.codes import lookup
-from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
-from mozart_nb.consumers.rows import iso
+from mozart_nb.consumers.phrases import count_phrases, money_text, repeat_phrases, running_phrases, wait_text
+from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.engine.state import JobState
 from mozart_nb.hooks import HookResult, words
 from mozart_nb.words import (
@@ -24,7 +23,6 @@ from mozart_nb.words import (
     rough_eta,
     roughly,
     spans,
-    time_of_day,
 )
 
 MAX_RUNNING = 8
@@ -34,7 +32,6 @@ MAX_REMEDIES = 10
 
 _BAR = "━"
 _HOOK_LOOKS = {"succeeded": "completed", "detached": "running", "unknown": "interrupted"}
-_MODES = {"retry": "retry", "completion": "completion", "healed": "after healing"}
 
 
 def line(*parts: str | tuple[str, str], indent: int = 0) -> Text:
@@ -73,63 +70,15 @@ def bar(progress: Progress, width: int) -> Text:
 
 def count_line(progress: Progress) -> Text:
     """How many batches stand how, cost, tokens, time."""
-    parts = [
-        f"{number:,} {word}"
-        for number, word in (
-            (progress.running - progress.parked, "running" if progress.is_live else "left running"),
-            (progress.parked, "with the service"),
-            (progress.waiting, "waiting"),
-            (progress.failed, "failed"),
-            (progress.blocked, "blocked"),
-            (progress.skipped, "skipped"),
-            (progress.retries, "retries" if progress.retries != 1 else "retry"),
-            (progress.completions, "completions" if progress.completions != 1 else "completion"),
-        )
-        if number
-    ]
-    if progress.is_live and progress.concurrency and progress.concurrency[0] < progress.concurrency[1]:
-        parts.append("{} instead of {} at once".format(*progress.concurrency))
-    parts += [_money(progress), f"{count(progress.usage.total)} tokens"]
+    parts = [*count_phrases(progress), money_text(progress), f"{count(progress.usage.total)} tokens"]
     parts.append(clock(progress.elapsed_seconds))
     return _cut(Text("  " + " · ".join(parts), style="bright_black" if not progress.failed else ""))
-
-
-def _money(progress: Progress) -> str:
-    """What it cost as far as that is known, and of which limit."""
-    limit = f" of {dollars(progress.limit_usd)}" if progress.limit_usd is not None else ""
-    if not progress.unknown_costs:
-        return f"{dollars(progress.cost_usd)}{limit}"
-    unknown = f"cost of {plural(progress.unknown_costs, 'session')} unknown"
-    return f"{dollars(progress.cost_usd)}{limit} + {unknown}" if progress.cost_usd or limit else unknown
 
 
 def wait_lines(progress: Progress) -> Iterator[Text]:
     """What holds batches back, with a countdown."""
     for wait in progress.waits:
         yield line((wait_text(wait), "yellow"), indent=2)
-
-
-def wait_text(wait: Wait) -> str:
-    """One wait in words."""
-    if wait.kind == "limit":
-        what = f"{wait.code} {lookup(wait.code).meaning}"
-        if wait.probing:
-            return f"{what}: batch {wait.probing} tries whether it is over"
-        if not wait.seconds:
-            return f"{what}: the time is up, one batch is about to try"
-        return f"{what}: {_goes_on(wait)} ({wait.source})"
-    if wait.kind == "breaker":
-        if wait.probing:
-            return f"circuit breaker: batch {wait.probing} tries again"
-        return f"circuit breaker: {wait.message}, one tries again in {clock(wait.seconds)}"
-    if wait.kind == "pause":
-        return f"pause between batches: {clock(wait.seconds)}"
-    reason = f": {wait.code} {one_line(wait.message, 80)}" if wait.code else ""
-    return f"{wait.kind} of batch {wait.batch} in {clock(wait.seconds)}{reason}"
-
-
-def _goes_on(wait: Wait) -> str:
-    return f"goes on at {time_of_day(wait.until)}, in {clock(wait.seconds)}"
 
 
 def running_lines(progress: Progress, most: int = MAX_RUNNING) -> Iterator[Text]:
@@ -144,15 +93,7 @@ def running_lines(progress: Progress, most: int = MAX_RUNNING) -> Iterator[Text]
 
 
 def _running_line(batch: RunningBatch, width: int) -> Text:
-    facts: list[str] = [batch.doing]
-    if batch.attempt > 1:
-        facts.append(f"attempt {batch.attempt}" + (f", {_MODES[batch.mode]}" if batch.mode in _MODES else ""))
-    if batch.bytes_received:
-        facts.append(f"{count(batch.bytes_received)}B")
-    if batch.note:
-        facts.append(one_line(batch.note, 60))
-    if batch.idle_seconds is not None and batch.idle_seconds >= 10:
-        facts.append(f"silent for {clock(batch.idle_seconds)}")
+    facts = running_phrases(batch)
     number = (f"#{batch.number:<{width}}", "cyan")
     return line(number, f" {clock(batch.elapsed_seconds):>7}  ", (" · ".join(facts), "bright_black"), indent=2)
 
@@ -172,19 +113,11 @@ def summary_lines(progress: Progress) -> Iterator[Text]:
     if progress.skipped:
         what += f" ({progress.skipped:,} skipped)"
     took = f" in {roughly(progress.elapsed_seconds)}" if progress.elapsed_seconds else ""
-    money = f"{_money(progress)}, {count(progress.usage.total)} tokens"
+    money = f"{money_text(progress)}, {count(progress.usage.total)} tokens"
     if progress.saved_usd > 0:
         money += f", {dollars(progress.saved_usd)} saved by the prompt cache"
     yield Text.assemble((progress.job_id, "bold"), " ", (status, STYLES.get(status, "")), f": {what}{took}, {money}")
-    used = [
-        plural(number, word, words)
-        for number, word, words in (
-            (progress.retries, "retry", "retries"),
-            (progress.completions, "completion attempt", ""),
-            (progress.limit_waits, "rate-limit wait", ""),
-        )
-        if number
-    ]
+    used = repeat_phrases(progress)
     if used:
         yield Text(f"  {', '.join(used)}", style="bright_black")
     if progress.reason and status != "completed":
@@ -203,41 +136,6 @@ def remedy_lines(state: JobState) -> Iterator[Text]:
         yield Text(f"  self-healing: {whose}{text}")
     if len(found) > MAX_REMEDIES:
         yield line(f"and {len(found) - MAX_REMEDIES:,} more: see `mozart errors {state.job.job_id}`", indent=2)
-
-
-def next_steps(progress: Progress) -> Sequence[str]:
-    """Commands that make sense now."""
-    job = progress.job_id
-    if progress.status == "completed":
-        return ()
-    if progress.status == "failed":
-        advice = lookup(progress.code).advice if progress.code else ""
-        steps = [f"mozart errors {job}", f"mozart resume {job}"]
-        return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
-    if progress.is_live:
-        return (f"mozart status {job} --watch · mozart pause {job} · mozart cancel {job}",)
-    reloads = " --reload-config" if progress.code == "E506" else ""
-    return (f"mozart resume {job}{reloads}",)
-
-
-def hook_rows(results: Iterable[HookResult]) -> list[dict[str, Any]]:
-    """Hooks as they stand in documents."""
-    return [
-        {
-            "hook": result.hook,
-            "type": result.type,
-            "what": result.what,
-            "status": result.status,
-            "started_at": iso(result.at),
-            "seconds": result.seconds,
-            "exit_code": result.exit_code,
-            "message": result.message,
-            "output_tail": result.output,
-            "log": result.log or None,
-            "pid": result.pid or None,
-        }
-        for result in results
-    ]
 
 
 def hook_lines(results: Iterable[HookResult]) -> Iterator[Text]:

@@ -10,21 +10,23 @@ from typing import Any
 
 from mozart_nb.cli.attach import attach
 from mozart_nb.cli.confirm import SetAside, confirmations_for, consent_for
-from mozart_nb.cli.dry_run import plan_document, show_plan
+from mozart_nb.cli.dry_run import show_plan
 from mozart_nb.cli.finished import nothing_to_do
 from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, PAUSED, Output, exit_code_of
-from mozart_nb.cli.render import hook_rows, next_steps, remedy_lines, summary_lines
+from mozart_nb.cli.render import remedy_lines, summary_lines
 from mozart_nb.cli.waiting import wait_until
 from mozart_nb.consumers.documents import status_document
+from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
 from mozart_nb.events import RunOptions
-from mozart_nb.hooks import ends_chain, words
+from mozart_nb.hooks import ends_chain, hook_rows, words
 from mozart_nb.hosts.headless import finish_headless, run_headless
+from mozart_nb.planning import plan_document
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
 from mozart_nb.selection import parse_at, parse_batches
 from mozart_nb.words import plural

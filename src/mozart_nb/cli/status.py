@@ -3,91 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
-from mozart_nb.checkpoint.follow import Glimpse, look
-from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, all_jobs, layouts_in, resolve
-from mozart_nb.checkpoint.layout import Layout, jobs_in
-from mozart_nb.cli.attach import Follower, watch
+from mozart_nb.checkpoint.index import resolve
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.cli.attach import watch
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
 from mozart_nb.cli.render import (
     count_line,
     head_line,
     hook_lines,
-    hook_rows,
-    next_steps,
     remedy_lines,
     running_lines,
     wait_lines,
     when_line,
 )
-from mozart_nb.consumers.documents import status_document
-from mozart_nb.consumers.progress import Progress, progress_of
+from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
-from mozart_nb.frozen import read_frozen, workspace_of
-from mozart_nb.hooks import HookResult, hooks_of
-from mozart_nb.job.model import JobConfig
+from mozart_nb.following import Follower
+from mozart_nb.looking import Found, find, known_layouts
 from mozart_nb.selection import numbers_in, parse_batches
 from mozart_nb.words import clock, cost, moment, one_line
 
 WATCH_SECONDS: Final = 1.0
 """Between two documents of `status --watch --json`."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A job on disk, looked at once. `config` is None when its frozen plan cannot be read."""
-
-    layout: Layout
-    glimpse: Glimpse
-    config: JobConfig | None
-    workspace: Path
-    now: float
-
-    @property
-    def state(self) -> JobState:
-        return self.glimpse.state
-
-    @property
-    def is_live(self) -> bool:
-        return self.glimpse.owner is not None
-
-    @property
-    def progress(self) -> Progress:
-        return progress_of(self.state, self.config, self.now, is_live=self.is_live)
-
-    @property
-    def hooks(self) -> list[HookResult]:
-        """How the hooks of its last completion stand."""
-        return hooks_of(self.layout, self.config, self.state)
-
-    def document(self, batches: Iterable[int] | None = None) -> dict[str, Any]:
-        owner = self.glimpse.owner
-        return status_document(
-            self.state,
-            self.config,
-            self.now,
-            is_live=self.is_live,
-            batches=batches,
-            workspace=str(self.workspace),
-            owner=None if owner is None else {"host": owner.host, "pid": owner.pid, "started_at": owner.started_at},
-            hooks=hook_rows(self.hooks),
-        )
-
-
-def find(layout: Layout) -> Found:
-    """Look at a job. Raises what `checkpoint.follow.look` raises."""
-    try:
-        frozen = read_frozen(layout)
-    except (MozartError, OSError):
-        return Found(layout, look(layout), None, layout.workspace, time.time())  # the state can be shown without it
-    return Found(layout, look(layout), frozen.loaded.config, workspace_of(frozen, layout), time.time())
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -216,28 +160,6 @@ def list_jobs(output: Output, workspace: Path | None, *, status: str | None, lim
         return OK
     _show_jobs(output, rows)
     return OK
-
-
-def known_layouts(workspace: Path | None) -> list[Layout]:
-    """Where jobs are, the one that did something last first: in `workspace`, or all that are known from here."""
-    return sorted(_layouts(workspace), key=_last_activity, reverse=True)
-
-
-def _layouts(workspace: Path | None) -> list[Layout]:
-    if workspace is not None:
-        return layouts_in(workspace)
-    here = [place for place in (Path.cwd(), Path.cwd() / DEFAULT_WORKSPACE) if place.is_dir()]
-    found = [entry.layout for entry in all_jobs()]
-    found += [Layout(place.resolve(), job) for place in here for job in jobs_in(place)]
-    return list(dict.fromkeys(found))
-
-
-def _last_activity(layout: Layout) -> float:
-    """When the journal was last written to, in epoch seconds."""
-    try:
-        return max((path.stat().st_mtime for path in layout.journal.iterdir()), default=0.0)
-    except OSError:
-        return 0.0
 
 
 def _job_row(layout: Layout) -> dict[str, Any]:

@@ -8,6 +8,17 @@ when the host dies in the middle.
 
 from mozart_nb.hooks.chain import CHAIN_VARIABLE, Chain
 from mozart_nb.hooks.record import HookResult, read_hooks
+from mozart_nb.hooks.rows import hook_rows
 from mozart_nb.hooks.run import ends_chain, hooks_of, run_hooks, words
 
-__all__ = ["CHAIN_VARIABLE", "Chain", "HookResult", "ends_chain", "hooks_of", "read_hooks", "run_hooks", "words"]
+__all__ = [
+    "CHAIN_VARIABLE",
+    "Chain",
+    "HookResult",
+    "ends_chain",
+    "hook_rows",
+    "hooks_of",
+    "read_hooks",
+    "run_hooks",
+    "words",
+]
