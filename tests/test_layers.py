@@ -110,6 +110,7 @@ COMES_WITH = {
     "httpx2": "anthropic",
     "aiohttp": "anthropic",
     "referencing": "jsonschema",
+    "nest_asyncio2": "nest-asyncio2",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""
 
@@ -284,7 +285,8 @@ def _touches_files(name: str) -> bool:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["parquet"]]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["parquet"], *extras["plot"]]
     names = {re.split(r"[\[<>=~! ]", text, maxsplit=1)[0] for text in declared}
     used = {name.partition(".")[0] for module in modules().values() for name in imported(module)}
     others = {COMES_WITH.get(name, name) for name in used - sys.stdlib_module_names - {PACKAGE}}
