@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
-from mozart_nb.engine._records import Handlers, move, record, requeue
+from mozart_nb.engine._records import Handlers, move, record, renew, requeue
 from mozart_nb.engine.adaptive import after_start
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState, Stop
 
@@ -187,6 +187,20 @@ def _blocked(state: JobState, event: ev.BatchBlocked) -> None:
         batch.reason = f"waits for batch {event.by}, which failed"
 
 
+def _renewed(state: JobState, event: ev.BatchesRenewed) -> None:
+    for number in event.batches:
+        batch = state.batches[number]
+        if batch.run == state.job.runs:
+            state.job.run_failures -= 1
+        renew(state, batch)
+    freed = set(event.batches)
+    for batch in state.batches.values():
+        if batch.status == "blocked" and batch.blocked_by in freed:
+            move(state, batch, "pending")
+            batch.blocked_by, batch.reason = 0, ""
+    state.agenda.rebuild()  # a person's doing: it may look at every batch
+
+
 def _skipped(state: JobState, event: ev.BatchSkipped) -> None:
     if event.last:
         state.job.skipped.append((event.batch, event.last))
@@ -213,6 +227,7 @@ HANDLERS: Handlers = {
     ev.BatchCompleted: _batch_completed,
     ev.BatchFailed: _batch_failed,
     ev.BatchBlocked: _blocked,
+    ev.BatchesRenewed: _renewed,
     ev.BatchSkipped: _skipped,
     ev.ValidationPassed: _judged,
     ev.ValidationFailed: _judged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mozart_nb import events as ev
-from mozart_nb.engine._records import Handlers, move
+from mozart_nb.engine._records import Handlers, move, renew
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.state import BatchState, BreakerState, JobState, Stop
 from mozart_nb.job.plan import Plan
@@ -52,8 +52,8 @@ def _resumed(state: JobState, event: ev.JobResumed) -> None:
         if batch.status == "cancelled" and _is_parked(batch):
             move(state, batch, "running")  # it may have been answered before the cancellation reached the service
             batch.finished_at = 0.0
-        elif batch.status == "cancelled" or (batch.status == "failed" and not event.options.keep_failed):
-            _renew(state, batch)
+        elif batch.status == "cancelled" or (batch.status == "failed" and _is_wanted_again(batch, event.options)):
+            renew(state, batch)
     still_blocked = _behind_failures(state)
     for batch in state.batches.values():
         if batch.status == "blocked" and batch.number not in still_blocked:
@@ -62,18 +62,14 @@ def _resumed(state: JobState, event: ev.JobResumed) -> None:
     state.agenda.rebuild()
 
 
+def _is_wanted_again(batch: BatchState, options: ev.RunOptions) -> bool:
+    if options.keep_failed:
+        return False
+    return not options.only or any(low <= batch.number <= high for low, high in options.only)
+
+
 def _is_parked(batch: BatchState) -> bool:
     return batch.phase == "opened" and batch.session is not None and batch.session.parked
-
-
-def _renew(state: JobState, batch: BatchState) -> None:
-    """A settled batch gets its budgets back."""
-    move(state, batch, "pending")
-    batch.retries = batch.completions = batch.heals = 0
-    batch.beyond_help = False
-    batch.due = batch.finished_at = 0.0
-    batch.mode = "first" if not batch.attempts else "retry"
-    batch.phase = ""
 
 
 def _behind_failures(state: JobState) -> set[int]:
@@ -91,6 +87,10 @@ def _waiting(state: JobState, event: ev.JobWaiting) -> None:
 def _pausing(state: JobState, event: ev.JobPausing) -> None:
     state.job.status = "pausing"
     state.job.stop = Stop(event.stop, event.reason, event.code, event.by)
+
+
+def _pause_withdrawn(state: JobState, event: ev.JobPauseWithdrawn) -> None:
+    state.job.status, state.job.stop = "running", None
 
 
 def _settle(state: JobState, event: ev.Event, status: Any, reason: str, code: str) -> None:
@@ -151,6 +151,7 @@ HANDLERS: Handlers = {
     ev.JobResumed: _resumed,
     ev.JobWaiting: _waiting,
     ev.JobPausing: _pausing,
+    ev.JobPauseWithdrawn: _pause_withdrawn,
     ev.JobPaused: _paused,
     ev.JobCompleted: _completed,
     ev.JobFailed: _failed,

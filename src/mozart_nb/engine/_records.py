@@ -45,3 +45,13 @@ def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
     move(state, batch, status)
     if status in ("pending", "waiting"):
         state.agenda.queue(batch)
+
+
+def renew(state: JobState, batch: BatchState) -> None:
+    """A settled batch gets its budgets back."""
+    move(state, batch, "pending")
+    batch.retries = batch.completions = batch.heals = 0
+    batch.beyond_help = False
+    batch.due = batch.finished_at = 0.0
+    batch.mode = "first" if not batch.attempts else "retry"
+    batch.phase = ""

@@ -331,8 +331,17 @@ class Driver:
                 self._detaching = True
             case "pause" if job.stop is None:
                 self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
+            case "resume" if job.stop is not None and job.stop.is_asked:
+                self._journal(ev.JobPauseWithdrawn(by=request.by))
+            case "retry" if job.stop is None and (failed := self._failed(request.batches)):
+                self._journal(ev.BatchesRenewed(batches=failed, by=request.by))
             case "clear_limit" if job.limit is not None:
                 self._journal(ev.LimitCleared(by=request.by or "request"))
+
+    def _failed(self, wanted: Sequence[int]) -> tuple[int, ...]:
+        batches = self.state.batches
+        numbers = wanted or batches
+        return tuple(n for n in numbers if n in batches and batches[n].status == "failed")
 
     # --- requests, gate, probe ----------------------------------------------------------------------------------------
 

@@ -125,6 +125,11 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str = ""
     by: str = ""
 
+    @property
+    def is_asked(self) -> bool:
+        """A pause that somebody wanted, which can be withdrawn; not one that a failure or an empty budget forces."""
+        return self.kind == "pause" and not self.code
+
 
 RemoteStatus = Literal["submitting", "unconfirmed", "submitted", "cancelling", "beyond_reach"]
 

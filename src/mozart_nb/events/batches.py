@@ -109,6 +109,13 @@ class BatchFailed(Event, frozen=True, kw_only=True, tag="batch.failed"):
     message: str = ""
 
 
+class BatchesRenewed(Event, frozen=True, kw_only=True, tag="batch.renewed"):
+    """Somebody wants these failed batches tried again while the job runs: they get fresh budgets."""
+
+    batches: tuple[int, ...]
+    by: str = ""
+
+
 class BatchBlocked(Event, frozen=True, kw_only=True, tag="batch.blocked"):
     """These batches wait, directly or not, for one that failed."""
 

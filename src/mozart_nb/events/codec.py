@@ -12,6 +12,7 @@ from mozart_nb.events.batches import (
     BatchBlocked,
     BatchCompleted,
     BatchCompleting,
+    BatchesRenewed,
     BatchFailed,
     BatchHealed,
     BatchHealing,
@@ -31,6 +32,7 @@ from mozart_nb.events.job import (
     JobFailed,
     JobNotice,
     JobPaused,
+    JobPauseWithdrawn,
     JobPausing,
     JobPlanned,
     JobResumed,
@@ -57,6 +59,7 @@ AnyEvent = (
     | JobResumed
     | JobWaiting
     | JobPausing
+    | JobPauseWithdrawn
     | JobPaused
     | JobCompleted
     | JobFailed
@@ -71,6 +74,7 @@ AnyEvent = (
     | BatchRetrying
     | BatchCompleting
     | BatchWaiting
+    | BatchesRenewed
     | BatchHealed
     | BatchHealing
     | BatchCompleted

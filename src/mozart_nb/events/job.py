@@ -65,6 +65,12 @@ class JobPausing(Event, frozen=True, kw_only=True, tag="job.pausing"):
     stop: Literal["pause", "fail", "cancel"] = "pause"
 
 
+class JobPauseWithdrawn(Event, frozen=True, kw_only=True, tag="job.pause_withdrawn"):
+    """Whoever asked for a pause thought better of it before the job had settled: it goes on."""
+
+    by: str = ""
+
+
 class JobPaused(Event, frozen=True, kw_only=True, tag="job.paused"):
     """Settled for now, resumable."""
 

@@ -45,19 +45,21 @@ class Store(Protocol):
         """Release files and lock."""
 
 
-RequestKind = Literal["pause", "cancel", "detach", "clear_limit"]
+RequestKind = Literal["pause", "resume", "retry", "cancel", "detach", "clear_limit"]
+"""`resume` withdraws a pause that has not settled yet, `retry` renews failed batches of a running job."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person or another process wants of a running job; the answer is the event it causes.
 
     `run_id` limits it to one run ("" for whichever runs); after `expires_at` (epoch seconds, 0 never) it is ignored.
-    `reason` is what people read of a pause.
+    `reason` is what people read of a pause, `batches` those to `retry` (none named: every failed one).
     """
 
     kind: RequestKind
     by: str = ""
     reason: str = ""
+    batches: tuple[int, ...] = ()
     run_id: str = ""
     expires_at: float = 0.0
 
