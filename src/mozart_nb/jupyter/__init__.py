@@ -1,0 +1,1 @@
+"""The notebook: magics, the live dashboard, and how jobs look in it."""
