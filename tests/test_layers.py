@@ -25,6 +25,7 @@ LAYERS = {
     "errors": 0,
     "codes": 0,
     "masking": 0,
+    "excerpts": 0,
     "events": 0,
     "job": 1,
     "engine": 2,
@@ -54,6 +55,7 @@ LAYERS = {
     "checking": 4,
     "planning": 4,
     "catching_up": 4,
+    "keyframes": 4,
     "timeline": 4,
     "details": 4,
     "diagnosis": 4,
@@ -72,6 +74,8 @@ PARTS_OF = {"__main__": "cli"}
 """Modules that belong to another one: its inside, or its door."""
 
 MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
+    "errors": ({"excerpts"}, "an error shows the line of the job file that it is about"),
+    "excerpts": ({"masking", "words"}, "what is shown of a job file is free of secrets and of what a screen obeys"),
     "events": ({"masking"}, "what is journaled must be free of secrets, and both are the ground that all stand on"),
     "validation": ({"commands"}, "rules run commands through the one place that ends whatever a command starts"),
 }

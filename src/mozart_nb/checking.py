@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mozart_nb.errors import ConfigError, Problem
+from mozart_nb.errors import ConfigError
 from mozart_nb.job.lint import Issue, Severity, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob
 
@@ -24,7 +24,7 @@ def require_valid(
         issues = [issue for issue in issues if issue.code not in _NOT_FOR_REHEARSALS]
     errors = [issue for issue in issues if issue.severity is Severity.ERROR]
     if errors:
-        raise ConfigError([_problem(issue) for issue in errors], hint=fix_hint if _is_fixable(errors) else "")
+        raise ConfigError([issue.as_problem() for issue in errors], hint=fix_hint if _is_fixable(errors) else "")
     return issues
 
 
@@ -39,10 +39,3 @@ def check(loaded: LoadedJob, workspace: Path | None = None) -> list[Issue]:
 
 def _is_fixable(issues: Sequence[Issue]) -> bool:
     return any(issue.auto_fixable for issue in issues)
-
-
-def _problem(issue: Issue) -> Problem:
-    message = f"{issue.code} {issue.message}"
-    if issue.suggestion:
-        message += f" ({issue.suggestion})"
-    return Problem(message, path=issue.path, line=issue.line, column=issue.column, file=issue.file)

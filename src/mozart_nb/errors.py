@@ -20,8 +20,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from mozart_nb.excerpts import cleaned, excerpt
+
+MOST_SHOWN: Final = 10
+"""Problems of one job file that are shown; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Problem:
 
     `line` and `column` count from 1 and are 0 where no position is known; `path` is the key path as written
     (`retry.max_retries`); `allowed` says what would be right, `nearest` the known name most like the one given.
+    `source` is the line of the file, secrets blotted out, and `before` the one above it where it helps to see it.
     """
 
     message: str
@@ -40,21 +47,47 @@ class Problem:
     allowed: str = ""
     nearest: str = ""
     file: str = ""
+    source: str = ""
+    before: str = ""
 
     def __str__(self) -> str:
+        return "; ".join([self._headline(with_value=bool(self.value)), *self._advice()])
+
+    def excerpt(self) -> list[str]:
+        """The line of the file with carets below the place; nothing where the line is not known."""
+        if not self.source.strip():
+            return []
+        return excerpt(self.source, self.line, self.column, before=self.before, value=self.value)
+
+    def shown(self) -> list[str]:
+        """The problem as lines for a person: what and where, the line of the file, what would be right."""
+        seen = self.excerpt()
+        with_value = bool(self.value) and self.value not in self.source
+        text = [self._headline(with_value=with_value), *(f"  {advice}" for advice in self._advice())]
+        headline, *advice = cleaned(text)
+        return [headline, *seen, *advice]
+
+    def _headline(self, *, with_value: bool) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         text = f"{where}: {self.message}" if where else self.message
-        if self.value:
-            text += f" (got {self.value})"
+        return f"{text} (got {self.value})" if with_value else text
+
+    def _advice(self) -> Iterator[str]:
         if self.allowed:
-            text += f"; allowed: {self.allowed}"
+            yield f"allowed: {self.allowed}"
         if self.nearest:
-            text += f"; did you mean `{self.nearest}`?"
-        return text
+            yield f"did you mean `{self.nearest}`?"
 
 
 class MozartError(Exception):
-    """Root of the tree. `hint` is the next thing to try, in one sentence."""
+    """Root of the tree. `hint` is the next thing to try, in one sentence.
+
+    IPython shows such an error as the lines of `shown()`, without a traceback; `MozartError.verbose = True` brings
+    tracebacks back, in whatever mode `%xmode` is.
+    """
+
+    verbose: ClassVar[bool] = False
+    """Whether IPython shows these errors like all others, with a traceback."""
 
     def __init__(
         self,
@@ -73,6 +106,28 @@ class MozartError(Exception):
         self.batch = batch
         self.attempt = attempt
         self.code = code
+        for note in self._notes():
+            self.add_note(note)
+
+    def shown(self) -> list[str]:
+        """The error as lines for a person: its name, what is wrong, and the next thing to try."""
+        first, *more = self._told()
+        hint = [f"hint: {self.hint}"] if self.hint else []
+        return [*cleaned([f"{type(self).__name__}: {first}", *more]), *cleaned(hint)]
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython shows instead of a traceback. It asks `hasattr` first, so there is none while `verbose`."""
+        if MozartError.verbose:
+            raise AttributeError("_render_traceback_")
+        return self.shown
+
+    def _told(self) -> list[str]:
+        return [self.message]
+
+    def _notes(self) -> list[str]:
+        """What stands below the message where Python itself shows the error, as in a script."""
+        return cleaned([f"hint: {self.hint}"]) if self.hint else []
 
 
 class MisuseError(MozartError):
@@ -85,6 +140,18 @@ class ConfigError(MisuseError):
     def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint, code="E502")
+
+    def _told(self) -> list[str]:
+        shown = self.problems[:MOST_SHOWN]
+        more = len(self.problems) - len(shown)
+        lines = [] if len(self.problems) == 1 else [f"{len(self.problems)} mistakes"]
+        for problem in shown:
+            lines += ["", *problem.shown()] if lines else problem.shown()
+        return [*lines, "", f"and {more} more"] if more else lines
+
+    def _notes(self) -> list[str]:
+        excerpts = ["\n".join(problem.excerpt()) for problem in self.problems[:MOST_SHOWN]]
+        return [*filter(None, excerpts), *super()._notes()]
 
 
 class UnreadableError(ConfigError):

@@ -23,6 +23,8 @@ _SHAPES = (
 )
 _SECRET = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_SHAPES) + ")")
 _KEPT = 6
+_BLOT = "•"
+_BLOTTED = re.compile(r"[^\r\n]")
 
 _HINTS = (
     *"sk- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox hooks.slack.com AKIA ASIA AIza npm_ pypi- hf_ eyJ".split(),
@@ -36,3 +38,10 @@ def masked(text: str) -> str:
     if not any(hint in text for hint in _HINTS):
         return text
     return _SECRET.sub(lambda found: f"{found[0][:_KEPT]}…[masked]", text)
+
+
+def blotted(text: str) -> str:
+    """As `masked`, but every line and every character that is no secret stays in its line and column."""
+    if not any(hint in text for hint in _HINTS):
+        return text
+    return _SECRET.sub(lambda found: found[0][:_KEPT] + _BLOTTED.sub(_BLOT, found[0][_KEPT:]), text)

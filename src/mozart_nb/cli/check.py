@@ -49,7 +49,8 @@ def validate(output: Output, file: Path, workspace: Path | None, *, fix: bool, s
         output.say(f"fixed: made {path}")
     for issue in issues:
         label = issue.severity.value
-        output.show(Text.assemble(*_label(label), _after_label(issue)))
+        text = "\n".join([_after_label(issue), *issue.as_problem().excerpt()])
+        output.show(Text.assemble(*_label(label), text))
     _verdict(output, file, [issue.severity.value for issue in issues])
     return FAILED if failed else OK
 
@@ -72,7 +73,7 @@ def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int)
         output.document(_validation(file, False, [_problem(problem) for problem in problems], []))
         return code
     for problem in problems:
-        output.show(Text.assemble(*_label("ERROR"), str(problem)))
+        output.show(Text.assemble(*_label("ERROR"), "\n".join(problem.shown())))
     _verdict(output, file, ["ERROR"] * len(problems))
     return code
 
@@ -114,6 +115,7 @@ def _issue(issue: Issue) -> dict[str, Any]:
         "path": issue.path,
         "line": issue.line,
         "column": issue.column,
+        "source": issue.source,
         "suggestion": issue.suggestion,
         "auto_fixable": issue.auto_fixable,
     }
@@ -130,6 +132,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "path": problem.path,
         "line": problem.line,
         "column": problem.column,
+        "source": problem.source,
         "value": problem.value,
         "suggestion": "; ".join(text for text in advice if text),
         "auto_fixable": False,

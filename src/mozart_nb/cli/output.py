@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mozart_nb.errors import ConfigError, MisuseError, MozartError, WorldError
+from mozart_nb.errors import MOST_SHOWN, ConfigError, MisuseError, MozartError, Problem, WorldError
 from mozart_nb.words import clean
 
 OK: Final = 0
@@ -138,13 +138,19 @@ class Output:
         if self.json and not self.has_written:
             self.document(error_document(error))
         if isinstance(error, ConfigError):
-            for problem in error.problems:
-                self.complain(str(problem))
+            self.complain_problems(error.problems)
             if error.hint:
                 self.complain_hint(error.hint)
             return
         label = f"{error.code}: " if isinstance(error, WorldError) and error.code else ""
         self.complain(f"{label}{error.message}", error.hint)
+
+    def complain_problems(self, problems: Sequence[Problem]) -> None:
+        """The first mistakes of a job file, each with its line, and how many more there are."""
+        for problem in problems[:MOST_SHOWN]:
+            self.complain("\n".join(problem.shown()))
+        if len(problems) > MOST_SHOWN:
+            self.complain(f"and {len(problems) - MOST_SHOWN} more")
 
     def complain_hint(self, hint: str) -> None:
         self.err.print(Text.assemble(("hint: ", "bold"), clean(hint)), soft_wrap=True)
@@ -175,6 +181,7 @@ def error_document(error: MozartError) -> dict[str, Any]:
                 "value": problem.value,
                 "allowed": problem.allowed,
                 "nearest": problem.nearest,
+                "source": problem.source,
             }
             for problem in error.problems
         ]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import yaml
 
 from mozart_nb.errors import Problem, UnreadableError
+from mozart_nb.excerpts import lines_of
 
 KeyPath = tuple[str | int, ...]
 
@@ -60,11 +62,30 @@ class Place:
 
 @dataclass
 class Positions:
-    """Place of every key path of a document. Looking up a path that is not there gives its nearest ancestor."""
+    """Place of every key path of a document. Looking up a path that is not there gives its nearest ancestor.
+
+    `text` is the document itself, whose first line is line number `first_line`.
+    """
 
     places: dict[KeyPath, Place] = field(default_factory=dict)
     written: dict[KeyPath, KeyPath] = field(default_factory=dict)
     overrides: dict[KeyPath, str] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+    first_line: int = 1
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return lines_of(self.text)
+
+    def source(self, line: int) -> str:
+        """Line number `line` of the document, secrets blotted out; empty where there is none."""
+        index = line - self.first_line
+        return self._lines[index] if 0 <= index < len(self._lines) else ""
+
+    def before(self, line: int) -> str:
+        """The line above line number `line` where that is what it belongs to, being indented less; else empty."""
+        above = self.source(line - 1)
+        return above if above.strip() and _indent(above) < _indent(self.source(line)) else ""
 
     def as_written(self, path: KeyPath) -> KeyPath:
         """`path` with the spellings that the document uses (`sheet` for `batch`)."""
@@ -118,16 +139,17 @@ def parse_document(text: str, *, file: str = "", first_line: int = 1) -> Documen
     except yaml.MarkedYAMLError as error:
         raise UnreadableError([_syntax_problem(error, text, file, first_line)]) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + first_line
-        raise _unreadable(f"the character U+{error.character:04X} is not allowed in YAML", file, line) from None
+        raise UnreadableError([_forbidden_character(error, text, file, first_line)]) from None
     except RecursionError:
         raise _unreadable(f"nested more than {MAX_DEPTH} levels deep", file) from None
     if node is None:
         raise _unreadable("the file is empty", file, hint="`mozart init` writes a job file to start from")
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + first_line
-        raise _unreadable("the file must hold keys and values (`name: my-job`)", file, line)
-    return _Builder(file, first_line).build(node)
+        lines = Positions(text=text, first_line=first_line)
+        message = "the file must hold keys and values (`name: my-job`)"
+        raise UnreadableError([Problem(message, file=file, line=line, source=lines.source(line))])
+    return _Builder(file, Positions(text=text, first_line=first_line)).build(node)
 
 
 def parse_value(text: str) -> Any:
@@ -142,10 +164,10 @@ def _unreadable(message: str, file: str, line: int = 0, *, hint: str = "") -> Un
 class _Builder:
     """Walks the node graph once, building data and positions side by side."""
 
-    def __init__(self, file: str, first_line: int) -> None:
+    def __init__(self, file: str, positions: Positions) -> None:
         self.file = file
-        self.first_line = first_line
-        self.document = Document({}, Positions(), [])
+        self.first_line = positions.first_line
+        self.document = Document({}, positions, [])
         self.nodes_left = MAX_NODES
         self.scalars = yaml.constructor.SafeConstructor()
 
@@ -160,7 +182,9 @@ class _Builder:
 
     def _problem(self, node: yaml.Node, path: KeyPath, message: str, **more: str) -> None:
         line, column = self._at(node)
-        problem = Problem(message, path=show_path(path), line=line, column=column, file=self.file, **more)
+        positions = self.document.positions
+        seen = {"source": positions.source(line), "before": positions.before(line)}
+        problem = Problem(message, path=show_path(path), line=line, column=column, file=self.file, **seen, **more)
         self.document.problems.append(problem)
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -255,6 +279,10 @@ def show_path(path: KeyPath) -> str:
     return ".".join(str(part) for part in path)
 
 
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 _HINTS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (
         re.compile(r"^\s*(?:-\s+)?(?:[\w.\-]+\s*:\s+)?(?:-\s+)?\{"),
@@ -276,9 +304,25 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str, first_lin
         what = "there is more than one document in the file (`---`)"
     if mark is None:
         return Problem(f"not valid YAML: {what}", file=file)
-    lines = text.splitlines()
-    near = [lines[number] for number in (mark.line, mark.line - 1) if 0 <= number < len(lines)]
-    hint = next((hint for pattern, hint in _HINTS for line in near if pattern.search(line)), "")
-    value = near[0].strip() if near else ""
+    lines = Positions(text=text, first_line=first_line)
     line, column = mark.line + first_line, mark.column + 1
-    return Problem(f"not valid YAML: {what}", line=line, column=column, value=value, allowed=hint, file=file)
+    near = [lines.source(line), lines.source(line - 1)]
+    hint = next((hint for pattern, hint in _HINTS for text in near if pattern.search(text)), "")
+    return Problem(
+        f"not valid YAML: {what}",
+        line=line,
+        column=column,
+        value=next((text.strip() for text in near if text.strip()), ""),
+        allowed=hint,
+        file=file,
+        source=near[0],
+        before=near[1],
+    )
+
+
+def _forbidden_character(error: yaml.reader.ReaderError, text: str, file: str, first_line: int) -> Problem:
+    line = text.count("\n", 0, error.position) + first_line
+    column = error.position - text.rfind("\n", 0, error.position)
+    source = Positions(text=text, first_line=first_line).source(line)
+    message = f"the character U+{error.character:04X} is not allowed in YAML"
+    return Problem(message, file=file, line=line, column=column, source=source)

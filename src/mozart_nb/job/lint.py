@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mozart_nb.errors import Problem
 from mozart_nb.job import lint_answers, lint_money, lint_places, lint_prompt, lint_rules
 from mozart_nb.job.document import show_path
 from mozart_nb.job.load import LoadedJob
@@ -33,7 +34,8 @@ RULES: Final[Mapping[str, Rule]] = {
 class Issue:
     """What a rule found. `line` and `column` count from 1, 0 where unknown; `file` is where they are.
 
-    `creates` is the folder that an automatic fix makes.
+    `source` is that line, secrets blotted out, `before` the one above it where it helps to see it. `creates` is the
+    folder that an automatic fix makes.
     """
 
     code: str
@@ -46,6 +48,8 @@ class Issue:
     auto_fixable: bool = False
     file: str = ""
     creates: Path | None = None
+    source: str = ""
+    before: str = ""
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
@@ -53,6 +57,14 @@ class Issue:
         if self.suggestion:
             text += f" ({self.suggestion})"
         return f"{where}: {text}" if where else text
+
+    def as_problem(self) -> Problem:
+        """The issue as an error has it, or as lines for a person (`as_problem().shown()`)."""
+        message = f"{self.code} {self.message}"
+        if self.suggestion:
+            message += f" ({self.suggestion})"
+        places = {name: getattr(self, name) for name in ("path", "line", "column", "file", "source", "before")}
+        return Problem(message, **places)
 
 
 def lint(loaded: LoadedJob, files: Files, env: Mapping[str, str], *, is_root: bool = False) -> list[Issue]:
@@ -91,6 +103,8 @@ def _issue(code: str, finding: Finding, loaded: LoadedJob) -> Issue:
         auto_fixable=finding.creates is not None,
         file=file,
         creates=finding.creates,
+        source=loaded.positions.source(line),
+        before=loaded.positions.before(line),
     )
 
 
@@ -105,6 +119,8 @@ def _noticed(loaded: LoadedJob) -> list[Issue]:
             column=notice.column,
             suggestion=f"did you mean `{notice.nearest}`?" if notice.nearest else "",
             file=notice.file,
+            source=notice.source,
+            before=notice.before,
         )
         for notice in loaded.warnings
     ]

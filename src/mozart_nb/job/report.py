@@ -56,6 +56,8 @@ def locate_written(
         allowed=allowed,
         nearest=near,
         file=file,
+        source=positions.source(line),
+        before=positions.before(line),
     )
 
 
