@@ -13,7 +13,8 @@
     └── WorldError                 the world failed (exit code 1, or 3 when the job can go on later)
         ├── CheckpointCorruptError     E701
         ├── CheckpointTooNewError      E702
-        └── CheckpointUnwritableError  E703
+        ├── CheckpointUnwritableError  E703
+        └── UnfinishedError            somebody waited for a job, and it failed, paused or was cancelled
 
 `MisuseError` means: call it differently. `WorldError` means: nothing was wrong with the call.
 """
@@ -158,6 +159,10 @@ class UnreadableError(ConfigError):
     """The job file cannot be read or is not YAML."""
 
 
+class OptionError(MisuseError):
+    """The line of a magic cannot be understood."""
+
+
 class PromptError(MisuseError):
     """A template, placeholder or expression cannot be rendered."""
 
@@ -209,3 +214,7 @@ class CheckpointTooNewError(WorldError):
 
 class CheckpointUnwritableError(WorldError):
     """The checkpoint cannot be written: disk full, read-only (E703). What was durable before still is."""
+
+
+class UnfinishedError(WorldError):
+    """Somebody waited for a job, and it settled without completing. It can be resumed; `hint` says how."""
