@@ -4,6 +4,7 @@
     ├── MisuseError                you asked for something that cannot be done (exit code 2)
     │   ├── ConfigError            the job file is invalid; `problems` say where and what would be right
     │   │   └── UnreadableError    the job file cannot be read or parsed at all
+    │   ├── OptionError            the line of a magic cannot be understood
     │   ├── PromptError            a template, placeholder or expression cannot be rendered
     │   ├── UnknownJobError        no job of that id is known here
     │   ├── AmbiguousJobError      one id in several workspaces; `workspaces` lists them
