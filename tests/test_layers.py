@@ -54,6 +54,7 @@ LAYERS = {
     "looking": 4,
     "checking": 4,
     "planning": 4,
+    "starting": 4,
     "catching_up": 4,
     "keyframes": 4,
     "timeline": 4,

@@ -13,6 +13,7 @@ from mozart_nb.cli.output import Output
 from mozart_nb.errors import MozartError
 from mozart_nb.job.load import LoadedJob, load_job
 from mozart_nb.prepared import Prepared, Standing, prepare, standing
+from mozart_nb.starting import nothing_to_do
 
 _HEAD_BYTES = 512
 _COMPLETED = b'"status": "completed"'
@@ -36,11 +37,6 @@ def finished(
     if output.json:
         _document(output, prepared, found)
     return True
-
-
-def nothing_to_do(job_id: str) -> str:
-    """What is said of a completed job that has not changed."""
-    return f"job `{job_id}` is completed and unchanged: nothing to do, nothing was sent"
 
 
 def _seems_completed(loaded: LoadedJob, workspace: Path | None) -> bool:

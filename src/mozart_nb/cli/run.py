@@ -11,7 +11,6 @@ from typing import Any
 from mozart_nb.cli.attach import attach
 from mozart_nb.cli.confirm import SetAside, confirmations_for, consent_for
 from mozart_nb.cli.dry_run import show_plan
-from mozart_nb.cli.finished import nothing_to_do
 from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
@@ -22,13 +21,14 @@ from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
+from mozart_nb.errors import JobBusyError, MisuseError
 from mozart_nb.events import RunOptions
 from mozart_nb.hooks import ends_chain, hook_rows, words
 from mozart_nb.hosts.headless import finish_headless, run_headless
 from mozart_nb.planning import plan_document
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
-from mozart_nb.selection import parse_at, parse_batches
+from mozart_nb.selection import parse_at
+from mozart_nb.starting import decide, nothing_to_do, run_options
 from mozart_nb.words import plural
 
 STOP_HINT = "Ctrl-C pauses: running batches finish first"
@@ -81,10 +81,9 @@ def run(output: Output, file: Path, wish: RunWish) -> int:
 
 def options_of(wish: RunWish, total: int) -> RunOptions:
     """What the engine is told beyond the config. Raises `MisuseError` for batches that do not exist."""
-    if wish.start_batch > total:
-        raise MisuseError(f"--start-batch {wish.start_batch}: there are batches 1 to {total}")
-    return RunOptions(
-        only=parse_batches(wish.batches, total) if wish.batches else (),
+    return run_options(
+        total,
+        batches=wish.batches,
         limit=wish.limit,
         start_batch=wish.start_batch,
         max_concurrent=wish.max_concurrent,
@@ -96,21 +95,18 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
 def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
     found = standing(prepared)
     found, healings = unlocked(output, prepared, found, yes=wish.yes) if wish.self_healing else (found, ())
-    anew = found.kind == "changed" and not wish.fresh and found.keeps_answers
-    if found.kind == "running" and not wish.fresh:
+    decision = decide(prepared, found, fresh=wish.fresh)
+    if decision.kind == "attach":
         return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
-    if found.kind != "new" and wish.fresh:
-        _start_over(output, prepared, found, wish)
-    elif found.kind == "completed" and found.state is not None:
+    if decision.kind == "nothing" and found.state is not None:
         return report(output, prepared, found.state, already=True)
-    elif anew:
-        output.say(_planned_anew(prepared))
-    elif found.kind == "changed":
-        raise _changed(prepared, found)
-    elif found.kind == "unfinished" and found.state is not None:
-        output.say(_going_on(found.state))
+    if decision.fresh and found.kind != "new":
+        _require_consent(output, prepared, found, yes=wish.yes)
+    if decision.said:
+        output.say(decision.said)
+    how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew, "healings": healings}
     try:
-        return drive(output, prepared, options, fresh=wish.fresh, anew=anew, yes=wish.yes, healings=healings)
+        return drive(output, prepared, options, yes=wish.yes, **how)
     except JobBusyError:
         # Somebody else was faster, between our look and our lock.
         if wish.fresh:
@@ -118,39 +114,13 @@ def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWis
         return attach(output, prepared.layout, config=prepared.loaded.config, workspace=prepared.places.workspace)
 
 
-def _going_on(state: JobState) -> str:
-    done = state.count("completed") + state.count("skipped")
-    how = f"{state.status}: {state.job.reason}" if state.job.reason else state.status
-    return f"job `{state.job.job_id}` goes on: {done:,} of {plural(state.total, 'batch')} done so far ({how})"
-
-
-def _planned_anew(prepared: Prepared) -> str:
-    return (
-        f"the job file has changed since job `{prepared.job_id}` was planned: answers that still hold are kept, "
-        f"the rest is asked; the record so far goes to {prepared.layout.archive}"
-    )
-
-
-def _start_over(output: Output, prepared: Prepared, found: Standing, wish: RunWish) -> None:
-    """Ask where there is something to lose and somebody to ask; what was there is archived either way."""
-    if found.kind == "running":
-        raise JobBusyError(prepared.job_id, str(found.owner))
+def _require_consent(output: Output, prepared: Prepared, found: Standing, *, yes: bool) -> None:
+    """Ask before starting over, where there is something to lose and somebody to ask; it is archived either way."""
     done = found.state.count("completed") if found.state is not None else 0
-    if done and not wish.yes and output.can_ask:
+    if done and not yes and output.can_ask:
         question = f"Start `{prepared.job_id}` over? {plural(done, 'completed batch')} will be archived."
         if not output.ask(question):
             raise MisuseError("nothing was started", hint="--yes answers this question")
-    output.say(f"starting over; what was there goes to {prepared.layout.archive}")
-
-
-def _changed(prepared: Prepared, found: Standing) -> JobChangedError:
-    done = found.state.count("completed") if found.state is not None else 0
-    job = prepared.job_id
-    return JobChangedError(
-        f"the job file has changed since job `{job}` was planned ({plural(done, 'completed batch')}); nothing was sent",
-        hint=f"`mozart resume {job} --reload-config` goes on with the new file, `mozart run … --fresh` starts over",
-        job_id=job,
-    )
 
 
 # --- the run itself ---------------------------------------------------------------------------------------------------
