@@ -7,11 +7,11 @@ answer at each of its items would say something about them that nobody said.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from mozart_nb.consumers.rows import Column, Dtype
+from mozart_nb.consumers.rows import BATCH_STATUSES, ERROR_CODES, Column, Dtype
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.events import Answer
 from mozart_nb.job.model import JobConfig
@@ -58,6 +58,10 @@ class AnswerTable:
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     keys: frozenset[str] = frozenset()
     """Keys of the answer that have columns; empty where the answer is one column."""
+    answers: tuple[str, ...] = ()
+    """Names of the columns that hold the answer."""
+    inputs: tuple[str, ...] = ()
+    """Names of the columns that come from the input rows."""
 
     def row_of(self, record: AnswerRecord) -> dict[str, Any]:
         """`record` as plain data."""
@@ -70,13 +74,20 @@ class AnswerTable:
         return [key for key in record.value if key not in self.keys]
 
 
-def answer_table(config: JobConfig, schema: Mapping[str, Any] | None, *, inputs: Sequence[str] = ()) -> AnswerTable:
+def answer_table(
+    config: JobConfig,
+    schema: Mapping[str, Any] | None,
+    *,
+    inputs: Sequence[str] = (),
+    beside: Iterable[str] = (),
+) -> AnswerTable:
     """The table of a job. `schema` is the one of the job file (of one row with `per_item`), None without one.
 
-    `inputs` are columns of the input rows to show as well; `""` stands for a row that is no object.
+    `inputs` are columns of the input rows to show as well; `""` stands for a row that is no object. `beside` are names
+    of columns that the table will stand beside: it uses none of them.
     """
-    before, after = _place(config), _OUTCOME
-    taken = {column.name for column in (*before, *after)}
+    taken = set(beside)
+    before, after = _apart(_place(config), taken), _apart(_OUTCOME, taken)
     keys = _properties(schema) if schema is not None else {}
     named: dict[str, str] = {}
     for key in keys or {ANSWER: {}}:
@@ -91,7 +102,10 @@ def answer_table(config: JobConfig, schema: Mapping[str, Any] | None, *, inputs:
         _whole(config, schema, named[ANSWER])
     ]
     schemas = {named[key]: _settled(keys[key], root) for key in keys}
-    return AnswerTable((*before, *rows, *answers, *after), schemas, frozenset(keys))
+    columns = (*before, *rows, *answers, *after)
+    return AnswerTable(
+        columns, schemas, frozenset(keys), tuple(named.values()), tuple(column.name for column in rows)
+    )
 
 
 def answer_columns(
@@ -177,13 +191,29 @@ def input_columns(rows: Iterable[Any]) -> tuple[str, ...]:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _column(name: str, dtype: Dtype, of: Callable[[AnswerRecord], Any], meaning: str) -> AnswerColumn:
-    return Column(name, dtype, of, meaning)  # a class with slots cannot be called through its alias
+def _column(
+    name: str, dtype: Dtype, of: Callable[[AnswerRecord], Any], meaning: str, categories: tuple[str, ...] = ()
+) -> AnswerColumn:
+    return Column(name, dtype, of, meaning, categories)  # a class with slots cannot be called through its alias
+
+
+def _apart(columns: Iterable[AnswerColumn], taken: set[str]) -> tuple[AnswerColumn, ...]:
+    """`columns` with names that are not taken; they are from now on."""
+    apart = []
+    for column in columns:
+        apart.append(replace(column, name=_free(column.name, taken, OF_ANSWER)))
+        taken.add(apart[-1].name)
+    return tuple(apart)
+
+
+def has_row_per_item(config: JobConfig) -> bool:
+    """Whether every row of the table is one item, not a batch of several or a copy of a stage."""
+    return not config.batch.fan_out and (config.answer.per_item or config.batch.size == 1)
 
 
 def _place(config: JobConfig) -> tuple[AnswerColumn, ...]:
     """Which item, or which batch of several."""
-    status = _column("status", "category", lambda r: r.status, "status of its batch")
+    status = _column("status", "category", lambda r: r.status, "status of its batch", BATCH_STATUSES)
     batch = _column("batch", "int", lambda r: r.batch, "number of its batch, from 1")
     if config.batch.fan_out:
         return (
@@ -192,7 +222,7 @@ def _place(config: JobConfig) -> tuple[AnswerColumn, ...]:
             _column("instance", "int", lambda r: r.instance, "which copy of its stage"),
             status,
         )
-    if config.answer.per_item or config.batch.size == 1:
+    if has_row_per_item(config):
         return (_column("item", "int", lambda r: r.first_item, "number of the item"), batch, status)
     return (
         batch,
@@ -203,7 +233,7 @@ def _place(config: JobConfig) -> tuple[AnswerColumn, ...]:
 
 
 _OUTCOME: Final = (
-    _column("error_code", "category", lambda r: r.code or None, "why there is no answer"),
+    _column("error_code", "category", lambda r: r.code or None, "why there is no answer", ERROR_CODES),
     _column("error_message", "str", lambda r: r.message or None, "the same in words"),
     _column("reused", "bool", lambda r: r.reused, "an answer kept from an earlier run"),
 )
@@ -225,14 +255,16 @@ def _key(key: str, name: str, schema: Mapping[str, Any]) -> AnswerColumn:
     def of(record: AnswerRecord) -> Any:
         return _typed(dtype, record.value.get(key)) if isinstance(record.value, dict) else None
 
-    return _column(name, dtype, of, str(schema.get("description") or f"`{key}` of the answer"))
+    meaning = str(schema.get("description") or f"`{key}` of the answer")
+    return _column(name, dtype, of, meaning, _choices(dtype, schema))
 
 
 def _whole(config: JobConfig, schema: Mapping[str, Any] | None, name: str) -> AnswerColumn:
     if not config.answer.wants_json:
         return _column(name, "str", lambda r: r.value, "text of the answer")
-    dtype: Dtype = "object" if schema is None else dtype_of(_settled(schema, schema))
-    return _column(name, dtype, lambda r: _typed(dtype, r.value), "the answer")
+    found = _settled(schema, schema) if schema is not None else {}
+    dtype = dtype_of(found)
+    return _column(name, dtype, lambda r: _typed(dtype, r.value), "the answer", _choices(dtype, found))
 
 
 def _free(name: str, taken: set[str], prefix: str) -> str:
@@ -249,7 +281,10 @@ _DEEPEST: Final = 20
 
 
 def dtype_of(schema: Mapping[str, Any]) -> Dtype:
-    """The dtype of values of a schema; `object` for lists, objects and mixtures. null fits every dtype."""
+    """The dtype of values of a schema; `object` for lists, objects and mixtures. null fits every dtype.
+
+    An `enum` of texts is a category, a text of the format `date-time` a moment.
+    """
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list):
         kinds = {type(choice) for choice in choices if choice is not None}
@@ -263,7 +298,17 @@ def dtype_of(schema: Mapping[str, Any]) -> Dtype:
     dtypes = {_DTYPES.get(str(kind), "object") for kind in kind_names}
     if dtypes == {"int", "float"}:
         return "float"
+    if dtypes == {"str"} and schema.get("format") == "date-time":
+        return "datetime"
     return dtypes.pop() if len(dtypes) == 1 else "object"
+
+
+def _choices(dtype: Dtype, schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a category may be, in the order of the schema."""
+    if dtype != "category":
+        return ()
+    choices = [schema["const"]] if "const" in schema else schema.get("enum", ())
+    return tuple(choice for choice in choices if choice is not None)
 
 
 def _typed(dtype: Dtype, value: Any) -> Any:

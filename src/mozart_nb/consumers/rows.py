@@ -9,26 +9,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
 from mozart_nb import events as ev
-from mozart_nb.codes import lookup
-from mozart_nb.engine.state import BatchState, BatchStatus, JobState
+from mozart_nb.codes import CODES, Category, lookup
+from mozart_nb.engine.state import BatchState, BatchStatus, JobState, JobStatus
 
 R = TypeVar("R")
-Dtype = Literal["int", "float", "bool", "str", "category", "timestamp", "duration", "object"]
+Dtype = Literal["int", "float", "bool", "str", "category", "timestamp", "datetime", "duration", "object"]
+"""`timestamp` is a number of epoch seconds, `datetime` a text in ISO 8601 with its offset."""
+
+BATCH_STATUSES: Final[tuple[str, ...]] = get_args(BatchStatus)
+MODES: Final[tuple[str, ...]] = get_args(ev.Mode)
+OUTCOMES: Final[tuple[str, ...]] = (*get_args(ev.Outcome), "abandoned")
+ERROR_CODES: Final[tuple[str, ...]] = tuple(CODES)
+CODE_CATEGORIES: Final[tuple[str, ...]] = tuple(category.value for category in Category)
+JOB_STATUSES: Final[tuple[str, ...]] = (*get_args(JobStatus), "interrupted", "unreadable")
+"""`interrupted`: nobody runs it although its last word says so; `unreadable`: its record cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
-    """One column. `of` reads the value from a record; None means unknown or not applicable."""
+    """One column. `of` reads the value from a record; None means unknown or not applicable.
+
+    `categories` are all known values of a `category`, in their order; other values may turn up in newer journals.
+    """
 
     name: str
     dtype: Dtype
     of: Callable[[R], Any]
     meaning: str
+    categories: tuple[str, ...] = ()
+
+    @property
+    def frame_name(self) -> str:
+        """Its name in a DataFrame, where a duration has its unit in itself."""
+        return self.name.removesuffix("_seconds") if self.dtype == "duration" else self.name
 
 
 def row_of(columns: Sequence[Column[R]], record: R) -> dict[str, Any]:
@@ -87,7 +105,7 @@ def _rules(view: BatchView, *statuses: str) -> int:
 
 BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
     Column("batch", "int", lambda v: v.number, "number of the batch, from 1"),
-    Column("status", "category", lambda v: v.status, "status of the batch"),
+    Column("status", "category", lambda v: v.status, "status of the batch", BATCH_STATUSES),
     Column("first_item", "int", lambda v: v.first_item, "first item it covers"),
     Column("last_item", "int", lambda v: v.last_item, "last item it covers"),
     Column("attempts", "int", lambda v: v.record.attempts, "attempts so far, abandoned ones included"),
@@ -102,7 +120,13 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
     Column("validation_passed", "bool", lambda v: v.record.validation_passed, "whether every rule passed last time"),
     Column("rules_passed", "int", lambda v: _rules(v, "passed", "rehearsed"), "rules that passed last time"),
     Column("rules_failed", "int", lambda v: _rules(v, "failed"), "rules that failed last time"),
-    Column("error_code", "category", lambda v: v.record.code or None, "why the last attempt was not good enough"),
+    Column(
+        "error_code",
+        "category",
+        lambda v: v.record.code or None,
+        "why the last attempt was not good enough",
+        ERROR_CODES,
+    ),
     Column("error_message", "str", lambda v: v.record.message or None, "the same in words"),
     Column("exit_code", "int", lambda v: v.record.exit_code, "exit code of the last session"),
     Column("exit_code_ignored", "bool", lambda v: v.record.exit_code_ignored, "files outweighed a failed session"),
@@ -114,7 +138,7 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
     Column("cache_write_tokens", "int", lambda v: v.record.usage.cache_write_tokens, "tokens written to it"),
     Column("prompt_tokens", "int", lambda v: v.record.prompt_tokens or None, "size of the last prompt, estimated"),
     Column("turns", "int", lambda v: v.record.turns, "turns of all its sessions"),
-    Column("model", "category", lambda v: v.record.model or None, "model of the last session"),
+    Column("model", "str", lambda v: v.record.model or None, "model of the last session"),
     Column("session_id", "str", lambda v: v.record.session_id or None, "the last session"),
     Column("blocked_by", "int", lambda v: v.record.blocked_by or None, "the failed batch it waits for"),
     Column("reason", "str", lambda v: v.record.reason or None, "why it is skipped or blocked"),
@@ -158,10 +182,10 @@ class AttemptRecord(msgspec.Struct):
 ATTEMPT_COLUMNS: tuple[Column[AttemptRecord], ...] = (
     Column("batch", "int", lambda a: a.batch, "number of the batch, from 1"),
     Column("attempt", "int", lambda a: a.attempt, "number of the attempt within the batch, from 1"),
-    Column("mode", "category", lambda a: a.mode, "first, retry, completion or healed"),
-    Column("outcome", "category", lambda a: a.outcome or None, "how the session ended"),
+    Column("mode", "category", lambda a: a.mode, "first, retry, completion or healed", MODES),
+    Column("outcome", "category", lambda a: a.outcome or None, "how the session ended", OUTCOMES),
     Column("passed", "bool", lambda a: a.passed, "whether it was good enough"),
-    Column("error_code", "category", lambda a: a.code or None, "why it was not"),
+    Column("error_code", "category", lambda a: a.code or None, "why it was not", ERROR_CODES),
     Column("error_message", "str", lambda a: a.message or None, "the same in words"),
     Column("started_at", "timestamp", lambda a: a.started_at or None, "start"),
     Column("finished_at", "timestamp", lambda a: a.finished_at or None, "end of its session"),
@@ -173,7 +197,7 @@ ATTEMPT_COLUMNS: tuple[Column[AttemptRecord], ...] = (
     Column("cache_read_tokens", "int", lambda a: a.usage.cache_read_tokens, "tokens read from the prompt cache"),
     Column("cache_write_tokens", "int", lambda a: a.usage.cache_write_tokens, "tokens written to it"),
     Column("turns", "int", lambda a: a.turns, "turns of the session"),
-    Column("model", "category", lambda a: a.model or None, "model"),
+    Column("model", "str", lambda a: a.model or None, "model"),
     Column("session_id", "str", lambda a: a.session_id or None, "session"),
     Column("log", "str", lambda a: a.log or None, "its raw output below the job's folder, without suffix"),
 )
@@ -247,16 +271,22 @@ class ErrorRecord:
 
 
 ERROR_COLUMNS: tuple[Column[ErrorRecord], ...] = (
-    Column("job_id", "category", lambda e: e.job_id, "job"),
+    Column("job_id", "str", lambda e: e.job_id, "job"),
     Column("batch", "int", lambda e: e.batch or None, "batch; empty: the job itself"),
     Column("attempt", "int", lambda e: e.attempt or None, "attempt within the batch"),
     Column("at", "timestamp", lambda e: e.at or None, "when"),
-    Column("code", "category", lambda e: e.code, "error code"),
-    Column("category", "category", lambda e: lookup(e.code).category.value, "kind of failure"),
+    Column("code", "category", lambda e: e.code, "error code", ERROR_CODES),
+    Column("category", "category", lambda e: lookup(e.code).category.value, "kind of failure", CODE_CATEGORIES),
     Column("meaning", "str", lambda e: lookup(e.code).meaning, "what the code means"),
     Column("message", "str", lambda e: e.message, "what happened"),
     Column("resolved", "bool", lambda e: e.is_resolved, "whether a later attempt was good enough"),
-    Column("batch_status", "category", lambda e: e.batch_status or None, "status of the batch now"),
+    Column(
+        "batch_status",
+        "category",
+        lambda e: e.batch_status or None,
+        "status of the batch now, or of the job where it failed itself",
+        tuple(dict.fromkeys((*BATCH_STATUSES, *JOB_STATUSES))),
+    ),
     Column("remedies", "object", lambda e: list(e.remedies), "what self-healing did for it, or advises"),
 )
 
