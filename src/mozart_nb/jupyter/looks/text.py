@@ -15,6 +15,10 @@ from mozart_nb.words import ELLIPSIS, clean
 MOST: Final = 10_000
 """Characters of one text that are shown where nobody says how many."""
 
+_LONGEST: Final = 1_000_000
+"""Characters of a text of which beginning and end are shown."""
+_LEAST: Final = 40
+
 _ROOM: Final = 4_096
 """Characters looked at beyond those shown, so that escape sequences that vanish leave room for text."""
 
@@ -49,6 +53,26 @@ def shown_line(text: object, most: int = 200) -> str:
     return flat if len(flat) <= most else flat[: max(0, most - 1)] + ELLIPSIS
 
 
-def quoted(text: object, most: int = MOST) -> str:
-    """`text` as the value of an attribute, quotes included."""
-    return f'"{escaped(text, most)}"'
+def bounded(text: str, most_bytes: int) -> tuple[str, int]:
+    """`text` as HTML of at most about `most_bytes` (UTF-8), and how many of its characters are in it.
+
+    What does not fit is left out of the middle, because beginnings and ends tell more. It is cleaned before it is cut,
+    so that no half of a secret is left over.
+    """
+    cleaned = shown(text, _LONGEST)
+    fits = min(len(cleaned), most_bytes)
+    while True:
+        html = _ends(cleaned, fits)
+        size = len(html.encode())
+        if size <= most_bytes or fits <= _LEAST:
+            return html, fits + len(text) - len(cleaned) if fits == len(cleaned) else fits
+        fits = max(_LEAST, int(fits * 0.95 * most_bytes / size))
+
+
+def _ends(text: str, fits: int) -> str:
+    """Beginning and end of `text`, `fits` characters in all."""
+    if fits >= len(text):
+        return escape(text)
+    head = fits * 2 // 3
+    left_out = f"{ELLIPSIS} {len(text) - fits:,} characters left out {ELLIPSIS}"
+    return f"{escape(text[:head])}\n{left_out}\n{escape(text[head - fits :])}"

@@ -112,6 +112,24 @@ border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inheri
 .mozart-table tbody tr:hover{{background:var(--mozart-tint)}}
 .mozart-table tr[aria-selected=true]{{background:color-mix(in srgb,#2f7fe6 14%,transparent);
 box-shadow:inset 3px 0 #2f7fe6}}
+.mozart-small{{border-collapse:collapse;margin:4px 0 8px;font-size:12px;border:0;width:100%}}
+.mozart-small th,.mozart-small td{{padding:2px 10px 2px 0;text-align:left;vertical-align:top;white-space:normal;
+border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:28em;
+overflow-wrap:anywhere}}
+.mozart-small thead th{{color:var(--mozart-faint);font-weight:400;overflow-wrap:normal}}
+.mozart-small tbody th{{font-weight:500;white-space:nowrap}}
+.mozart-small tbody tr,.mozart-small tbody tr:hover{{background:none}}
+.mozart-look details{{margin:3px 0}}
+.mozart-look summary{{cursor:pointer;padding:2px 0}}
+.mozart-look summary b{{font-weight:500}}
+.mozart-details,.mozart-static{{display:flow-root}}
+.mozart-details .mozart-note{{margin:4px 0}}
+.mozart-details pre{{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
+background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}}
+.mozart-log-tool,.mozart-log-tool-result,.mozart-log-system,.mozart-log-raw{{color:var(--mozart-faint)}}
+.mozart-log-error,.mozart-log-stderr{{border-left:3px solid #dc4a2d;padding-left:6px}}
+.mozart-look .mozart-foot{{margin-top:6px}}
+.mozart-foot code{{background:none;color:inherit}}
 .mozart-look :focus-visible{{outline:2px solid #2f7fe6;outline-offset:-1px}}
 @media (prefers-reduced-motion:reduce){{.mozart-bar i{{transition:none}}}}
 """

@@ -1,0 +1,252 @@
+"""Everything about one batch on one page: what was asked, what came back, what was checked, what was tried.
+
+All of it is bounded: about 60 kB of HTML at most, however long prompt, answer and log are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from mozart_nb.codes import lookup
+from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
+from mozart_nb.events import RuleResult
+from mozart_nb.jupyter.looks.head import badge
+from mozart_nb.jupyter.looks.text import bounded, escaped_line
+from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
+
+OPEN: Final = frozenset({"prompt", "answer", "checks", "log"})
+"""Sections that are open where nobody says which."""
+
+_TEXT_BYTES: Final = 14_000
+_LOG_BYTES: Final = 10_000
+_ROWS_BYTES: Final = 6_000
+_MOST_CHECKS: Final = 20
+_MOST_ATTEMPTS: Final = 20
+_MOST_NOTES: Final = 6
+
+_RULE_LOOKS: Final = {"passed": "completed", "rehearsed": "completed", "failed": "failed", "skipped": "skipped"}
+_LINE_MARKS: Final = {"text": "", "tool": "→ ", "tool_result": "← ", "system": "· ", "result": "= ", "error": "✕ "}
+_SOURCES: Final = {"sent": "as it was sent", "composed": "as it would be sent now", "unknown": ""}
+
+
+def batch_html(
+    details: BatchDetails, *, now: float, job_id: str = "", is_open: Collection[str] = OPEN, with_log: bool = True
+) -> str:
+    """One batch as HTML. `now` in epoch seconds; `is_open` names the sections that are unfolded: `prompt`, `answer`,
+    `rows`, `checks`, `attempts`, `log`. Without log where `log_html` is shown on its own.
+    """
+    parts = [
+        _title(details),
+        *_notes(details),
+        *_texts(details, is_open),
+        _section("checks", "Checks", _checks_note(details), _checks(details.validations), is_open),
+        _section("attempts", "Attempts", f"{details.record.attempts}", _attempts(details, now), is_open),
+    ]
+    if with_log:
+        parts.append(log_html(details.log, number=details.number, job_id=job_id, is_open="log" in is_open))
+    return (
+        f'<section class="mozart-look mozart-details" lang="en" aria-label="batch {details.number}">'
+        f"{''.join(parts)}</section>"
+    )
+
+
+def _section(name: str, title: str, note: str, body: str, is_open: Collection[str]) -> str:
+    """A part that can be folded; empty without a body. `note` is HTML."""
+    if not body:
+        return ""
+    unfolded = " open" if name in is_open else ""
+    return f"<details{unfolded}><summary><b>{title}</b> <small>{note}</small></summary>{body}</details>"
+
+
+# --- what it is, and what is the matter -------------------------------------------------------------------------------
+
+
+def _title(details: BatchDetails) -> str:
+    facts = " · ".join(escaped_line(fact, 80) for fact in _facts(details))
+    return (
+        f'<p class="mozart-title"><strong class="mozart-name">Batch {details.number}</strong> '
+        f"{badge(details.status)} <span>{facts}</span></p>"
+    )
+
+
+def _facts(details: BatchDetails) -> Iterator[str]:
+    record = details.record
+    first, last = details.first_item, details.last_item
+    yield f"item {first}" if first == last else f"items {first}–{last}"
+    if not record.attempts:
+        return
+    yield plural(record.attempts, "attempt")
+    yield roughly(record.duration)
+    yield cost(record.cost_usd, 0 if record.cost_known else 1)
+    yield f"{count(record.usage.total)} tokens"
+    if record.model:
+        yield record.model
+    if record.reused:
+        yield "answer kept from an earlier run"
+
+
+def _notes(details: BatchDetails) -> Iterator[str]:
+    """Why it stands as it does, what self-healing did or advises, what there was to warn of."""
+    record = details.record
+    if record.code and details.status not in ("completed", "skipped"):
+        row = lookup(record.code)
+        yield _note(
+            "failed" if details.status == "failed" else "waiting",
+            f"<b>{escaped_line(record.code, 10)}</b> {escaped_line(row.meaning)}: "
+            f"<bdi>{escaped_line(record.message, 600)}</bdi> <em>{escaped_line(row.advice)}</em>",
+        )
+    for status, texts in (("waiting", details.reasons), ("completed", details.remedies), ("waiting", details.warnings)):
+        for text in texts[:_MOST_NOTES]:
+            yield _note(status, f"<bdi>{escaped_line(text, 400)}</bdi>")
+        if len(texts) > _MOST_NOTES:
+            yield _note(status, f"and {len(texts) - _MOST_NOTES} more")
+
+
+def _note(status: str, html: str) -> str:
+    return f'<p class="mozart-note mozart-is-{status}">{html}</p>'
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+
+def _texts(details: BatchDetails, is_open: Collection[str]) -> Iterator[str]:
+    asks = f"<code>--dry-run --show {details.number}</code> shows all of it"
+    notes = [_SOURCES[details.prompt_source], details.prompt_note]
+    yield _text_section("prompt", "Prompt", details.prompt, notes, asks, is_open)
+    if details.row_count:
+        shown = len(details.rows)
+        note = f"{details.row_count}" if shown == details.row_count else f"{shown} of {details.row_count}"
+        yield _section("rows", "Items", note, _pre(_rows(details.rows), _ROWS_BYTES), is_open)
+    answer = details.data or details.answer
+    whole = "<code>job.answers()</code> has all of it"
+    yield _text_section("answer", "Answer", answer, [details.answer_note], whole, is_open)
+
+
+def _text_section(
+    name: str, title: str, text: Excerpt, notes: Iterable[str], whole: str, is_open: Collection[str]
+) -> str:
+    body, shown = bounded(text.text, _TEXT_BYTES)
+    said = [escaped_line(note, 300) for note in notes if note]
+    if text.size:
+        said.append(f"{text.size:,} characters")
+    if text.is_cut or shown < len(text.text):
+        said.append(f"about {max(0, text.size - shown):,} of them are left out in the middle: {whole}")
+    if not body and not said:
+        return ""
+    return _section(name, title, ", ".join(said), f"<pre>{body}</pre>" if body else "<p>empty</p>", is_open)
+
+
+def _pre(text: str, most: int) -> str:
+    return f"<pre>{bounded(text, most)[0]}</pre>"
+
+
+def _rows(rows: Sequence[Any]) -> str:
+    return "\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """A small table; cells are HTML, the first of a row is its head."""
+    top = "".join(f"<th scope=col>{head}" for head in heads)
+    body = "".join(f"<tr><th scope=row>{row[0]}" + "".join(f"<td>{cell}" for cell in row[1:]) for row in rows)
+    return (
+        f'<table class="mozart-small" aria-label="{caption}"><thead><tr>{top}</thead><tbody>{body}</tbody></table>'
+        if body
+        else ""
+    )
+
+
+def _checks_note(details: BatchDetails) -> str:
+    statuses = [result.status for result in details.validations]
+    found = ((status, statuses.count(status)) for status in ("failed", "passed", "rehearsed", "skipped"))
+    return ", ".join(f"{number} {status}" for status, number in found if number)
+
+
+def _checks(results: Sequence[RuleResult]) -> str:
+    """What failed comes first."""
+    order = sorted(results, key=lambda result: result.status != "failed")
+    rows = [_check(result) for result in order[:_MOST_CHECKS]]
+    more = f"<p>and {len(results) - _MOST_CHECKS} more</p>" if len(results) > _MOST_CHECKS else ""
+    return _table(("rule", "result", "what", "expected", "seen"), rows, "checks") + more
+
+
+def _check(result: RuleResult) -> Sequence[str]:
+    what = " ".join(text for text in (result.type, result.path, result.description) if text)
+    return (
+        f"{result.rule}" if result.rule else "form",
+        f"{mark(_RULE_LOOKS.get(result.status, ''))} {escaped_line(result.status, 20)}",
+        escaped_line(what, 300),
+        escaped_line(result.expected, 300),
+        escaped_line(result.actual or result.message, 300),
+    )
+
+
+_ATTEMPT_COLUMNS: Final[tuple[tuple[str, Callable[[AttemptDetails], str]], ...]] = (
+    ("waited", lambda a: f"{clock(a.wait_seconds)} {a.wait_reason}".strip() if a.wait_seconds >= 1 else ""),
+    ("time", lambda a: clock(a.duration) if a.finished_at else ""),
+    ("cost", lambda a: "reused" if a.reused else dollars(a.cost_usd) if a.cost_usd is not None else "unknown"),
+    ("tokens", lambda a: count(a.usage.total)),
+    ("code", lambda a: a.code),
+    ("message", lambda a: a.message),
+)
+
+
+def _attempts(details: BatchDetails, now: float) -> str:
+    """The newest first."""
+    shown = details.attempts[-_MOST_ATTEMPTS:][::-1]
+    omitted = details.attempts_omitted + len(details.attempts) - len(shown)
+    more = f"<p>and {omitted:,} earlier ones</p>" if omitted else ""
+    heads = ("no.", "kind", "began", "ended as", *(name for name, _ in _ATTEMPT_COLUMNS))
+    return _table(heads, [_attempt(attempt, now) for attempt in shown], "attempts") + more
+
+
+def _attempt(attempt: AttemptDetails, now: float) -> Sequence[str]:
+    status = "waiting" if attempt.passed is None else "completed" if attempt.passed else "failed"
+    outcome = "good" if attempt.passed else attempt.outcome or ("running" if not attempt.finished_at else "ended")
+    return (
+        f"{attempt.attempt}",
+        escaped_line(attempt.mode, 20),
+        moment(attempt.started_at, now),
+        f"{mark(status)} {escaped_line(outcome, 20)}",
+        *(escaped_line(value(attempt), 240) for _, value in _ATTEMPT_COLUMNS),
+    )
+
+
+# --- log --------------------------------------------------------------------------------------------------------------
+
+
+def log_html(tail: LogTail, *, number: int, job_id: str = "", is_open: bool = True) -> str:
+    """The end of what the last session of batch `number` printed."""
+    notes = [f"attempt {tail.attempt}"] if tail.attempt else []
+    if any(tail.sizes):
+        notes.append(f"{count(sum(tail.sizes))}B")
+    if tail.is_cut and job_id:
+        notes.append(f"only its end: <code>%mozart logs {escaped_line(job_id, 120)} --batch {number}</code> shows all")
+    elif tail.source == "record":
+        notes.append("the end of it, as the record of the job keeps it")
+    if not tail.lines:
+        return ""
+    return _section("log", "Log", ", ".join(notes), _log(tail.lines), {"log"} if is_open else ())
+
+
+def _log(lines: Sequence[LogLine]) -> str:
+    """The newest lines that fit, in their order."""
+    room, shown = _LOG_BYTES, list[str]()
+    for line in reversed(lines):
+        html = _log_line(line, min(room, 3_000))
+        room -= len(html.encode())
+        if room < 0:
+            break
+        shown.append(html)
+    return f'<pre class="mozart-log">{"".join(reversed(shown))}</pre>'
+
+
+def _log_line(line: LogLine, room: int) -> str:
+    text, _ = bounded(line.text.strip("\n"), max(80, room - 60))
+    sign = _LINE_MARKS.get(line.kind, "")
+    return f'<span class="mozart-log-{line.kind.replace("_", "-")}">{sign}{text}\n</span>'

@@ -1,0 +1,45 @@
+"""Errors by code, with what they mean and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mozart_nb.jupyter.looks.text import escaped_line
+from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.words import spans
+
+_HEADS: Final = ("code", "what it means", "times", "not mended", "what helps", "last message")
+_MOST_GROUPS: Final = 30
+
+
+def errors_html(groups: Sequence[Mapping[str, Any]]) -> str:
+    """`consumers.documents.error_groups` as a table, one row per code; a sentence when there are none."""
+    if not groups:
+        return f'<p class="mozart-look mozart-errors" lang="en">{mark("completed")} no errors</p>'
+    heads = "".join(f"<th scope=col>{head}" for head in _HEADS)
+    rows = "".join(_group(group) for group in groups[:_MOST_GROUPS])
+    left = len(groups) - _MOST_GROUPS
+    more = f"<tr><td colspan={len(_HEADS)}>and {left} more codes" if left > 0 else ""
+    return (
+        f'<div class="mozart-look mozart-errors" lang="en"><table class="mozart-small" aria-label="errors by code">'
+        f"<thead><tr>{heads}</thead><tbody>{rows}{more}</tbody></table></div>"
+    )
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    standing = group["unresolved_batches"]
+    if standing:
+        left = (
+            f"{mark('failed')} {group['unresolved']}: {'batches' if len(standing) > 1 else 'batch'} {spans(standing)}"
+        )
+    else:
+        left = f"{mark('failed')} {group['unresolved']}" if group["unresolved"] else f"{mark('completed')} all mended"
+    cells = (
+        escaped_line(group["meaning"]),
+        f"{group['count']:,}",
+        left,
+        escaped_line(group["advice"]) if group["unresolved"] else "",
+        f"<bdi>{escaped_line(group['last_message'], 200)}</bdi>",
+    )
+    return f"<tr><th scope=row>{escaped_line(group['code'], 10)}" + "".join(f"<td>{cell}" for cell in cells)
