@@ -18,8 +18,9 @@ from mozart_nb.checkpoint.plan import freeze_plan, read_plan
 from mozart_nb.engine.identity import attachment_digest
 from mozart_nb.errors import CheckpointCorruptError
 from mozart_nb.job.frozen import freeze, thaw
+from mozart_nb.job.given import Given
 from mozart_nb.job.items import ItemTable, dump_items
-from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 
 CONFIG, TEXTS, ITEMS, PLACES = "config.json", "texts.json", "items.jsonl", "places.json"
 
@@ -120,11 +121,14 @@ def _is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def read_frozen(layout: Layout) -> FrozenPlan:
-    """What `FrozenPlan.write` kept. Raises `CheckpointCorruptError` when it cannot be read."""
+def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
+    """What `FrozenPlan.write` kept. `given` has the namespace of the notebook that wants to go on with the job.
+
+    Raises `CheckpointCorruptError` when it cannot be read.
+    """
     files = read_plan(layout)
     try:
-        loaded = thaw(json.loads(files[CONFIG]))
+        loaded = thaw(json.loads(files[CONFIG]), given=given)
         texts = json.loads(files[TEXTS])
         places = json.loads(files[PLACES]) if PLACES in files else None
         apart = Apart(str(places["workspace"]), str(places["absolute"])) if places is not None else None

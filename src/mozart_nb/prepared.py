@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mozart_nb.checkpoint.follow import look
 from mozart_nb.checkpoint.index import records_of, resolve
@@ -19,8 +20,9 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError
 from mozart_nb.frozen import FrozenPlan, apart, freeze_job, read_frozen, workspace_of
 from mozart_nb.job.frozen import config_digest
+from mozart_nb.job.given import Given
 from mozart_nb.job.items import read_items
-from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 from mozart_nb.job.plan import Plan, plan_job
 from mozart_nb.kept_answers import is_kept
 
@@ -81,10 +83,10 @@ class Standing:
 def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool = False) -> Prepared:
     """Read items and templates and plan the batches; writes nothing but, for a rehearsal, an empty scratch folder.
 
-    Raises `ConfigError` and `PromptError`.
+    Rows that were given when the job was loaded are frozen like those of files. Raises `ConfigError` and `PromptError`.
     """
     config = loaded.config
-    rows = read_items(config.items, loaded.base_dir) if config.items is not None else None
+    rows = _rows(loaded)
     plan = plan_job(config, len(rows) if rows is not None else None)
     if rehearse:
         root = Path(tempfile.mkdtemp(prefix=f"mozart-rehearsal-{config.job_id}-"))
@@ -101,6 +103,13 @@ def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool 
     return Prepared(loaded, plan, layout, places, frozen, config_digest(config, frozen.contents), rehearse)
 
 
+def _rows(loaded: LoadedJob) -> Sequence[Any] | None:
+    items = loaded.config.items
+    if items is None:
+        return None
+    return loaded.given.rows if items.given else read_items(items, loaded.base_dir)
+
+
 def _folders(loaded: LoadedJob, workspace: Path | None) -> tuple[Path, Path]:
     """Where results and state go. A state inside the file's workspace moves along when another one is chosen."""
     results, state = loaded.workspace_path, loaded.state_folder
@@ -110,17 +119,20 @@ def _folders(loaded: LoadedJob, workspace: Path | None) -> tuple[Path, Path]:
     return chosen, chosen / state.relative_to(results) if state.is_relative_to(results) else state
 
 
-def open_job(job_id: str, workspace: Path | None = None) -> Prepared:
-    """A job that has been planned before, from what was frozen then.
+def open_job(job_id: str, workspace: Path | None = None, *, given: Given = NOTHING_GIVEN) -> Prepared:
+    """A job that has been planned before, from what was frozen then. `given` is as for `opened`.
 
     Raises `UnknownJobError`, `AmbiguousJobError`, `CheckpointCorruptError`.
     """
-    return opened(resolve(job_id, workspace))
+    return opened(resolve(job_id, workspace), given=given)
 
 
-def opened(layout: Layout) -> Prepared:
-    """The job that stands at `layout`. The workspace may have been moved since it was planned."""
-    frozen = read_frozen(layout)
+def opened(layout: Layout, *, given: Given = NOTHING_GIVEN) -> Prepared:
+    """The job that stands at `layout`. The workspace may have been moved since it was planned.
+
+    Of `given` only the namespace counts, for the functions and the class that the job was planned with.
+    """
+    frozen = read_frozen(layout, given)
     loaded = frozen.loaded
     plan = plan_job(loaded.config, frozen.item_count)
     places = Places(workspace_of(frozen, layout), loaded.working_directory, layout.root, loaded.base_dir)

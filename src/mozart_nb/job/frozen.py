@@ -12,9 +12,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from mozart_nb.errors import ConfigError, Problem
+from mozart_nb.job.borrowed import borrow_again
 from mozart_nb.job.document import Positions
 from mozart_nb.job.explain import explain
-from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.given import Given
+from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 from mozart_nb.job.model import JobConfig
 
 FORMAT: Final = 1
@@ -54,18 +56,34 @@ def work_digest(config: JobConfig, contents: Mapping[str, str] | None = None) ->
 
 
 def freeze(loaded: LoadedJob) -> dict[str, Any]:
-    """Everything about a loaded job that a later process needs, as JSON data."""
+    """Everything about a loaded job that a later process needs, as JSON data.
+
+    Of what it borrows from a notebook only the names: `notebook` says what a kernel has to have.
+    """
+    borrowed = loaded.borrowed
     return {
         "format": FORMAT,
         "file": loaded.file,
         "base_dir": str(loaded.base_dir),
         "source_text": loaded.source_text,
         "config": _plain(loaded.config),
+        "notebook": {
+            "functions": [*borrowed.functions, *borrowed.unfit],
+            "answer_class": borrowed.class_name,
+            "class_has_checks": borrowed.class_has_checks,
+        },
     }
 
 
-def thaw(frozen: Mapping[str, Any], base_dir: str | os.PathLike[str] | None = None) -> LoadedJob:
+def thaw(
+    frozen: Mapping[str, Any],
+    base_dir: str | os.PathLike[str] | None = None,
+    given: Given = NOTHING_GIVEN,
+) -> LoadedJob:
     """The job that `freeze` kept; `base_dir` replaces the directory it was loaded from.
+
+    Functions and a class of a notebook are looked up again in the namespace of `given`; what is not there is missing
+    from `LoadedJob.borrowed`, and only a run needs it.
 
     Raises ConfigError when `frozen` is of a newer format or its config is not valid here.
     """
@@ -78,12 +96,17 @@ def thaw(frozen: Mapping[str, Any], base_dir: str | os.PathLike[str] | None = No
         config = JobConfig.model_validate(frozen["config"])
     except ValidationError as error:
         raise ConfigError(explain(error, Positions(), file)) from None
+    names = frozen.get("notebook", {})
     return LoadedJob(
         config=config,
         source_text=str(frozen["source_text"]),
         base_dir=Path(base_dir if base_dir is not None else frozen["base_dir"]).absolute(),
         file=file,
         raw=dict(frozen["config"]),
+        given=given,
+        borrowed=borrow_again(
+            config, given, str(names.get("answer_class", "")), bool(names.get("class_has_checks", False))
+        ),
     )
 
 

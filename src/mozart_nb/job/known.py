@@ -73,12 +73,6 @@ def _used(key: str) -> Callable[[JobConfig], bool]:
 _NO_EFFECT: Final = "has no effect in this version"
 
 NOT_YET: Final[tuple[Gap, ...]] = (
-    Gap(
-        ("validations",),
-        lambda config: any(rule.type == "python" for rule in config.validations),
-        "rules of type `python` are not available in this version",
-        is_error=True,
-    ),
     Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
     Gap(
         ("isolation",),

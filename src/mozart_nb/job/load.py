@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from mozart_nb.errors import ConfigError, Problem, UnreadableError
+from mozart_nb.job.borrowed import Borrowed, Taken, functions_of, take_in
 from mozart_nb.job.document import Document, KeyPath, Positions, parse_document, show_path
 from mozart_nb.job.explain import explain
+from mozart_nb.job.given import Given
 from mozart_nb.job.keys import Canonical, canonical
 from mozart_nb.job.known import gaps
 from mozart_nb.job.model import JobConfig, missing_counts
@@ -29,12 +31,15 @@ from mozart_nb.job.report import Notice, locate
 
 _P = TypeVar("_P", bound=Problem)
 
+NOTHING_GIVEN: Final = Given()
+
 
 @dataclass(frozen=True)
 class LoadedJob:
     """A valid job file, with what it takes to talk about it.
 
-    `raw` is the mapping as written, overrides applied. `warnings` are in file order; each has a V-code.
+    `raw` is the mapping as written, overrides applied. `warnings` are in file order; each has a V-code. `given` is what
+    whoever started the job gave besides, its rows as plain JSON data; `borrowed` is what of it no file can keep.
     """
 
     config: JobConfig
@@ -44,6 +49,8 @@ class LoadedJob:
     positions: Positions = field(default_factory=Positions)
     warnings: tuple[Notice, ...] = ()
     raw: dict[Any, Any] = field(default_factory=dict)
+    given: Given = field(default_factory=Given, repr=False)
+    borrowed: Borrowed = field(default_factory=Borrowed, repr=False)
 
     def resolve(self, path: str | os.PathLike[str]) -> Path:
         """`path` made absolute: relative ones start at the job file's directory, `~` is the home directory."""
@@ -80,14 +87,21 @@ class LoadedJob:
         return f"{self.file}, line {line}" if line else show_path(path)
 
 
-def load_job(path: str | os.PathLike[str], *, overrides: Sequence[str] = (), strict: bool = False) -> LoadedJob:
+def load_job(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    strict: bool = False,
+    given: Given = NOTHING_GIVEN,
+) -> LoadedJob:
     """Load a job file. `overrides` are `key.path=value`; `strict` makes unknown keys errors.
 
     Raises UnreadableError or ConfigError.
     """
     file = Path(path).expanduser()
     text = _read(file)
-    return load_text(text, base_dir=file.absolute().parent, file_name=str(path), overrides=overrides, strict=strict)
+    base_dir = file.absolute().parent
+    return load_text(text, base_dir=base_dir, file_name=str(path), overrides=overrides, strict=strict, given=given)
 
 
 def load_text(
@@ -98,10 +112,11 @@ def load_text(
     first_line: int = 1,
     overrides: Sequence[str] = (),
     strict: bool = False,
+    given: Given = NOTHING_GIVEN,
 ) -> LoadedJob:
     """Load a job from YAML text whose first line is line `first_line` of `file_name`."""
     document = parse_document(text, file=file_name, first_line=first_line)
-    return _validated(document, text, Path(base_dir).absolute(), file_name, overrides, strict)
+    return _validated(document, text, Path(base_dir).absolute(), file_name, overrides, strict, given)
 
 
 def load_mapping(
@@ -111,10 +126,14 @@ def load_mapping(
     file_name: str = "",
     overrides: Sequence[str] = (),
     strict: bool = False,
+    given: Given = NOTHING_GIVEN,
 ) -> LoadedJob:
-    """Load a job from a mapping with the keys of a job file. Problems have key paths but no lines."""
+    """Load a job from a mapping with the keys of a job file. Problems have key paths but no lines.
+
+    The mapping may hold a class itself as `answer.schema`, and functions of rules themselves.
+    """
     document = Document(dict(data), Positions(), [])
-    return _validated(document, "", Path(base_dir).absolute(), file_name, overrides, strict)
+    return _validated(document, "", Path(base_dir).absolute(), file_name, overrides, strict, given)
 
 
 def _at_home(path: str | os.PathLike[str]) -> str:
@@ -162,24 +181,56 @@ def _unreadable(message: str, file: Path) -> UnreadableError:
 
 
 def _validated(
-    document: Document, text: str, base_dir: Path, file: str, overrides: Sequence[str], strict: bool
+    document: Document,
+    text: str,
+    base_dir: Path,
+    file: str,
+    overrides: Sequence[str],
+    strict: bool,
+    given: Given,
 ) -> LoadedJob:
-    raw = override(document.data, overrides, document.positions)
-    keys = canonical(raw, document.positions, file)
-    problems = [*document.problems, *keys.problems, *(keys.unknown if strict else ())]
-    config = _config_or_problems(keys, document.positions, file, problems)
+    positions = document.positions
+    raw = override(document.data, overrides, positions)
+    keys = canonical(raw, positions, file)
+    taken = take_in(keys.data, given, positions, file, lambda name: DiskFiles().exists(base_dir / name))
+    problems = [*document.problems, *keys.problems, *taken.problems, *(keys.unknown if strict else ())]
+    config = _config_or_problems(keys, positions, file, problems)
+    borrowed = _borrowed(config, taken, given, positions, file, problems) if config is not None else Borrowed()
     if config is None or problems:
         # A key that is required may well be there, misspelled: unknown keys belong to the picture.
         raise ConfigError(_in_file_order(problems if strict else [*problems, *keys.unknown]))
-    warnings = [*keys.unknown, *keys.without_effect, *notices_about(config, document.positions, file)]
+    warnings = [*keys.unknown, *keys.without_effect, *taken.notices, *notices_about(config, positions, file)]
     return LoadedJob(
         config=config,
         source_text=text,
         base_dir=base_dir,
         file=file,
-        positions=document.positions,
+        positions=positions,
         warnings=tuple(_in_file_order(warnings)),
         raw=raw,
+        given=replace(given, rows=taken.rows),
+        borrowed=borrowed,
+    )
+
+
+def _borrowed(
+    config: JobConfig, taken: Taken, given: Given, positions: Positions, file: str, problems: list[Problem]
+) -> Borrowed:
+    """What the job calls in the notebook; without one that is known only when the job is to run."""
+    functions, unfit = functions_of(config, given, taken.functions)
+    for one in unfit:
+        if given.namespace is None and one.name not in taken.functions:
+            continue
+        error = one.error
+        more = {"value": error.value, "allowed": error.allowed, "near": error.near}
+        problems.append(locate(one.path, positions, error.message, file=file, **more))
+    form = taken.answer_class
+    return Borrowed(
+        functions,
+        form,
+        form.name if form is not None else "",
+        form is not None and form.has_checks,
+        {one.name: one.error.message for one in unfit},
     )
 
 

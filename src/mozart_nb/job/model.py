@@ -78,10 +78,15 @@ class ItemsConfig(Section):
     file: str | None = Field(None, description="A .csv, .jsonl, .json, .parquet or .txt file (one item per line).")
     glob: str | None = Field(None, description="Wildcards; every file that matches is an item, in order of name.")
     command: str | None = Field(None, description="Shell command; every line it prints is an item.")
+    given: bool = Field(
+        False,
+        description="The rows are given when the job is started: in a notebook `--items df`. Need not be written: "
+        "giving them is enough.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(source is not None for source in (self.file, self.glob, self.command)) != 1:
+        if sum(source is not None for source in (self.file, self.glob, self.command)) + self.given != 1:
             refuse([Fault((), "`items` needs exactly one source", allowed="one of file, glob and command")])
         return self
 
