@@ -1,0 +1,71 @@
+"""`%mozart` and `%%mozart`. What they do is imported when it is first asked for: loading must be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from mozart_nb.errors import MozartError
+from mozart_nb.jupyter.lines import Line, help_of, overview, parse_cell, parse_verb, split_line, verb_called
+from mozart_nb.jupyter.options import CELL
+from mozart_nb.jupyter.settings import Settings
+
+if TYPE_CHECKING:
+    from mozart_nb.jupyter.verbs import Outcome
+
+
+@magics_class
+class MozartMagics(Settings, Magics):
+    """Runs many Claude sessions from one description of the work."""
+
+    @no_var_expand
+    @line_cell_magic
+    def mozart(self, line: str, cell: str | None = None) -> Any:
+        """Run a job, watch it, look into it.
+
+        A cell describes a job and starts it::
+
+            %%mozart
+            name: greetings
+            batch:
+              size: 1
+              total_items: 3
+            prompt:
+              template: Say hello, number {{ batch_num }}.
+            backend:
+              type: rehearsal
+
+        The line starts job files and looks after all jobs: `%mozart --help` lists its verbs, `%%mozart --help` the
+        options of a cell, `%config MozartMagics` the settings.
+        """
+        asked = split_line(line)
+        MozartError.verbose = self.tracebacks or "--debug" in asked.words
+        if asked.is_awaited:
+            return self._awaited(asked, cell)
+        outcome = self._outcome(asked, cell)
+        outcome.wait()
+        return None if asked.is_silent else outcome.value
+
+    async def _awaited(self, asked: Line, cell: str | None) -> Any:
+        """The same for a cell that awaits it; see `waiting`."""
+        outcome = self._outcome(asked, cell)
+        await outcome.settled()
+        return None if asked.is_silent else outcome.value
+
+    def _outcome(self, asked: Line, cell: str | None) -> Outcome:
+        from mozart_nb.jupyter.verbs import Notebook, Outcome, perform, run_cell, say_jobs
+        from mozart_nb.jupyter.text_view import Page
+
+        notebook = Notebook(self.shell, self)
+        verb, *words = asked.words or ("",)
+        if cell is not None:
+            return Outcome(Page(help_of(CELL))) if asked.wants_help else run_cell(notebook, parse_cell(asked), cell)
+        if not verb:
+            return say_jobs(notebook)
+        if verb.startswith("-") and asked.wants_help:
+            return Outcome(Page(overview()))
+        if asked.wants_help:
+            return Outcome(Page(help_of(verb_called(verb))))
+        return perform(notebook, verb, parse_verb(verb, words))
