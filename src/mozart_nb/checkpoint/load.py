@@ -85,7 +85,7 @@ def _from_snapshot(layout: Layout, files: Files) -> Loaded:
         return Loaded(JobState(), warnings=[f"{layout.snapshot} was not used, because {error}: read the whole journal"])
     if not has_journal:
         raise _no_journal(layout)
-    if not _stands_in_journal(snapshot.tip, layout, files):
+    if not stands_in_journal(snapshot.tip, layout, files):
         said = f"{layout.snapshot} was not used, because it does not belong to this journal: read the whole journal"
         return Loaded(JobState(), warnings=[said])
     return Loaded(JobState(snapshot.job, snapshot.batches), snapshot.tip, snapshot_bytes=snapshot.size)
@@ -105,7 +105,7 @@ _WINDOW = 1 << 16
 _SNAPSHOT_EXPECTED_BYTES = 1 << 20
 
 
-def _stands_in_journal(tip: Tip, layout: Layout, files: Files) -> bool:
+def stands_in_journal(tip: Tip, layout: Layout, files: Files) -> bool:
     """Whether the line that ends where `tip` says holds the event it says."""
     path = layout.segment(tip.segment)
     begin = tip.offset

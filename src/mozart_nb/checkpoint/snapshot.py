@@ -39,7 +39,7 @@ class SnapshotEncoder:
     """One snapshot being taken. `highest` is at least the number of the highest batch with a record."""
 
     def __init__(self, state: JobState, highest: int) -> None:
-        self.job = _frozen_copy(state.job)
+        self.job = frozen_copy(state.job)
         self._cursor = 0
         self._last = highest
         self._preserved: dict[int, bytes | None] = {}
@@ -107,7 +107,7 @@ def _blocked_behind(number: int, state: JobState) -> list[int]:
     return [n for n, other in state.batches.items() if other.status == "blocked" and other.blocked_by == number]
 
 
-def _frozen_copy(job: JobRecord) -> JobRecord:
+def frozen_copy(job: JobRecord) -> JobRecord:
     """A copy that later events do not reach: frozen parts are shared, others copied."""
     kept = copy.copy(job)
     for name in job.__struct_fields__:
