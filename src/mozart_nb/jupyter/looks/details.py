@@ -14,7 +14,7 @@ from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, Lo
 from mozart_nb.events import RuleResult
 from mozart_nb.jupyter.looks.head import badge
 from mozart_nb.jupyter.looks.text import bounded, escaped_line
-from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
 
 OPEN: Final = frozenset({"prompt", "answer", "checks", "log"})
@@ -47,10 +47,8 @@ def batch_html(
     ]
     if with_log:
         parts.append(log_html(details.log, number=details.number, job_id=job_id, is_open="log" in is_open))
-    return (
-        f'<section class="mozart-look mozart-details" lang="en" aria-label="batch {details.number}">'
-        f"{''.join(parts)}</section>"
-    )
+    page = f'<section aria-label="batch {details.number}">{"".join(parts)}</section>'
+    return framed(page, "details")
 
 
 def _section(name: str, title: str, note: str, body: str, is_open: Collection[str]) -> str:
@@ -98,11 +96,15 @@ def _notes(details: BatchDetails) -> Iterator[str]:
             f"<b>{escaped_line(record.code, 10)}</b> {escaped_line(row.meaning)}: "
             f"<bdi>{escaped_line(record.message, 600)}</bdi> <em>{escaped_line(row.advice)}</em>",
         )
-    for status, texts in (("waiting", details.reasons), ("completed", details.remedies), ("waiting", details.warnings)):
+    for status, label, texts in (
+        ("waiting", "", details.reasons),
+        ("completed", "self-healing: ", details.remedies),
+        ("waiting", "warning: ", details.warnings),
+    ):
         for text in texts[:_MOST_NOTES]:
-            yield _note(status, f"<bdi>{escaped_line(text, 400)}</bdi>")
+            yield _note(status, f"{label}<bdi>{escaped_line(text, 400)}</bdi>")
         if len(texts) > _MOST_NOTES:
-            yield _note(status, f"and {len(texts) - _MOST_NOTES} more")
+            yield _note(status, f"{label}and {len(texts) - _MOST_NOTES} more")
 
 
 def _note(status: str, html: str) -> str:
@@ -136,11 +138,11 @@ def _text_section(
         said.append(f"about {max(0, text.size - shown):,} of them are left out in the middle: {whole}")
     if not body and not said:
         return ""
-    return _section(name, title, ", ".join(said), f"<pre>{body}</pre>" if body else "<p>empty</p>", is_open)
+    return _section(name, title, ", ".join(said), f"<pre tabindex=0>{body}</pre>" if body else "<p>empty</p>", is_open)
 
 
 def _pre(text: str, most: int) -> str:
-    return f"<pre>{bounded(text, most)[0]}</pre>"
+    return f"<pre tabindex=0>{bounded(text, most)[0]}</pre>"
 
 
 def _rows(rows: Sequence[Any]) -> str:
@@ -207,12 +209,14 @@ def _attempts(details: BatchDetails, now: float) -> str:
 
 def _attempt(attempt: AttemptDetails, now: float) -> Sequence[str]:
     status = "waiting" if attempt.passed is None else "completed" if attempt.passed else "failed"
-    outcome = "good" if attempt.passed else attempt.outcome or ("running" if not attempt.finished_at else "ended")
+    outcome = attempt.outcome or ("running" if not attempt.finished_at else "ended")
+    if outcome == "ok" and attempt.passed is not None:
+        outcome = "good" if attempt.passed else "not good enough"
     return (
         f"{attempt.attempt}",
         escaped_line(attempt.mode, 20),
         moment(attempt.started_at, now),
-        f"{mark(status)} {escaped_line(outcome, 20)}",
+        f"{mark(status)} {escaped_line(outcome, 30)}",
         *(escaped_line(value(attempt), 240) for _, value in _ATTEMPT_COLUMNS),
     )
 
@@ -243,7 +247,7 @@ def _log(lines: Sequence[LogLine]) -> str:
         if room < 0:
             break
         shown.append(html)
-    return f'<pre class="mozart-log">{"".join(reversed(shown))}</pre>'
+    return f'<pre class="mozart-log" tabindex=0>{"".join(reversed(shown))}</pre>'
 
 
 def _log_line(line: LogLine, room: int) -> str:

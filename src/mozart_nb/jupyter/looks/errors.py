@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mozart_nb.jupyter.looks.text import escaped_line
-from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import spans
 
 _HEADS: Final = ("code", "what it means", "times", "not mended", "what helps", "last message")
@@ -16,15 +16,13 @@ _MOST_GROUPS: Final = 30
 def errors_html(groups: Sequence[Mapping[str, Any]]) -> str:
     """`consumers.documents.error_groups` as a table, one row per code; a sentence when there are none."""
     if not groups:
-        return f'<p class="mozart-look mozart-errors" lang="en">{mark("completed")} no errors</p>'
+        return framed(f"<p>{mark('completed')} no errors</p>", "errors")
     heads = "".join(f"<th scope=col>{head}" for head in _HEADS)
     rows = "".join(_group(group) for group in groups[:_MOST_GROUPS])
     left = len(groups) - _MOST_GROUPS
     more = f"<tr><td colspan={len(_HEADS)}>and {left} more codes" if left > 0 else ""
-    return (
-        f'<div class="mozart-look mozart-errors" lang="en"><table class="mozart-small" aria-label="errors by code">'
-        f"<thead><tr>{heads}</thead><tbody>{rows}{more}</tbody></table></div>"
-    )
+    table = f"<thead><tr>{heads}</thead><tbody>{rows}{more}</tbody>"
+    return framed(f'<table class="mozart-small" aria-label="errors by code">{table}</table>', "errors")
 
 
 def _group(group: Mapping[str, Any]) -> str:

@@ -9,11 +9,13 @@ from mozart_nb.codes import lookup
 from mozart_nb.consumers.phrases import money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.jupyter.looks.text import escaped_line
-from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import clock, count, dollars, plural, rough_eta
 
 RUNNING_SHOWN: Final = 4
 """Running batches that are shown one by one where nobody says how many."""
+SEPARATOR: Final = "<i> · </i>"
+"""Between things in a row; the style sheet has better means and hides it."""
 BUSY_SECONDS: Final = 1.0
 """A kernel that did nothing else for so long is worth a word."""
 
@@ -35,10 +37,10 @@ def head(
         f'<p class="mozart-facts">{facts(progress)}</p>',
         reason(progress),
         "".join(_waits(progress)),
-        "".join(_notes(busy_seconds, notes)),
+        "".join(_notes(busy_seconds if progress.is_live else 0.0, notes)),
         running_list(progress, running),
     ]
-    return f'<div class="mozart-look mozart-head" lang="en">{"".join(parts)}</div>'
+    return framed("".join(parts), "head")
 
 
 def badge(status: str) -> str:
@@ -51,10 +53,22 @@ def _title(progress: Progress) -> str:
     name = escaped_line(progress.name or progress.job_id, 80)
     return (
         f'<p class="mozart-title"><strong class="mozart-name"><bdi>{name}</bdi></strong> '
-        f'<span role="status">{badge(progress.status)}</span> '
+        f"{badge(progress.status)} "
         f'<span class="mozart-share">{progress.done:,} of {plural(progress.total, "batch")} done'
         f" · {progress.percent:g} %</span></p>"
     )
+
+
+def announcement(progress: Progress) -> str:
+    """What a screen reader says when the status changes, unseen on the screen.
+
+    It belongs into an element of its own that is replaced only then: a head that is drawn again every second must not
+    speak every second.
+    """
+    name = escaped_line(progress.name or progress.job_id, 80)
+    words = f"{name}: {escaped_line(progress.status, 40)}, {progress.done:,} of {plural(progress.total, 'batch')} done"
+    failed = f", {progress.failed:,} failed" if progress.failed else ""
+    return f'<span class="mozart-look mozart-unseen" role="status" lang="en">{words}{failed}</span>'
 
 
 # --- the bar ----------------------------------------------------------------------------------------------------------
@@ -97,7 +111,7 @@ def counts(progress: Progress) -> str:
         ("pending", progress.pending, "pending"),
     )
     shown = [f"<span>{mark(status)} {number:,} {word}</span>" for status, number, word in stand if number > 0]
-    return " ".join(shown) or "<span>no batches yet</span>"
+    return SEPARATOR.join(shown) or "<span>no batches yet</span>"
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -106,14 +120,14 @@ def counts(progress: Progress) -> str:
 def facts(progress: Progress) -> str:
     """Time, money, tokens and what had to be done more than once: label and value."""
     shown = [_fact(label, value) for label, value in fact_pairs(progress)]
-    return " ".join(shown)
+    return SEPARATOR.join(shown)
 
 
 def fact_pairs(progress: Progress) -> Iterator[tuple[str, str]]:
     """The same as plain text."""
     if progress.is_live:
         yield "time left", rough_eta(progress.eta_seconds)
-    yield "time", clock(progress.elapsed_seconds)
+    yield "elapsed", clock(progress.elapsed_seconds)
     yield "cost", money_text(progress)
     yield "tokens", count(progress.usage.total)
     if progress.saved_usd > 0:
@@ -123,7 +137,7 @@ def fact_pairs(progress: Progress) -> Iterator[tuple[str, str]]:
         yield "at once", f"{now} instead of {most}" if now < most else f"{most}"
     again = repeat_phrases(progress)
     if again:
-        yield "again", ", ".join(again)
+        yield "repeats", ", ".join(again)
 
 
 def _fact(label: str, value: str) -> str:
@@ -139,7 +153,7 @@ def reason(progress: Progress) -> str:
     if not words:
         return ""
     kind = "failed" if progress.status == "failed" else "waiting"
-    return f'<p class="mozart-note mozart-is-{kind}" role="status">{words}</p>'
+    return f'<p class="mozart-note mozart-is-{kind}">{words}</p>'
 
 
 def reason_words(progress: Progress) -> str:
@@ -180,7 +194,7 @@ def running_list(progress: Progress, most: int = RUNNING_SHOWN) -> str:
         return ""
     left = len(progress.running_batches) - len(shown)
     more = f"<li>and {left:,} more</li>" if left else ""
-    return f'<ul class="mozart-running" aria-label="running batches">{"".join(map(_running, shown))}{more}</ul>'
+    return f'<ul class="mozart-now" aria-label="running batches">{"".join(map(_running, shown))}{more}</ul>'
 
 
 def _running(batch: RunningBatch) -> str:

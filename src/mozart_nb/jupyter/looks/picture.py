@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from mozart_nb.engine.state import JobState
 from mozart_nb.jupyter.looks.theme import look_of
 
 ORDER: Final = ("pending", "skipped", "completed", "cancelled", "waiting", "blocked", "running", "failed")
@@ -111,6 +112,15 @@ class StatusMap:
         self._drawn: Picture | None = None
         self.update((statuses or {}).items())
 
+    @classmethod
+    def of(cls, state: JobState) -> StatusMap:
+        """The map of a job as it is now; looks at every batch that anything has happened to."""
+        drawn = cls(state.total)
+        for first, last in state.job.skipped:
+            drawn.fill(first, last, "skipped")
+        drawn.update((number, batch.status) for number, batch in state.batches.items())
+        return drawn
+
     @property
     def total(self) -> int:
         return self.grid.total
@@ -121,12 +131,7 @@ class StatusMap:
         if not 1 <= number <= self.total or self._batches[number - 1] == index:
             return
         self._batches[number - 1] = index
-        per_cell = self.grid.per_cell
-        cell = (number - 1) // per_cell
-        shown = index if per_cell == 1 else max(self._batches[cell * per_cell : (cell + 1) * per_cell])
-        if self._cells[cell] != shown or per_cell > 1:  # the words change even where the cell does not
-            self._drawn = None
-        self._cells[cell] = shown
+        self._look_at((number - 1) // self.grid.per_cell)
 
     def update(self, changes: Iterable[tuple[int, str]]) -> None:
         """Several changes: pairs of batch and status."""
@@ -135,8 +140,17 @@ class StatusMap:
 
     def fill(self, first: int, last: int, status: str) -> None:
         """All batches from `first` to `last` have this status now."""
-        for number in range(max(1, first), min(last, self.total) + 1):
-            self.set(number, status)
+        low, high = max(1, first) - 1, min(last, self.total)
+        if low < high:
+            self._batches[low:high] = bytes((_INDEX.get(status, _OTHER),)) * (high - low)
+            for cell in range(low // self.grid.per_cell, (high - 1) // self.grid.per_cell + 1):
+                self._look_at(cell)
+
+    def _look_at(self, cell: int) -> None:
+        """The words change even where the picture does not."""
+        per_cell = self.grid.per_cell
+        self._cells[cell] = max(self._batches[cell * per_cell : (cell + 1) * per_cell])
+        self._drawn = None
 
     def counts(self) -> dict[str, int]:
         """How many batches have each status, the most telling first, none left out that occurs."""
@@ -168,11 +182,20 @@ def picture_html(picture: Picture, attributes: str = "", *, selected: int = 0) -
     """
     grid = picture.grid
     alt = picture.alt + (f"; batch {selected:,} is selected" if selected else "")
-    return (
-        f'<img class="mozart-map" src="data:image/png;base64,{b64encode(picture.png).decode()}" alt="{escape(alt)}"'
-        f' width="{grid.width}" height="{grid.height}" data-total="{grid.total}" data-columns="{grid.columns}"'
-        f' data-rows="{grid.rows}" data-per-cell="{grid.per_cell}"{" " + attributes if attributes else ""}>'
-    )
+    facts = {
+        "class": "mozart-map",
+        "src": f"data:image/png;base64,{b64encode(picture.png).decode()}",
+        "alt": alt,
+        "style": "max-width:100%;height:auto;image-rendering:pixelated",
+        "width": grid.width,
+        "height": grid.height,
+        "data-total": grid.total,
+        "data-columns": grid.columns,
+        "data-rows": grid.rows,
+        "data-per-cell": grid.per_cell,
+    }
+    written = " ".join(f'{name}="{escape(str(value))}"' for name, value in facts.items())
+    return f"<img {written} {attributes}>" if attributes else f"<img {written}>"
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from mozart_nb.jupyter.looks.head import head
 from mozart_nb.jupyter.looks.picture import Picture, picture_html
 from mozart_nb.jupyter.looks.table import BatchRow, table
 from mozart_nb.jupyter.looks.text import escaped_line, shown_line
-from mozart_nb.jupyter.looks.theme import STYLE
+from mozart_nb.jupyter.looks.theme import STYLE, framed
 from mozart_nb.words import count, plural
 
 MOST_ROWS: Final = 20
@@ -72,7 +72,7 @@ def static_html(
         errors_html(errors) if errors else "",
         f'<p class="mozart-foot"><small>{_foot(progress, as_of, hint)}</small></p>',
     ]
-    return f'<div class="mozart-look mozart-static" lang="en">{"".join(parts)}</div>'
+    return framed("".join(parts), "static")
 
 
 def _rows(rows: Sequence[BatchRow], caption: str) -> str:
@@ -85,9 +85,15 @@ def _rows(rows: Sequence[BatchRow], caption: str) -> str:
 
 
 def _foot(progress: Progress, as_of: float, hint: str) -> str:
-    ways = [*next_steps(progress, "%mozart"), f"%mozart status {progress.job_id}", hint]
-    said = " · ".join(f"<code>{escaped_line(way, 400)}</code>" for way in ways if way)
+    said = " · ".join(f"<bdi>{escaped_line(way, 400)}</bdi>" for way in _ways(progress, hint))
     return f"as of {_moment(as_of)} · {said}" if as_of else said
+
+
+def _ways(progress: Progress, hint: str) -> list[str]:
+    """How to go on from here."""
+    steps = list(next_steps(progress, "%mozart"))
+    status = f"%mozart status {progress.job_id}"
+    return [*steps, *([] if any(status in step for step in steps) else [status]), *([hint] if hint else [])]
 
 
 def _moment(at: float) -> str:
@@ -112,8 +118,8 @@ def static_text(progress: Progress, rows: Sequence[BatchRow] = (), *, hint: str 
     lines += [f"  {_problem(row)}" for row in problems[:TEXT_ROWS]]
     if len(problems) > TEXT_ROWS:
         lines.append(f"  and {len(problems) - TEXT_ROWS} more")
-    steps = [shown_line(step, 400) for step in next_steps(progress, "%mozart")]
-    return "\n".join([*lines, "  " + " · ".join([*steps, hint])])
+    ways = [shown_line(way, 400) for way in _ways(progress, hint)]
+    return "\n".join([*lines, f"  {' · '.join(ways)}"])
 
 
 def _reason(progress: Progress) -> str:

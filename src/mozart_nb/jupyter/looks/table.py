@@ -8,7 +8,7 @@ from typing import Final
 
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.jupyter.looks.text import escaped_line
-from mozart_nb.jupyter.looks.theme import mark
+from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import clock, cost, count
 
 MOST_ROWS: Final = 50
@@ -82,10 +82,8 @@ def table(
     if not body:
         body = f'<tr><td colspan="{len(_COLUMNS)}">nothing to show</td></tr>'
     title = f"<caption>{escaped_line(caption)}</caption>" if caption else ""
-    return (
-        f'<table class="mozart-look mozart-table" lang="en">{title}<thead><tr>{_heads(sorted_by)}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
-    )
+    inside = f"{title}<thead><tr>{_heads(sorted_by)}</thead><tbody>{body}</tbody>"
+    return framed(f'<table class="mozart-table">{inside}</table>', "rows")
 
 
 def _heads(sorted_by: str) -> str:

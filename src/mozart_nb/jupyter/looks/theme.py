@@ -8,6 +8,7 @@ word always stand beside them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,11 @@ def mark(status: str) -> str:
     return f"<b style=color:{look.colour} aria-hidden=true>{look.symbol}</b>"
 
 
+def framed(html: str, kind: str) -> str:
+    """`html` as one piece of a display, to which the style sheet applies."""
+    return f'<div class="mozart-look" lang="en"><div class="mozart-{kind}">{html}</div></div>'
+
+
 def _colours(paper: str, ink: str, faint: str, rule: str, tint: str) -> str:
     return f"--mozart-paper:{paper};--mozart-ink:{ink};--mozart-faint:{faint};--mozart-rule:{rule};--mozart-tint:{tint}"
 
@@ -62,11 +68,10 @@ _BARS: Final = "\n".join(
 )
 _TINTS: Final = "\n".join(f".mozart-is-{status}{{--mozart-hue:{look.colour}}}" for status, look in LOOKS.items())
 
-CSS: Final = f"""\
+_ROOT: Final = f"""\
 .mozart-look{{{_LIGHT};
 --mozart-bg:var(--jp-layout-color1,var(--vscode-editor-background,var(--mozart-paper)));
 --mozart-fg:var(--jp-content-font-color1,var(--vscode-editor-foreground,var(--mozart-ink)));
---mozart-line:var(--jp-border-color2,var(--mozart-rule));
 --mozart-mono:var(--jp-code-font-family,ui-monospace,SFMono-Regular,Menlo,Consolas,monospace);
 --mozart-sans:var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-serif);
 --mozart-hue:#7d8590;
@@ -75,64 +80,79 @@ font-variant-numeric:tabular-nums;text-align:left;max-width:1040px}}
 @media (prefers-color-scheme:dark){{.mozart-look{{{_DARK}}}}}
 [data-jp-theme-light="true"] .mozart-look,.vscode-light .mozart-look{{{_LIGHT}}}
 [data-jp-theme-light="false"] .mozart-look,.vscode-dark .mozart-look{{{_DARK}}}
-.mozart-look p,.mozart-look ul{{margin:0;padding:0}}
-.mozart-look small,.mozart-look time{{color:var(--mozart-faint)}}
-.mozart-look pre,.mozart-look code{{font-family:var(--mozart-mono);font-size:12px}}
-{_TINTS}
-{_BARS}
-.mozart-head{{display:flex;flex-direction:column;gap:7px;padding:2px 0 6px}}
-.mozart-title{{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 10px}}
-.mozart-name{{font-size:15px;font-weight:600;overflow-wrap:anywhere}}
-.mozart-share{{margin-left:auto}}
-.mozart-badge{{display:inline-block;padding:0 9px 0 7px;border-radius:10px;white-space:nowrap;
-border:1px solid var(--mozart-hue);background:color-mix(in srgb,var(--mozart-hue) 13%,transparent)}}
-.mozart-bar{{display:flex;height:8px;border-radius:4px;overflow:hidden;background:var(--mozart-rule)}}
-.mozart-bar i{{flex:none;min-width:3px;transition:width .4s}}
-.mozart-counts{{display:flex;flex-wrap:wrap;gap:0 14px}}
-.mozart-look .mozart-facts{{display:flex;flex-wrap:wrap;gap:4px 26px;margin:2px 0}}
-.mozart-facts small{{display:block;font-size:11px;line-height:1.2}}
-.mozart-facts b{{font-weight:500}}
-.mozart-look .mozart-note{{padding:1px 0 1px 9px;border-left:3px solid var(--mozart-hue);overflow-wrap:anywhere}}
-.mozart-note em{{color:var(--mozart-faint);font-style:normal}}
-.mozart-look .mozart-running{{list-style:none;display:grid;gap:1px}}
-.mozart-running li{{display:flex;gap:9px;white-space:nowrap;overflow:hidden;margin:0}}
-.mozart-running b{{color:var(--mozart-fg);font-weight:500;min-width:3.2em}}
-.mozart-running time{{min-width:4em;text-align:right}}
-.mozart-running bdi{{overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}}
-.mozart-map{{display:block;max-width:100%;height:auto;image-rendering:pixelated;margin:2px 0 6px}}
-.mozart-table.mozart-look{{display:table;width:100%;border-collapse:collapse;border:0;margin:0;font-size:12px;table-layout:auto}}
-.mozart-table caption{{text-align:left;color:var(--mozart-faint);padding:0 6px 3px;caption-side:top}}
-.mozart-table th,.mozart-table td{{padding:2px 8px;text-align:left;white-space:nowrap;vertical-align:baseline;
-border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:none}}
-.mozart-table thead th{{color:var(--mozart-faint);font-weight:400;border-bottom-color:var(--mozart-faint)}}
-.mozart-table th[scope=row]{{font-weight:500}}
-.mozart-table tr>:nth-child(-n+2),.mozart-table tr>:nth-child(n+4):nth-child(-n+7){{text-align:right}}
-.mozart-table tr>:last-child{{width:99%;max-width:0;overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}}
-.mozart-table tbody tr{{background:none}}
-.mozart-table tbody tr:hover{{background:var(--mozart-tint)}}
-.mozart-table tr[aria-selected=true]{{background:color-mix(in srgb,#2f7fe6 14%,transparent);
-box-shadow:inset 3px 0 #2f7fe6}}
-.mozart-small{{border-collapse:collapse;margin:4px 0 8px;font-size:12px;border:0;width:100%}}
-.mozart-small th,.mozart-small td{{padding:2px 10px 2px 0;text-align:left;vertical-align:top;white-space:normal;
-border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:28em;
-overflow-wrap:anywhere}}
-.mozart-small thead th{{color:var(--mozart-faint);font-weight:400;overflow-wrap:normal}}
-.mozart-small tbody th{{font-weight:500;white-space:nowrap}}
-.mozart-small tbody tr,.mozart-small tbody tr:hover{{background:none}}
-.mozart-look details{{margin:3px 0}}
-.mozart-look summary{{cursor:pointer;padding:2px 0}}
-.mozart-look summary b{{font-weight:500}}
-.mozart-details,.mozart-static{{display:flow-root}}
-.mozart-details .mozart-note{{margin:4px 0}}
-.mozart-details pre{{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
-background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}}
-.mozart-log-tool,.mozart-log-tool-result,.mozart-log-system,.mozart-log-raw{{color:var(--mozart-faint)}}
-.mozart-log-error,.mozart-log-stderr{{border-left:3px solid #dc4a2d;padding-left:6px}}
-.mozart-look .mozart-foot{{margin-top:6px}}
-.mozart-foot code{{background:none;color:inherit}}
-.mozart-look :focus-visible{{outline:2px solid #2f7fe6;outline-offset:-1px}}
-@media (prefers-reduced-motion:reduce){{.mozart-bar i{{transition:none}}}}
+@media (prefers-reduced-motion:reduce){{.mozart-bar i{{transition:none!important}}}}
+.mozart-unseen.mozart-look{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 """
+
+# One rule per line that begins with a selector; each gets `.mozart-look` before it, so that it outranks the notebook's.
+_RULES: Final = """\
+p,ul{margin:0;padding:0}
+small,time{color:var(--mozart-faint)}
+pre,code{font-family:var(--mozart-mono);font-size:12px}
+.mozart-head{display:flex;flex-direction:column;gap:7px;padding:2px 0 6px}
+.mozart-title{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 10px}
+.mozart-name{font-size:15px;font-weight:600;overflow-wrap:anywhere}
+.mozart-share{margin-left:auto}
+.mozart-badge{display:inline-block;padding:0 9px 0 7px;border-radius:10px;white-space:nowrap;
+border:1px solid var(--mozart-hue);background:color-mix(in srgb,var(--mozart-hue) 13%,transparent)}
+.mozart-bar{display:flex;height:8px;border-radius:4px;overflow:hidden;background:var(--mozart-rule)}
+.mozart-bar i{flex:none;min-width:3px;transition:width .4s}
+.mozart-counts{display:flex;flex-wrap:wrap;gap:0 14px}
+.mozart-facts{display:flex;flex-wrap:wrap;gap:4px 26px;margin:2px 0}
+.mozart-facts i,.mozart-counts i{display:none}
+.mozart-facts small{display:block;font-size:11px;line-height:1.2}
+.mozart-facts b{font-weight:500}
+.mozart-note{padding:1px 0 1px 9px;border-left:3px solid var(--mozart-hue);overflow-wrap:anywhere}
+.mozart-note em{color:var(--mozart-faint);font-style:normal}
+.mozart-now{list-style:none;display:grid;gap:1px}
+.mozart-now li{display:flex;gap:9px;white-space:nowrap;overflow:hidden;margin:0}
+.mozart-now b{color:var(--mozart-fg);font-weight:500;min-width:3.2em}
+.mozart-now time{min-width:4em;text-align:right}
+.mozart-now bdi{overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}
+.mozart-map{display:block;margin:2px 0 6px}
+.mozart-table{display:table;width:100%;border-collapse:collapse;border:0;margin:0;font-size:12px;table-layout:auto}
+.mozart-table caption{text-align:left;color:var(--mozart-faint);padding:0 6px 3px;caption-side:top}
+.mozart-table th,.mozart-table td{padding:2px 8px;text-align:left;white-space:nowrap;vertical-align:baseline;
+border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:none}
+.mozart-table thead th{color:var(--mozart-faint);font-weight:400;border-bottom-color:var(--mozart-faint)}
+.mozart-table th[scope=row]{font-weight:500}
+.mozart-table tr>:nth-child(-n+2),.mozart-table tr>:nth-child(n+4):nth-child(-n+7){text-align:right}
+.mozart-table tr>:last-child{width:99%;max-width:0;overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}
+.mozart-table tbody tr{background:none}
+.mozart-table tbody tr:hover{background:var(--mozart-tint)}
+.mozart-table tr[aria-selected=true]{background:color-mix(in srgb,#2f7fe6 14%,transparent);
+box-shadow:inset 3px 0 #2f7fe6}
+.mozart-small{border-collapse:collapse;margin:4px 0 8px;font-size:12px;border:0;width:100%}
+.mozart-small th,.mozart-small td{padding:2px 10px 2px 0;text-align:left;vertical-align:top;white-space:normal;
+border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:28em;
+overflow-wrap:anywhere}
+.mozart-small thead th{color:var(--mozart-faint);font-weight:400;overflow-wrap:normal}
+.mozart-small tbody th{font-weight:500;white-space:nowrap}
+.mozart-small tbody tr,.mozart-small tbody tr:hover{background:none}
+details{margin:3px 0}
+summary{cursor:pointer;padding:2px 0}
+summary b{font-weight:500}
+.mozart-details,.mozart-static,.mozart-log-frame{display:flow-root}
+.mozart-details .mozart-note{margin:4px 0}
+pre{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
+background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}
+.mozart-log-tool,.mozart-log-tool-result,.mozart-log-system,.mozart-log-raw{color:var(--mozart-faint)}
+.mozart-log-error,.mozart-log-stderr{border-left:3px solid #dc4a2d;padding-left:6px}
+.mozart-foot{margin-top:6px}
+:focus-visible{outline:2px solid #2f7fe6;outline-offset:-1px}
+"""
+
+
+def _scoped(rules: str) -> str:
+    """Every selector below `.mozart-look`."""
+
+    def scope(found: re.Match[str]) -> str:
+        return ",".join(f".mozart-look {selector}" for selector in found[1].split(",")) + "{"
+
+    return re.sub(r"^([^{}\n]+)\{", scope, rules, flags=re.MULTILINE)
+
+
+CSS: Final = "\n".join((_ROOT.rstrip(), _scoped(_RULES + _TINTS + "\n" + _BARS)))
 """The style sheet of everything in this package; classes begin with `mozart-`."""
 
 STYLE: Final = f"<style>{CSS}</style>"
