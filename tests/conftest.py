@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests say `from support.… import …`
 
-pytest_plugins = ["support.claude", "support.require_claude"]
+pytest_plugins = ["support.claude", "support.required"]
 
 _FOREIGN = ("ANTHROPIC_", "CLAUDE", "MOZART_NB_")
 _FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
