@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -55,8 +54,8 @@ class MozartMagics(Settings, Magics):
         return None if asked.is_silent else outcome.value
 
     def _outcome(self, asked: Line, cell: str | None) -> Outcome:
-        from mozart_nb.jupyter.verbs import Notebook, Outcome, perform, run_cell, say_jobs
         from mozart_nb.jupyter.text_view import Page
+        from mozart_nb.jupyter.verbs import Notebook, Outcome, perform, run_cell, say_jobs
 
         notebook = Notebook(self.shell, self)
         verb, *words = asked.words or ("",)
