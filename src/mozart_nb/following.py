@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mozart_nb import events as ev
@@ -29,12 +29,20 @@ class Follower:
 
     def poll(self) -> list[ev.Event]:
         """What happened since the last call, applied to `state`."""
-        events = self._reader.poll()
+        events = self.fetch()
+        self.take(events)
+        return events
+
+    def fetch(self) -> list[ev.Event]:
+        """What happened since the last call, not yet applied; blocks while it reads, so call it in a thread."""
+        return self._reader.poll()
+
+    def take(self, events: Sequence[ev.Event]) -> None:
+        """Apply what was fetched, in that order."""
         for event in events:
             if event.seq == 1:
                 self.state = JobState()  # started over
             apply(self.state, event)
-        return events
 
     @property
     def is_alive(self) -> bool:

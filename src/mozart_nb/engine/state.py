@@ -7,6 +7,7 @@ happened to has no record: 100,000 planned batches weigh as much as one plan.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Literal
 
 import msgspec
@@ -248,6 +249,17 @@ class JobState:
         return (self.job, self.batches, self.agenda.view()) == (other.job, other.batches, other.agenda.view())
 
     __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def still(self) -> JobState:
+        """A copy for readers that stays as it is while this one goes on; its agenda is empty."""
+        job = self.job
+        still = JobState.__new__(JobState)
+        still.job = msgspec.structs.replace(
+            job, counts=dict(job.counts), skipped=list(job.skipped), remotes=dict(job.remotes)
+        )
+        still.batches = {number: copy(batch) for number, batch in self.batches.items()}
+        still.plan, still.agenda = self.plan, Agenda(still)
+        return still
 
     @property
     def status(self) -> JobStatus:

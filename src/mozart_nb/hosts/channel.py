@@ -1,0 +1,361 @@
+"""What this process knows of one job: whether it runs it itself, what its journal says otherwise, and who listens.
+
+All handles of a job share one channel, so a job is never started twice here, and whoever shows it goes on showing it
+whichever process takes it up. State is touched in the host's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
+
+from mozart_nb import events as ev
+from mozart_nb.checkpoint.control import drop
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.lock import Owner, owner
+from mozart_nb.clock import SystemClock
+from mozart_nb.consumers.progress import Pulse, Pulses
+from mozart_nb.engine.driver import Driver
+from mozart_nb.engine.ports import Request
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MisuseError, MozartError, UnknownJobError
+from mozart_nb.following import OWNER_EVERY, POLL_SECONDS, Follower
+from mozart_nb.hooks import run_hooks
+from mozart_nb.hosts.loops import Host
+from mozart_nb.prepared import Prepared
+from mozart_nb.runtime import run_job
+
+IDLE_SECONDS: Final = 1.0
+"""Between two looks at the journal of a job that nobody runs."""
+
+SLICE: Final = 500
+"""Events that are applied before the loop gets its turn."""
+
+Listener = Callable[[Sequence[ev.Event]], None]
+T = TypeVar("T")
+
+
+@dataclass
+class Wish:
+    """A run that was asked for: with which config, told what, and `how` as `run_job` takes it."""
+
+    prepared: Prepared
+    options: ev.RunOptions
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LocalRun:
+    """A run of this process, from the moment it was asked for."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.driver: Driver | None = None
+        self.then: Wish | None = None
+        """What is begun if this run settles as paused: somebody wanted it back while it was pausing."""
+        self._waiting: list[Request] = []
+
+    def attach(self, driver: Driver) -> None:
+        self.driver = driver
+        for request in self._waiting:
+            driver.request(request)
+
+    def request(self, request: Request) -> None:
+        if self.driver is None:
+            self._waiting.append(request)
+        else:
+            self.driver.request(request)
+
+    def want_back(self, wish: Wish) -> None:
+        """No pause, if that still can be; else `wish` begins once it has settled."""
+        self._waiting = [request for request in self._waiting if request.kind != "pause"]
+        if self.driver is not None and self.driver.state.status == "pausing":
+            self.then = wish
+            self.driver.request(Request(kind="resume", by="notebook"))
+
+
+class Channel:
+    """One job as this process knows it. Methods may be called from any thread unless they say otherwise."""
+
+    def __init__(self, layout: Layout, host: Host) -> None:
+        self.layout = layout
+        self.host = host
+        self.run: LocalRun | None = None
+        self.error: BaseException | None = None
+        self.clock = SystemClock()
+        self._pulses = Pulses()
+        self._listeners: list[Listener] = []
+        self._waiting = 0
+        self._finished: Future[None] | None = None
+        self._following: Future[None] | None = None
+        self._follower: Follower | None = None
+        self._kept: tuple[JobState, float] | None = None
+        self._owner: Owner | None = None
+        self._lock = threading.Lock()
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def pulses(self) -> Mapping[int, Pulse]:
+        return self._pulses.latest
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a host runs the job, here or elsewhere."""
+        return self.run is not None or self.owner is not None
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who else runs it; None where nobody does."""
+        if self.run is not None:
+            return None
+        return self._owner if self._is_following else _living(self.layout)
+
+    def read(self, of: Callable[[JobState], T]) -> T:
+        """What `of` makes of the state, in the host's thread. `of` must not change it or keep it."""
+        return self.host.call(lambda: of(self.state))
+
+    @property
+    def state(self) -> JobState:
+        """The state as it is now; in the host's thread only. An empty one before the job's first event."""
+        if self.run is not None and self.run.driver is not None:
+            return self.run.driver.state
+        if self._is_following and self._follower is not None:
+            return self._follower.state
+        if self._kept is not None and self._kept[1] == _last_change(self.layout):
+            return self._kept[0]
+        return self._refreshed()
+
+    @property
+    def known(self) -> JobState | None:
+        """The state as it was when it was last looked at, without looking at the disk; None before that."""
+        if self.run is not None and self.run.driver is not None:
+            return self.run.driver.state
+        if self._kept is not None:
+            return self._kept[0]
+        return self._follower.state if self._follower is not None else None
+
+    def _refreshed(self) -> JobState:
+        self._kept = None
+        if self._follower is None:
+            if not self.layout.exists:
+                return JobState()
+            self._follower = Follower(self.layout)
+        self._follower.poll()
+        return self._follower.state
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    def observe(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called on the host's loop with every burst of events; returns the disconnect."""
+
+        def begin() -> None:
+            self._listeners.append(listener)
+            self._follow_if_wanted()
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        self.host.call(begin)
+        return lambda: self.host.call_soon(end)
+
+    def tell(self, message: str) -> None:
+        """Tell whoever listens something that is not journaled."""
+        self.host.call_soon(self._publish, [ev.JobNotice(message=message)])
+
+    def _publish(self, events: Sequence[ev.Event]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(events)
+            except Exception as error:  # whoever shows a job must not hurt it
+                self._listeners.remove(listener)
+                self.tell(f"a display stopped working ({type(error).__name__}: {error}); the job goes on without it")
+
+    # --- running it here ----------------------------------------------------------------------------------------------
+
+    def begin(self, wish: Wish) -> None:
+        """Run the job here; it is going on when this returns. Raises `MisuseError` when it runs here already."""
+        with self._lock:
+            if self.run is not None:
+                raise MisuseError(f"job `{self.layout.job_id}` runs here already", job_id=self.layout.job_id)
+            self.run, self.error = LocalRun(wish), None
+            _running.add(self)
+            self._finished = self.host.spawn(self._drive(self.run))
+
+    async def _drive(self, run: LocalRun) -> None:
+        wish: Wish | None = run.wish
+        try:
+            while wish is not None:
+                state = await run_job(
+                    wish.prepared,
+                    wish.options,
+                    observers=[self._hear],
+                    on_start=run.attach,
+                    clock=self.clock,
+                    **wish.how,
+                )
+                wish = run.then if state.status == "paused" else None
+                run.then = None
+            self._kept = state, _last_change(self.layout)
+            await run_hooks(run.wish.prepared, state, say=self.tell)
+        except BaseException as error:
+            self.error = error
+            self._publish([ev.JobNotice(message=_words(error))])
+            if not isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
+                raise  # the loop goes away
+        finally:
+            self._follower = None
+            self.run = None
+            _running.discard(self)
+            self._publish([])
+            self._follow_if_wanted()
+
+    async def _hear(self, events: Sequence[ev.Event]) -> None:
+        self._pulses.hear(events, time.time())
+        run = self.run
+        if run is not None and any(isinstance(event, ev.JobPauseWithdrawn) for event in events):
+            run.then = None
+        self._publish(events)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def request(self, request: Request) -> None:
+        """Ask something of whoever runs the job. Raises `MisuseError` when nobody does."""
+        run = self.run
+        if run is not None:
+            self.host.call_soon(run.request, request)
+            return
+        holder = _living(self.layout)
+        if holder is None:
+            raise MisuseError(f"job `{self.layout.job_id}` is not running", job_id=self.layout.job_id)
+        drop(self.layout, Request(kind=request.kind, by=request.by, batches=request.batches, run_id=holder.run_id))
+
+    def want_back(self, wish: Wish) -> bool:
+        """Withdraw a pause, or begin again once it has settled; False when the job does not run here."""
+        run = self.run
+        if run is None:
+            return False
+
+        self.host.call_soon(run.want_back, wish)
+        return True
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    async def settled(self) -> None:
+        """Until nobody runs the job any more; on any loop. Cancelling the wait does nothing to the job."""
+        while self.is_live:
+            finished = self._finished
+            if self.run is not None and finished is not None:
+                await _patiently(finished)
+            else:
+                await self._gone()
+
+    async def _gone(self) -> None:
+        """Another process runs it: until it has settled or that process is gone."""
+        self.host.call(lambda: self._wait(1))
+        try:
+            while self.run is None and self.owner is not None:  # noqa: ASYNC110 - looking keeps a kernel's loop awake
+                await asyncio.sleep(POLL_SECONDS / 2)
+        finally:
+            self.host.call_soon(self._wait, -1)
+
+    def _wait(self, change: int) -> None:
+        self._waiting += change
+        self._follow_if_wanted()
+
+    # --- following another process ------------------------------------------------------------------------------------
+
+    @property
+    def _is_following(self) -> bool:
+        return self._following is not None and not self._following.done()
+
+    def _follow_if_wanted(self) -> None:
+        if (self._listeners or self._waiting) and self.run is None and not self._is_following:
+            self._owner = _living(self.layout)
+            self._following = self.host.spawn(self._follow())
+
+    async def _follow(self) -> None:
+        polls = 0
+        while (self._listeners or self._waiting) and self.run is None:
+            with contextlib.suppress(UnknownJobError, OSError):  # whoever took the lock has written nothing yet
+                await self._catch_up()
+            if polls % OWNER_EVERY == 0 or self._owner is None:
+                self._owner = await asyncio.to_thread(_living, self.layout)
+            polls += 1
+            await asyncio.sleep(POLL_SECONDS if self._owner is not None else IDLE_SECONDS)
+
+    async def _catch_up(self) -> None:
+        follower = self._follower
+        if follower is None:
+            follower = await asyncio.to_thread(Follower, self.layout)
+            if self.run is not None:
+                return
+            self._follower = follower
+        events = await asyncio.to_thread(follower.fetch)
+        for start in range(0, len(events), SLICE):
+            if self.run is not None:
+                return
+            part = events[start : start + SLICE]
+            follower.take(part)
+            self._pulses.hear(part, time.time())
+            self._publish(part)
+            await asyncio.sleep(0)
+        if follower.state.is_settled and self._owner is not None:
+            self._owner = await asyncio.to_thread(_living, self.layout)
+
+
+async def _patiently(finished: Future[None]) -> None:
+    """Wait for a future of another thread, or of this loop, keeping the loop awake.
+
+    A kernel that is interrupted wakes its loop only at the next timer.
+    """
+    waiter = asyncio.ensure_future(asyncio.wrap_future(finished))
+    while not waiter.done():
+        await asyncio.wait([waiter], timeout=0.1)
+    with contextlib.suppress(asyncio.CancelledError):
+        waiter.exception()
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, MozartError):
+        return f"{error.message}; {error.hint}" if error.hint else error.message
+    return f"the run ended with {type(error).__name__}: {error}"
+
+
+def _living(layout: Layout) -> Owner | None:
+    found = owner(layout)
+    return found if found is not None and found.alive is not False else None
+
+
+def _last_change(layout: Layout) -> float:
+    """When anything was last written to the journal."""
+    with contextlib.suppress(OSError):
+        return max((path.stat().st_mtime_ns for path in layout.journal.iterdir()), default=0)
+    return 0
+
+
+_channels: WeakValueDictionary[str, Channel] = WeakValueDictionary()
+_running: set[Channel] = set()
+_registering = threading.Lock()
+
+
+def channel_of(layout: Layout, host: Callable[[], Host]) -> Channel:
+    """The one channel of a job. `host` says where it lives, if it is new or nobody listens to it."""
+    key = str(layout.root.resolve())
+    with _registering:
+        channel = _channels.get(key)
+        if channel is None or channel.host.loop.is_closed():
+            channel = _channels[key] = Channel(layout, host())
+        return channel
+
+
+def running_here() -> list[Channel]:
+    """The jobs that this process runs now."""
+    return list(_running)

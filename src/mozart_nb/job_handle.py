@@ -1,0 +1,302 @@
+"""`Job`: one job, wherever it runs. The same in a script, in a notebook and in an asyncio program.
+
+job = Job.load("job.yaml").start()      a file, YAML text or a dict
+await job                               until it has settled; `job.wait()` where nothing can be awaited
+job.batches(), job.answers()            what became of it, as DataFrames
+Job.open("reviews")                     one that another process runs, or that ran last week
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mozart_nb import events as ev
+from mozart_nb.checking import require_valid
+from mozart_nb.checkpoint.index import resolve
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.engine.ports import Confirmations, Request
+from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
+from mozart_nb.healing import Ask
+from mozart_nb.hosts.channel import Wish
+from mozart_nb.hosts.waiting import wait_for
+from mozart_nb.job.given import Given
+from mozart_nb.job.lint import Severity
+from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_mapping, load_text
+from mozart_nb.job_view import JobView
+from mozart_nb.planning import plan_document
+from mozart_nb.prepared import Prepared, opened, prepare, renewed, standing
+from mozart_nb.starting import Decision, decide, run_options
+
+if TYPE_CHECKING:
+    from mozart_nb.frames.inputs import InputRows
+
+T = TypeVar("T")
+Source = str | Path | Mapping[str, Any]
+
+
+class Job(JobView):
+    """A handle on one job: everything that can be done with it and everything that is known of it.
+
+    Handles of the same job share what this process knows, so none of them starts it twice. What changes a job returns
+    at once and may be called from any thread. Errors of use are `MozartError`s with what to do about them.
+    """
+
+    def __init__(self, loaded: LoadedJob, prepared: Prepared, inputs: InputRows | None = None) -> None:
+        """Not for users: `Job.load`, `Job.from_text` and `Job.open` make jobs."""
+        super().__init__(prepared, inputs)
+        self._loaded = loaded
+        self.notices: list[str] = []
+        """What was said about the job file, and about the last start."""
+
+    # --- where jobs come from -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(
+        cls,
+        source: Source,
+        *,
+        workspace: str | Path | None = None,
+        rehearse: bool = False,
+        items: Any = None,
+        variables: Mapping[str, Any] | None = None,
+        namespace: Mapping[str, Any] | None = None,
+        overrides: Sequence[str] = (),
+        strict: bool = False,
+        base_dir: str | Path | None = None,
+    ) -> Job:
+        """A job from a job file, YAML text (several lines) or a mapping. Nothing is started, nothing written.
+
+        `items` is a DataFrame, a Series or a list of rows, `variables` join those of the prompt, `namespace` is where
+        names of classes and functions are looked up that the job file mentions. `rehearse` has a stand-in answer,
+        free of charge and in a scratch folder. `overrides` are `key.path=value`. Relative paths of text and mappings
+        start in `base_dir`, by default the current folder. Raises `ConfigError` with every mistake.
+        """
+        inputs, given = _given(items, variables, namespace)
+        kind: dict[str, Any] = {"overrides": overrides, "strict": strict, "given": given}
+        place = Path(base_dir) if base_dir is not None else Path.cwd()
+        if isinstance(source, Mapping):
+            loaded = load_mapping(source, base_dir=place, **kind)
+        elif isinstance(source, str) and "\n" in source.strip():
+            loaded = load_text(source, base_dir=place, **kind)
+        else:
+            loaded = load_job(source, **kind)
+        return cls._made(loaded, workspace, rehearse, inputs)
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        *,
+        file_name: str = "<cell>",
+        first_line: int = 1,
+        workspace: str | Path | None = None,
+        rehearse: bool = False,
+        items: Any = None,
+        variables: Mapping[str, Any] | None = None,
+        namespace: Mapping[str, Any] | None = None,
+        overrides: Sequence[str] = (),
+        strict: bool = False,
+        base_dir: str | Path | None = None,
+    ) -> Job:
+        """The same from YAML text whose first line is line `first_line` of `file_name`, as mistakes name it."""
+        inputs, given = _given(items, variables, namespace)
+        loaded = load_text(
+            text,
+            base_dir=Path(base_dir) if base_dir is not None else Path.cwd(),
+            file_name=file_name,
+            first_line=first_line,
+            overrides=overrides,
+            strict=strict,
+            given=given,
+        )
+        return cls._made(loaded, workspace, rehearse, inputs)
+
+    @classmethod
+    def _made(cls, loaded: LoadedJob, workspace: str | Path | None, rehearse: bool, inputs: InputRows | None) -> Job:
+        place = Path(workspace) if workspace is not None else None
+        issues = require_valid(loaded, place, rehearse=rehearse)
+        job = cls(loaded, prepare(loaded, workspace=place, rehearse=rehearse), inputs)
+        job.notices = [str(issue) for issue in issues if issue.severity is Severity.WARNING]
+        return job
+
+    @classmethod
+    def open(
+        cls, job_id: str, workspace: str | Path | None = None, *, namespace: Mapping[str, Any] | None = None
+    ) -> Job:
+        """A job that has been planned before, wherever it ran or runs.
+
+        `namespace` holds the functions and the class it was planned with, if it has any. Raises `UnknownJobError`,
+        `AmbiguousJobError`, `CheckpointCorruptError`.
+        """
+        layout = resolve(job_id, Path(workspace) if workspace is not None else None)
+        return cls.at(layout, namespace=namespace)
+
+    @classmethod
+    def at(cls, layout: Layout, *, namespace: Mapping[str, Any] | None = None) -> Job:
+        """The job that stands at `layout`."""
+        prepared = opened(layout, given=Given(namespace=namespace))
+        return cls(prepared.loaded, prepared)
+
+    # --- what can be done with it -------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        *,
+        limit: int = 0,
+        batches: str = "",
+        start_batch: int = 1,
+        fresh: bool = False,
+        max_concurrent: int = 0,
+        self_healing: bool = False,
+        confirmations: Confirmations | None = None,
+        ask: Ask | None = None,
+    ) -> Job:
+        """Run it, or go on with it: as `mozart run` does. What was decided is the last of `notices`.
+
+        A job that runs already is attached to, an unfinished one goes on, a completed one is left alone. `limit` runs
+        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. Raises `MisuseError`, and
+        `JobChangedError` when its config is not the one it was planned with.
+        """
+        self._require_same_here()
+        options = run_options(
+            self._prepared.plan.count,
+            batches=batches,
+            limit=limit,
+            start_batch=start_batch,
+            max_concurrent=max_concurrent,
+            fresh=fresh,
+            self_healing=self_healing,
+        )
+        decision = self._decide(fresh)
+        if decision.said:
+            self.notices.append(decision.said)
+        if decision.kind == "run":
+            how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
+            self._begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
+        return self
+
+    def _decide(self, fresh: bool) -> Decision:
+        if self._channel.run is not None:
+            if fresh:
+                raise JobBusyError(self.job_id, "in this notebook")
+            return Decision("attach", f"job `{self.job_id}` runs here already")
+        return decide(self._prepared, standing(self._prepared), fresh=fresh)
+
+    def _require_same_here(self) -> None:
+        """A job that runs here must not be taken for another version of it."""
+        run = self._channel.run
+        if run is not None and run.wish.prepared.digest != self._prepared.digest:
+            raise JobChangedError(
+                f"job `{self.job_id}` runs here with another config; nothing was started",
+                hint=f"`%mozart pause {self.job_id}` first, then run this again, or give it another name",
+                job_id=self.job_id,
+            )
+
+    def _begin(self, wish: Wish) -> None:
+        self._channel.begin(wish)
+
+    def resume(
+        self,
+        *,
+        keep_failed: bool = False,
+        batches: str = "",
+        reload: Job | None = None,
+        infer: bool = False,
+        self_healing: bool = False,
+        max_concurrent: int = 0,
+        confirmations: Confirmations | None = None,
+        ask: Ask | None = None,
+    ) -> Job:
+        """Go on with everything that is not completed or skipped; failed batches get fresh budgets.
+
+        A pause that has not settled yet is withdrawn. `keep_failed` leaves failed batches, `batches` names the only
+        ones to run, `reload` is the same job with a new config, `infer` takes batches for completed whose rules pass.
+        """
+        options = run_options(
+            self._prepared.plan.count, batches=batches, max_concurrent=max_concurrent, self_healing=self_healing
+        )
+        options = ev.RunOptions(
+            only=options.only, max_concurrent=max_concurrent, self_healing=self_healing, keep_failed=keep_failed
+        )
+        how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}
+        if reload is not None:
+            how["reload"] = renewed(self._prepared, reload._loaded)
+        wish = Wish(self._prepared, options, how)
+        if self._channel.want_back(wish):
+            return self
+        if self._channel.owner is not None:
+            self._channel.request(Request(kind="resume", by="notebook"))
+            return self
+        if reload is not None:
+            self._prepared, self._loaded = how["reload"], reload._loaded
+        self._begin(wish)
+        return self
+
+    def pause(self) -> Job:
+        """No new attempts; running ones finish and are saved. Also for a job that another process runs."""
+        self._channel.request(Request(kind="pause", by="notebook"))
+        return self
+
+    def cancel(self) -> Job:
+        """End its sessions at once; it settles as cancelled and can still be resumed."""
+        if self.is_live:
+            self._channel.request(Request(kind="cancel", by="notebook"))
+            return self
+        if self.status in ("completed", "cancelled", "pending"):
+            raise MisuseError(f"job `{self.job_id}` is {self.status} already", job_id=self.job_id)
+        # Nobody runs it: take it up for as long as it takes to end what its host left running.
+        self._begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
+        self._channel.request(Request(kind="cancel", by="notebook"))
+        return self
+
+    def retry(self, batches: Iterable[int] = ()) -> Job:
+        """Try these failed batches again, with fresh budgets; without numbers all that failed."""
+        numbers = tuple(batches)
+        if self.is_live:
+            self._channel.request(Request(kind="retry", by="notebook", batches=numbers))
+            return self
+        return self.resume(batches=",".join(str(number) for number in numbers))
+
+    def plan(self, *, show: int = 0, **options: Any) -> dict[str, Any]:
+        """What a run would do, with estimated tokens and cost; `show` renders the prompt of that batch."""
+        return plan_document(self._prepared, run_options(self._prepared.plan.count, **options), show=show)
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Job]:
+        """Until nobody runs it any more; look at `status` then. Cancelling the wait leaves the job alone."""
+        return self._settled().__await__()
+
+    async def _settled(self) -> Job:
+        await self._channel.settled()
+        return self
+
+    def wait(self, timeout: float | None = None) -> Job:
+        """The same for code that cannot await; at most `timeout` seconds. An interrupt leaves the job alone.
+
+        Raises `TimeoutError`. In an asyncio program outside notebooks use `await job`: a `MisuseError` says so.
+        """
+        wait_for(self._channel.settled, self.host, timeout)
+        return self
+
+    def dashboard(self) -> Any:
+        """Show it live, with buttons. Needs a notebook."""
+        from mozart_nb.jupyter.dashboard import show  # the door to the notebook, opened here and in `_repr_html_` only
+
+        return show(self)
+
+
+def _given(
+    items: Any, variables: Mapping[str, Any] | None, namespace: Mapping[str, Any] | None
+) -> tuple[InputRows | None, Given]:
+    if items is None and not variables and namespace is None:
+        return None, NOTHING_GIVEN
+    inputs = None
+    if items is not None:
+        from mozart_nb.frames.inputs import input_rows
+
+        inputs = input_rows(items)
+    rows = inputs.rows if inputs is not None else None
+    return inputs, Given(rows=rows, variables=variables or {}, namespace=namespace)

@@ -1,0 +1,250 @@
+"""What is known of one job: how it stands, what became of it, as values, DataFrames and words. Reads only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mozart_nb import events as ev
+from mozart_nb.checkpoint.follow import read_events
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.consumers.lines import Level
+from mozart_nb.consumers.phrases import count_phrases, next_steps
+from mozart_nb.consumers.progress import Progress, Pulse, ShownStatus, progress_of, shown_status
+from mozart_nb.engine.fold import fold
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import UnfinishedError, WorldError
+from mozart_nb.hosts.channel import Channel, channel_of
+from mozart_nb.hosts.kernel import host_for
+from mozart_nb.hosts.loops import Host
+from mozart_nb.job.model import JobConfig
+from mozart_nb.prepared import Prepared
+from mozart_nb.words import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mozart_nb.diagnosis import Diagnosis
+    from mozart_nb.frames.inputs import InputRows
+
+T = TypeVar("T")
+
+
+class JobView:
+    """One job as it can be looked at, wherever it runs. `Job` adds what can be done with it."""
+
+    def __init__(self, prepared: Prepared, inputs: InputRows | None = None) -> None:
+        self._prepared = prepared
+        self._inputs = inputs
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def job_id(self) -> str:
+        return self._prepared.job_id
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def config(self) -> JobConfig:
+        return self._prepared.loaded.config
+
+    @property
+    def prepared(self) -> Prepared:
+        return self._prepared
+
+    @property
+    def layout(self) -> Layout:
+        """Where its record is kept."""
+        return self._prepared.layout
+
+    @property
+    def workspace(self) -> Path:
+        """Where its results go."""
+        return self._prepared.places.workspace
+
+    @cached_property
+    def _channel(self) -> Channel:
+        return channel_of(self.layout, host_for)
+
+    @property
+    def host(self) -> Host:
+        """The event loop on which it is heard of, and on which it runs if it runs in this process."""
+        return self._channel.host
+
+    # --- how it stands ------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> JobState:
+        """The state itself, for code on the host's loop; everything else uses `read`."""
+        return self._shown(self._channel.state)
+
+    def read(self, of: Callable[[JobState], T]) -> T:
+        """What `of` makes of the state as it is now. `of` must neither change it nor keep it."""
+        return self._channel.read(lambda state: of(self._shown(state)))
+
+    def _shown(self, state: JobState) -> JobState:
+        return state if state.job.seq else self._unborn
+
+    @cached_property
+    def _unborn(self) -> JobState:
+        """What it will be at its first event: shows its plan before it has run."""
+        planned = ev.JobPlanned(
+            job_id=self.job_id, name=self.name, plan=self._prepared.plan.shape, seed=0, config_digest="", seq=1
+        )
+        return fold([planned])
+
+    @property
+    def status(self) -> ShownStatus:
+        """`pending` before the first run; `interrupted` when whoever ran it is gone."""
+        live = self.is_live
+        return self.read(lambda state: shown_status(state, is_live=live))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody runs it, here or in another process."""
+        return self._channel.is_live
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is over for now: completed, failed, cancelled or paused."""
+        return not self.is_live and self.read(lambda state: state.is_settled)
+
+    @property
+    def pulses(self) -> Mapping[int, Pulse]:
+        """Last signs of life of the sessions that run here."""
+        return self._channel.pulses
+
+    @property
+    def error(self) -> Exception | None:
+        """Why the last run in this process ended without settling; None if it did settle."""
+        error = self._channel.error
+        if error is None or isinstance(error, Exception):
+            return error
+        return WorldError(f"the run was ended by {type(error).__name__}", job_id=self.job_id)
+
+    @property
+    def blocked_seconds(self) -> float:
+        """Seconds for which other code held up the loop on which the job runs."""
+        return self._channel.clock.blocked_seconds
+
+    def progress(self) -> Progress:
+        """One look at it: counts, cost, time left, waits."""
+        live, pulses = self.is_live, self.pulses
+        return self.read(lambda state: progress_of(state, self.config, time.time(), pulses=pulses, is_live=live))
+
+    def observe(self, observer: Callable[[Sequence[ev.Event]], None]) -> Callable[[], None]:
+        """Have `observer` called on the host's loop with every burst of events, whoever runs the job.
+
+        Returns what ends that. An empty burst says that a run here is over.
+        """
+        return self._channel.observe(observer)
+
+    def raise_for_status(self) -> None:
+        """Raise `UnfinishedError`, or what ended its run, unless the job completed."""
+        progress = self.progress()
+        if progress.status == "completed":
+            return
+        if self.error is not None:
+            raise self.error
+        code = f"{progress.code} " if progress.code else ""
+        reason = f": {code}{one_line(progress.reason)}" if progress.reason else ""
+        counts = ", ".join(count_phrases(progress))
+        raise UnfinishedError(
+            f"job `{self.job_id}` is {progress.status}{reason}{f' ({counts})' if counts else ''}",
+            hint="; ".join(next_steps(progress, "%mozart")),
+            job_id=self.job_id,
+            code=progress.code or None,
+        )
+
+    # --- what became of it, as DataFrames -----------------------------------------------------------------------------
+
+    def batches(self, status: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """One row per batch of the plan; `status` keeps those of one or several statuses."""
+        from mozart_nb.frames import batches_frame
+
+        return batches_frame(self._still(), status=status)
+
+    def attempts(self) -> pd.DataFrame:
+        """One row per attempt: kind, times, cost, tokens, what came of it."""
+        from mozart_nb.frames import attempts_frame
+
+        return attempts_frame(self._events())
+
+    def errors(self) -> pd.DataFrame:
+        """One row per failure, in order of time."""
+        from mozart_nb.frames import errors_frame
+
+        return errors_frame(self._still(), self._events())
+
+    def validations(self, *, every: bool = False) -> pd.DataFrame:
+        """One row per rule, for the last judgement of each batch; with `every` for every judgement."""
+        from mozart_nb.frames import validations_frame
+
+        return validations_frame(self._events(), self.config, every=every)
+
+    def events(self) -> pd.DataFrame:
+        """One row per event of its journal."""
+        from mozart_nb.frames import events_frame
+
+        return events_frame(self._events())
+
+    def answers(self, *, inputs: bool = False) -> pd.DataFrame:
+        """One row per item in input order, typed by the schema; joins on the index of the DataFrame it was given.
+
+        `inputs` adds the columns of the input rows.
+        """
+        from mozart_nb.frames import answers_of
+
+        return answers_of(self._prepared, self._still(), self._inputs, inputs=inputs)
+
+    def compare(self, other: JobView) -> pd.DataFrame:
+        """Two runs side by side, one row per item: both answers, whether they agree, costs and durations."""
+        from mozart_nb.frames import compare
+
+        return compare(self._run(), other._run())
+
+    def plot(self, kind: str = "timeline") -> Any:
+        """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`."""
+        from mozart_nb.frames.plots import plot
+
+        return plot(kind, self._run())
+
+    def _run(self) -> Any:
+        from mozart_nb.frames import Run
+
+        return Run(self.name, answers=self.answers, batches=self.batches, events=self._events)
+
+    def _still(self) -> JobState:
+        """The state of this moment, for as long as it takes to make something of it."""
+        return self.read(JobState.still)
+
+    def _events(self) -> Iterable[ev.Event]:
+        return read_events(self.layout) if self.layout.exists else ()
+
+    # --- what became of it, in words ----------------------------------------------------------------------------------
+
+    def log(self, count: int = 50, *, level: Level = "INFO", batch: int = 0) -> str:
+        """The last events as lines of text, of one batch if that is given."""
+        from mozart_nb.diagnosis import log_lines
+
+        return "\n".join(log_lines(self.layout, count, level=level, batch=batch)) if self.layout.exists else ""
+
+    def diagnose(self) -> Diagnosis:
+        """Why it is where it is, and what to do about it."""
+        from mozart_nb.diagnosis import diagnose
+
+        return diagnose(self.layout)
+
+    def __repr__(self) -> str:
+        """From memory: a representation reads no files."""
+        known = self._channel.known
+        if known is None or not known.job.seq:
+            return f"<Job {self.job_id}: {self._prepared.plan.count:,} batches>"
+        done = known.count("completed") + known.count("skipped")
+        return f"<Job {self.job_id}: {known.status}, {done:,} of {known.total:,} batches done>"
