@@ -35,8 +35,8 @@ class Preview:
             for rule in self._config.validations
         ]
 
-    def context(self, number: int) -> BatchContext:
-        """The template variables of a batch."""
+    def context(self, number: int, outputs: Mapping[int, str] | None = None) -> BatchContext:
+        """The template variables of a batch; `outputs` are what earlier ones answered, none by default."""
         rows: Sequence[Any] = ()
         if self._config.items is not None:
             rows = self._materials.rows(*self._plan.rows_of(number))
@@ -47,11 +47,12 @@ class Preview:
             job_name=self._config.name,
             prompt=self._config.prompt,
             rows=rows,
+            previous_outputs=outputs,
         )
 
-    def prompt(self, number: int) -> str:
+    def prompt(self, number: int, outputs: Mapping[int, str] | None = None) -> str:
         """What the first attempt is sent. Raises `PromptError` for a template that needs what only a run has."""
-        prompt = self._renderer.render(self.context(number))
+        prompt = self._renderer.render(self.context(number, outputs))
         first, last = self._plan.items_of(number)
         instructions = self._contract.instructions(last - first + 1)
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt

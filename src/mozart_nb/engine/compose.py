@@ -163,7 +163,13 @@ class JobComposer:
         """What the attempt that just started sends."""
         values = await self.values(batch.number)
         original = self._original(values)
-        prompt = self._prompt(batch, original, continues=continues)
+        prompt = next_prompt(
+            batch,
+            original,
+            continues=continues,
+            has_form=self._contract.wants_data,
+            most=self._config.retry.max_completion_attempts,
+        )
         expects = self._checker.expected_files(values)
         findings = await self._look_over(prompt, [expected.path for expected in expects])
         script = self._stage_directions.script(values, self._places) if self._stage_directions else None
@@ -212,30 +218,6 @@ class JobComposer:
         for number in sorted({1, 2, 3, (count + 1) // 2, count - 1, count} & set(range(1, count + 1))):
             rows = self._materials.rows(*self._plan.rows_of(number)) if self._config.items is not None else []
             yield self._original(self._context(number, rows, {}, {}))
-
-    def _prompt(self, batch: BatchState, original: str, *, continues: bool) -> str:
-        results = batch.validation_details
-        failed = [result for result in results if result.status in ("failed", "skipped")]
-        if batch.mode == "completion":
-            passed = [result for result in results if result.status in ("passed", "rehearsed")]
-            most = self._config.retry.max_completion_attempts
-            return completion_prompt(
-                original,
-                passed,
-                failed,
-                batch.completions,
-                most,
-                continues=continues,
-                has_form=self._contract.wants_data,
-            )
-        if batch.mode == "healed" and batch.code:
-            # What the rules found was found before the remedy, which may have changed what they look for.
-            return retry_prompt(original, (), batch.code, "")
-        if batch.mode == "retry" and batch.code:
-            if failed and lookup(batch.code).category is Category.RATE_LIMIT:
-                return retry_prompt(original, failed, "E201", "")  # the refusal in between is nobody's concern
-            return retry_prompt(original, failed, batch.code, batch.message)
-        return original
 
     async def _look_over(self, prompt: str, expected: list[str]) -> Preflight:
         """Preflight asks the disk, off the loop, only when the prompt names a file at all."""
@@ -295,6 +277,29 @@ class JobComposer:
         if override is None:
             return self._options
         return {**self._options, **override.model_dump(mode="json", exclude_none=True)}
+
+
+def next_prompt(batch: BatchState, original: str, *, continues: bool, has_form: bool, most: int) -> str:
+    """What the next attempt sends, when `original` is the prompt of the first one.
+
+    `continues`: in the session of the last one; `has_form`: answers must be JSON; `most` completion attempts are
+    allowed.
+    """
+    results = batch.validation_details
+    failed = [result for result in results if result.status in ("failed", "skipped")]
+    if batch.mode == "completion":
+        passed = [result for result in results if result.status in ("passed", "rehearsed")]
+        return completion_prompt(
+            original, passed, failed, batch.completions, most, continues=continues, has_form=has_form
+        )
+    if batch.mode == "healed" and batch.code:
+        # What the rules found was found before the remedy, which may have changed what they look for.
+        return retry_prompt(original, (), batch.code, "")
+    if batch.mode == "retry" and batch.code:
+        if failed and lookup(batch.code).category is Category.RATE_LIMIT:
+            return retry_prompt(original, failed, "E201", "")  # the refusal in between is nobody's concern
+        return retry_prompt(original, failed, batch.code, batch.message)
+    return original
 
 
 class _StageDirections:
