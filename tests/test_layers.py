@@ -58,6 +58,8 @@ LAYERS = {
     "catching_up": 4,
     "keyframes": 4,
     "timeline": 4,
+    "session_logs": 4,
+    "attempt_index": 4,
     "details": 4,
     "diagnosis": 4,
     "runtime": 4,

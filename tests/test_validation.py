@@ -476,7 +476,7 @@ def test_a_rule_that_lacks_a_field_or_needs_a_notebook_fails_with_the_reason(des
     results = asyncio.run(checker.check(desk.values, answer="", baseline={}, before={}))
     assert [result.message for result in results] == [
         "the rule lacks `path`",
-        "rules of type `python` need a notebook",
+        "there is no function `f` here",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.healing import Ask, JobHealer, Site
+from mozart_nb.job.borrowed import left_out, require_functions
 from mozart_nb.job.prices import table_for
 from mozart_nb.pace import NoPace, configured_pace, minute_pace
 from mozart_nb.prepared import Prepared
@@ -83,6 +85,7 @@ def checker_for(prepared: Prepared, clock: SystemClock) -> RuleChecker:
         workspace=prepared.places.workspace,
         working_directory=prepared.places.working_directory,
         rehearsed_commands=prepared.rehearsed,
+        functions=prepared.loaded.borrowed.functions,
         root=Path(prepared.places.root) if prepared.places.root else None,
         fair=clock.fair,
     )
@@ -115,10 +118,25 @@ def composer_for(
     )
 
 
-def contract_for(prepared: Prepared) -> AnswerContract:
-    """What answers must look like."""
+def from_notebook(prepared: Prepared) -> list[str]:
+    """Make sure that what a run needs of a notebook is here; what will only not be checked is returned, in sentences.
+
+    Raises `MisuseError`. A rehearsal calls nothing of a notebook and needs nothing of it.
+    """
+    if prepared.rehearsed:
+        return []
+    require_functions(prepared.loaded.config, prepared.loaded.borrowed)
+    return left_out(prepared.loaded.borrowed)
+
+
+def contract_for(prepared: Prepared, clock: SystemClock | None = None) -> AnswerContract:
+    """What answers must look like. A rehearsal makes them up from the schema and cannot know what a class checks."""
     answer = prepared.loaded.config.answer
-    return JsonContract.of(answer, prepared.frozen.texts) if answer.wants_json else FreeText()
+    if not answer.wants_json:
+        return FreeText()
+    answer_class = None if prepared.rehearsed else prepared.loaded.borrowed.answer_class
+    fair = clock.fair if clock is not None else time.monotonic
+    return JsonContract.of(answer, prepared.frozen.texts, answer_class, fair)
 
 
 def healer_for(

@@ -43,6 +43,7 @@ from mozart_nb.parts import (
     checker_for,
     composer_for,
     contract_for,
+    from_notebook,
     gate_book,
     gate_for,
     healer_for,
@@ -178,6 +179,7 @@ async def _open(
     ask: Ask | None = None,
     files: Files | None = None,
 ) -> _Opened:
+    unchecked = from_notebook(prepared)
     layout, disk = prepared.layout, files or DiskFiles()
     lock = JobLock(layout)
     await asyncio.to_thread(lock.acquire, run_id)
@@ -200,7 +202,7 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
     if not prepared.rehearsed:
         await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
-    warnings = [*moved.notices, *loaded.warnings]
+    warnings = [*moved.notices, *loaded.warnings, *unchecked]
     return await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
 
 
@@ -219,7 +221,7 @@ async def _equipped(
 ) -> _Opened:
     """The job's driver with everything it works with."""
     state, config = loaded.state, prepared.loaded.config
-    checker, contract = checker_for(prepared, clock), contract_for(prepared)
+    checker, contract = checker_for(prepared, clock), contract_for(prepared, clock)
     backend = backend_for(prepared, clock)
     stack.push_async_callback(backend.close)
     kept: KeptAnswers = NothingKept()
@@ -388,7 +390,7 @@ async def _passing(job: _Opened, numbers: Iterable[int]) -> list[Revalidated]:
         answer = await job.driver.read_answer(batch) if batch is not None else None
         baseline = (batch.baseline or {}) if batch is not None else {}
         text, data = (answer.text, answer.data) if answer is not None else ("", None)
-        results = await job.checker.check(values, answer=text, baseline=baseline, before={})
+        results = await job.checker.check(values, answer=text, baseline=baseline, before={}, data=data)
         if job.contract.wants_data:
             first, last = job.prepared.plan.items_of(number)
             fault = (await job.contract.read(text, data, last - first + 1)).fault

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mozart_nb.job.given import Given
 from mozart_nb.job.known import NOT_YET
 from mozart_nb.job.lint import NOTICED, RULES, V_CODES, Issue, Severity, has_errors, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_text
@@ -75,7 +76,7 @@ def test_every_code_has_a_rule_or_is_noticed_while_loading_and_has_a_test_here()
 
 def test_errors_are_those_codes_that_the_documentation_says() -> None:
     errors = {code for code, row in V_CODES.items() if row.severity is Severity.ERROR}
-    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110", "V124", "V125"}
+    assert errors == {"V001", "V002", "V003", "V004", "V005", "V007", "V008", "V110", "V124", "V125", "V128"}
     infos = {code for code, row in V_CODES.items() if row.severity is Severity.INFO}
     assert infos == {"V104", "V116", "V122"}
     assert [code for code, row in V_CODES.items() if row.auto_fixable] == ["V002"]
@@ -584,3 +585,20 @@ def test_stage_keys_are_explained() -> None:
     text = "name: x\nbatch: {size: 1, total_items: 3, fan_out: {2: 3}, descriptions: {2: a}}\n" + PROMPT + RULE
     issue = only("V122", text)
     assert issue.severity is Severity.INFO
+
+
+# --- what a notebook gives --------------------------------------------------------------------------------------------
+
+
+def test_a_given_variable_that_replaces_one_of_the_file_is_an_issue_at_its_place() -> None:
+    text = QUIET.replace(PROMPT, "prompt:\n  template: '{{ tone }}'\n  variables: {tone: kind}\n")
+    loaded = load_text(text, base_dir="/jobs", file_name="job.yaml", given=Given(variables={"tone": "strict"}))
+    [issue] = [issue for issue in loaded.warnings if issue.code == "V127"]
+    assert (issue.path, issue.column) == ("prompt.variables.tone", 21)
+
+
+def test_a_function_of_a_notebook_is_an_error_where_there_is_none() -> None:
+    issue = only("V128", HEAD + PROMPT + "validations: [{type: python, function: check}]\n")
+    assert issue.severity is Severity.ERROR
+    assert issue.path == "validations.0.function"
+    assert issue.suggestion == "start the job in the notebook that defines it; a rehearsal needs no function"

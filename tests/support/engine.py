@@ -151,7 +151,13 @@ class ScriptedChecker:
         return {"report.md": "changed"} if rules is not None and rules.evidence else {}
 
     async def check(
-        self, values: Mapping[str, Any], *, answer: str, baseline: Mapping[str, str], before: Mapping[str, str]
+        self,
+        values: Mapping[str, Any],
+        *,
+        answer: str,
+        baseline: Mapping[str, str],
+        before: Mapping[str, str],
+        data: Any = None,
     ) -> tuple[ev.RuleResult, ...]:
         return self.backend.judgements.get(values["batch_num"], Rules()).results()
 

@@ -257,7 +257,7 @@ class Attempt:
         finished = self._finished(result, verdict)
         await self._desk.record(finished, ev.Answer(finished=finished, text=result.text, data=reading.data))
         tails = (result.stdout_tail, result.stderr_tail)
-        await self._check(result.text, verdict.code, verdict.message, *tails, fault=reading.fault)
+        await self._check(result.text, verdict.code, verdict.message, *tails, reading=reading)
 
     async def _rows(self) -> int:
         if not self._parts.contract.wants_data:
@@ -299,7 +299,7 @@ class Attempt:
         stdout_tail: str = "",
         stderr_tail: str = "",
         *,
-        fault: ev.RuleResult | None = None,
+        reading: AnswerReading,
     ) -> None:
         batch, checker = self.batch, self._parts.checker
         session = self._session or batch.session
@@ -308,7 +308,7 @@ class Attempt:
         results: tuple[ev.RuleResult, ...] = ()
         if not code or before != await checker.signatures(values):
             baseline = batch.baseline if batch.baseline is not None else before
-            results = await checker.check(values, answer=answer, baseline=baseline, before=before)
+            results = await checker.check(values, answer=answer, baseline=baseline, before=before, data=reading.data)
         self._desk.note(
             judge(
                 batch.number,
@@ -316,7 +316,7 @@ class Attempt:
                 code=code,
                 message=message,
                 results=results,
-                fault=fault,
+                fault=reading.fault,
                 stdout_tail=stdout_tail,
                 stderr_tail=stderr_tail,
             )
@@ -352,12 +352,11 @@ class Attempt:
         self.is_unsent = False
         answer = await self._desk.read_answer(batch) if not batch.is_silent else None
         text = answer.text if answer is not None else ""
-        fault = None
+        reading = AnswerReading(answer.data if answer is not None else None)
         if not batch.code:
-            data = answer.data if answer is not None else None
-            fault = (await self._parts.contract.read(text, data, await self._rows())).fault
+            reading = await self._parts.contract.read(text, reading.data, await self._rows())
         # What the session printed besides is in its log; the end of the answer is what is left for the state.
-        await self._check(text, batch.code, batch.message, stdout_tail=text[-TAIL_CHARACTERS:], fault=fault)
+        await self._check(text, batch.code, batch.message, stdout_tail=text[-TAIL_CHARACTERS:], reading=reading)
 
     async def _is_mended(self) -> bool:
         """Whether what the last session left is good enough after a remedy: then it need not be done again."""
@@ -366,8 +365,9 @@ class Attempt:
             return False
         answer = await self._desk.read_answer(batch) if not batch.is_silent else None
         values = await parts.composer.values(batch.number)
-        text, baseline = answer.text if answer is not None else "", batch.baseline or {}
-        results = await parts.checker.check(values, answer=text, baseline=baseline, before={})
+        text, data = (answer.text, answer.data) if answer is not None else ("", None)
+        baseline = batch.baseline or {}
+        results = await parts.checker.check(values, answer=text, baseline=baseline, before={}, data=data)
         judgement = judge(batch.number, self.number, code="", message="", results=results)
         if isinstance(judgement, ev.ValidationPassed):
             self._desk.note(judgement)

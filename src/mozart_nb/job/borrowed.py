@@ -56,7 +56,7 @@ class _Taking:
     given: Given
     positions: Positions
     file: str
-    exists: Callable[[str], bool]
+    is_there: Callable[[str], bool]
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     answer_class: AnswerClass | None = None
@@ -181,7 +181,7 @@ class _Taking:
 
     def _is_file(self, name: str) -> bool:
         """Also a file that is missing, where nothing else can be meant: a check of its own says so."""
-        return not is_name(name) or PurePosixPath(name).suffix.lower() in (".json", ".txt") or self.exists(name)
+        return not is_name(name) or PurePosixPath(name).suffix.lower() in (".json", ".txt") or self.is_there(name)
 
     def _as_schema(self, written: Any, found: Any) -> Any:
         if isinstance(found, Mapping):
@@ -228,13 +228,13 @@ class Taken:
 
 
 def take_in(
-    data: dict[str, Any], given: Given, positions: Positions, file: str, exists: Callable[[str], bool]
+    data: dict[str, Any], given: Given, positions: Positions, file: str, is_there: Callable[[str], bool]
 ) -> Taken:
     """Put rows, variables and the class of the answers into `data`, the canonical mapping of a config.
 
-    `exists` tells whether the job file may mean a file by a name.
+    `is_there` tells whether the job file may mean a file by a name.
     """
-    taking = _Taking(data, given, positions, file, exists)
+    taking = _Taking(data, given, positions, file, is_there)
     for take in (taking.rows, taking.variables, taking.schema, taking.callables):
         take()
     return Taken(taking.problems, taking.notices, taking.answer_class, taking.functions, taking.table)
@@ -329,7 +329,7 @@ def require_functions(config: JobConfig, borrowed: Borrowed) -> None:
             )
 
 
-def left_out(config: JobConfig, borrowed: Borrowed) -> list[str]:
+def left_out(borrowed: Borrowed) -> list[str]:
     """What cannot be checked here although the notebook did so, one sentence each."""
     if not borrowed.class_has_checks or borrowed.answer_class is not None:
         return []

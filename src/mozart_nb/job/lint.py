@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mozart_nb.errors import Problem
-from mozart_nb.job import lint_answers, lint_money, lint_places, lint_prompt, lint_rules
+from mozart_nb.job import lint_answers, lint_money, lint_notebook, lint_places, lint_prompt, lint_rules
 from mozart_nb.job.document import show_path
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.vcodes import NOTICED, V_CODES, Files, Finding, Rule, Severity, Subject
@@ -26,6 +26,7 @@ RULES: Final[Mapping[str, Rule]] = {
     **lint_places.RULES,
     **lint_money.RULES,
     **lint_answers.RULES,
+    **lint_notebook.RULES,
 }
 """V-code → the rule that finds it; codes that loading finds are in `NOTICED`."""
 

@@ -69,6 +69,8 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V124", _E, "a cost limit and a model without a price: the limit cannot hold"),
         VCode("V125", _E, "the schema of the answer cannot be used"),
         VCode("V126", _W, "settings of `answer` that do not fit together"),
+        VCode("V127", _W, "a variable that was given (`--var`) takes the place of one in the job file"),
+        VCode("V128", _E, "a rule's function belongs to a notebook, and there is none here"),
     )
 }
 
@@ -135,5 +137,5 @@ class Subject:
 
 Rule = Callable[[Subject], Iterator[Finding]]
 
-NOTICED: Final = frozenset({"V108", "V118", "V119", "V120", "V121", "V122"})
+NOTICED: Final = frozenset({"V108", "V118", "V119", "V120", "V121", "V122", "V127"})
 """Codes that loading finds; `lint` hands them on."""

@@ -44,6 +44,12 @@ def fault_of(error: Any, item: int = 0) -> str:
     return _clip(": ".join([*where, _said(error)]), _EACH)
 
 
+def fault_at(path: Sequence[str | int], said: str, item: int = 0) -> str:
+    """What somebody else's check said about a place in the answer."""
+    where = [*([f"item {item}"] if item else []), *_where(path)]
+    return _clip(": ".join([*where, said]), _EACH)
+
+
 def shown(value: Any) -> str:
     """A value as JSON, short."""
     if isinstance(value, str):

@@ -1,7 +1,8 @@
 """Checks what a batch produced against the rules of the job.
 
-All file work of one check happens in one thread, commands run on the loop. Paths are held inside the workspace and the
-working directory, links resolved, because the values filled into them come from rows that nobody has checked.
+All file work of one check happens in one thread, commands run on the loop, functions of a notebook in threads of their
+own. Paths are held inside the workspace and the working directory, links resolved, because the values filled into them
+come from rows that nobody has checked.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from mozart_nb.engine.ports import ExpectedFile
 from mozart_nb.errors import PromptError
 from mozart_nb.events import RuleResult
 from mozart_nb.job.expressions import Condition, compile_condition
+from mozart_nb.job.functions import RuleFunction
 from mozart_nb.job.names import VARIABLES
 from mozart_nb.job.outputs import REQUIRED_FIELDS, RuleConfig
 from mozart_nb.job.placeholders import expand
 from mozart_nb.validation import files
 from mozart_nb.validation.files import Fence, Places
+from mozart_nb.validation.functions import arguments, judge_function
 from mozart_nb.validation.verdicts import SEARCH_SECONDS, Rule, Seen, judge_answer, judge_command, judge_file
 
 FILE_TYPES: Final = frozenset({"file_exists", "file_modified", "content_contains", "content_regex"})
@@ -43,9 +46,10 @@ class RuleChecker:
     """The rules of one job (`ports.Checker`).
 
     Relative paths start at `working_directory`, commands run in the workspace unless they say otherwise. With
-    `rehearsed_commands` commands are not run and count as passed, marked `rehearsed`; `root` is the scratch folder of a
-    rehearsal. `fair` is the clock of a command's time limit, in seconds. The `rule` of a result counts from 1 in the
-    order of the job file. Nothing here raises for what a rule says or finds: such a rule has failed, with the reason.
+    `rehearsed_commands` commands and functions are not run and count as passed, marked `rehearsed`; `root` is the
+    scratch folder of a rehearsal. `functions` are those of the notebook, by the name that rules give. `fair` is the
+    clock of time limits, in seconds. The `rule` of a result counts from 1 in the order of the job file. Nothing here
+    raises for what a rule says or finds: such a rule has failed, with the reason.
 
     The same `values` object may be given to `expected_files`, `signatures` and `check`, and is then not to be changed
     in between: what was filled in for it is kept until `check`.
@@ -58,12 +62,14 @@ class RuleChecker:
         workspace: Path,
         working_directory: Path,
         rehearsed_commands: bool = False,
+        functions: Mapping[str, RuleFunction] | None = None,
         root: Path | None = None,
         fair: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = tuple(rules)
         self._places = Places(workspace, working_directory, root)
         self._rehearsed_commands = rehearsed_commands
+        self._functions = functions or {}
         self._fair = fair
         self._names_files = any(rule.type in FILE_TYPES for rule in rules)
         self._conditions: dict[str, Condition] = {}
@@ -91,6 +97,7 @@ class RuleChecker:
         answer: str,
         baseline: Mapping[str, str],
         before: Mapping[str, str],
+        data: Any = None,
     ) -> tuple[RuleResult, ...]:
         """Results in the order of the rules; see `ports.Checker.check`.
 
@@ -100,10 +107,10 @@ class RuleChecker:
             return ()
         rules = sorted(self._applicable(values), key=lambda rule: rule.config.stage)
         self._kept.pop(id(values), None)
-        inspection = _Inspection(rules, Seen(answer, baseline, before), runs_commands=not self._rehearsed_commands)
+        inspection = _Inspection(rules, Seen(answer, baseline, before), runs_code=not self._rehearsed_commands)
         while (rule := inspection.current) is not None:
-            if inspection.is_up_to_a_command:
-                inspection.add(await self._run(rule))
+            if inspection.is_up_to_code:
+                inspection.add(await self._run(rule, values, answer, data))
             elif not inspection.look_quickly():
                 delay = await asyncio.to_thread(inspection.look, self._places)
                 if delay:
@@ -154,8 +161,11 @@ class RuleChecker:
             folder = expand(config.working_directory, values, "path") if config.working_directory else None
             where = self._places.workspace if folder is None else self._places.locate(folder)
             return Rule(number, config, command=expand(config.command or "", values, "command"), folder=where)
-        if config.type not in FILE_TYPES | _PATTERN_MODES.keys():
-            return Rule(number, config, problem=f"rules of type `{config.type}` need a notebook")
+        if config.type == "python":
+            function = self._functions.get(config.function or "")
+            is_at_hand = function is not None or self._rehearsed_commands
+            problem = "" if is_at_hand else f"there is no function `{config.function}` here"
+            return Rule(number, config, function=function, problem=problem)
         path = self._places.locate(expand(config.path, values, "path")) if config.path else ""
         mode = _PATTERN_MODES.get(config.type)
         pattern = expand(config.pattern or "", values, mode) if mode else ""
@@ -163,10 +173,13 @@ class RuleChecker:
             return Rule(number, config, pattern=pattern)
         return Rule(number, config, path, self._places.shown(path), pattern)
 
-    # --- commands -----------------------------------------------------------------------------------------------------
+    # --- commands and functions ---------------------------------------------------------------------------------------
 
-    async def _run(self, rule: Rule) -> RuleResult:
+    async def _run(self, rule: Rule, values: Mapping[str, Any], answer: str, data: Any) -> RuleResult:
         began = time.perf_counter()
+        if rule.function is not None:
+            given = arguments(values, answer, data, self._places.workspace)
+            return _timed(await judge_function(rule, rule.function, given, self._fair), began)
         limit = rule.config.timeout_seconds
         ended = await run_command(rule.command, cwd=rule.folder, timeout_seconds=limit, fair=self._fair)
         return _timed(judge_command(rule, ended), began)
@@ -175,11 +188,11 @@ class RuleChecker:
 class _Inspection:
     """One check under way, rule after rule in the order of their stages; `results` are those dealt with."""
 
-    def __init__(self, rules: Sequence[Rule], seen: Seen, *, runs_commands: bool) -> None:
+    def __init__(self, rules: Sequence[Rule], seen: Seen, *, runs_code: bool) -> None:
         self.results: list[RuleResult] = []
         self._rules = rules
         self._seen = seen
-        self._runs_commands = runs_commands
+        self._runs_code = runs_code
         self._looks = 0
         self._failed_stage = 0
 
@@ -190,10 +203,10 @@ class _Inspection:
         return self._rules[position] if position < len(self._rules) else None
 
     @property
-    def is_up_to_a_command(self) -> bool:
-        """Whether the current rule is a command that has to be run."""
+    def is_up_to_code(self) -> bool:
+        """Whether the current rule is a command or a function that has to be run."""
         rule = self.current
-        return self._runs_commands and rule is not None and rule.is_command and not self._is_skipped(rule)
+        return self._runs_code and rule is not None and rule.is_run and not self._is_skipped(rule)
 
     def look_quickly(self) -> bool:
         """Deal with the current rule if that asks no disk and takes hardly any time; True when it is dealt with."""
@@ -217,9 +230,9 @@ class _Inspection:
         self.results.append(result)
 
     def look(self, places: Places) -> float:
-        """Deal with all rules up to the next command; returns the seconds after which to look again, or 0. Blocks."""
+        """Deal with all rules up to the next that runs code; returns the seconds until the next look. Blocks."""
         fence = places.fence()
-        while (rule := self.current) is not None and not self.is_up_to_a_command:
+        while (rule := self.current) is not None and not self.is_up_to_code:
             began = time.perf_counter()
             result = self._result(rule, fence)
             if result.status == "failed" and rule.path and self._looks < rule.config.retry_count:
@@ -236,7 +249,7 @@ class _Inspection:
             return rule.skipped(self._failed_stage)
         if rule.problem:
             return rule.failed(rule.problem, rule.problem)
-        if rule.is_command:
+        if rule.is_run or rule.type == "python":
             return rule.passed("not run in a rehearsal", "rehearsed")
         try:
             if fence is not None and rule.path:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mozart_nb.commands import CommandResult
 from mozart_nb.events import RuleResult, RuleStatus
+from mozart_nb.job.functions import RuleFunction
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import is_found
 from mozart_nb.validation import files
@@ -39,6 +40,7 @@ class Rule:
     command: str = ""
     folder: str = ""
     problem: str = ""
+    function: RuleFunction | None = None
 
     @property
     def type(self) -> str:
@@ -49,9 +51,16 @@ class Rule:
         return self.config.type == "command_succeeds" and not self.problem
 
     @property
+    def is_run(self) -> bool:
+        """Whether somebody's code has to run, a command or a function; a rehearsal runs none."""
+        return self.is_command or (self.function is not None and not self.problem)
+
+    @property
     def expected(self) -> str:
         if self.problem:
             return ""
+        if self.type == "python":
+            return f"what the function `{self.config.function}` asks for"
         if self.type == "file_exists":
             return "a file"
         if self.type == "file_modified":

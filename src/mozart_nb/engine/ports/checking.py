@@ -24,11 +24,13 @@ class Checker(Protocol):
         answer: str,
         baseline: Mapping[str, str],
         before: Mapping[str, str],
+        data: Any = None,
     ) -> tuple[RuleResult, ...]:
         """Results in rule order, rules whose `condition` does not hold left out.
 
         `baseline`: signatures before the batch's first attempt (what `file_modified` compares with); `before`:
-        signatures before this attempt (a file that changed since is `evidence`).
+        signatures before this attempt (a file that changed since is `evidence`); `data`: the answer as JSON data, None
+        where the job asks for text or the answer is none.
         """
 
     def expected_files(self, values: Mapping[str, Any]) -> tuple[ExpectedFile, ...]:
