@@ -138,11 +138,11 @@ def _text_section(
         said.append(f"about {max(0, text.size - shown):,} of them are left out in the middle: {whole}")
     if not body and not said:
         return ""
-    return _section(name, title, ", ".join(said), f"<pre tabindex=0>{body}</pre>" if body else "<p>empty</p>", is_open)
+    return _section(name, title, ", ".join(said), f"<pre class="mozart-text" tabindex=0>{body}</pre>" if body else "<p>empty</p>", is_open)
 
 
 def _pre(text: str, most: int) -> str:
-    return f"<pre tabindex=0>{bounded(text, most)[0]}</pre>"
+    return f"<pre class="mozart-text" tabindex=0>{bounded(text, most)[0]}</pre>"
 
 
 def _rows(rows: Sequence[Any]) -> str:
@@ -247,7 +247,7 @@ def _log(lines: Sequence[LogLine]) -> str:
         if room < 0:
             break
         shown.append(html)
-    return f'<pre class="mozart-log" tabindex=0>{"".join(reversed(shown))}</pre>'
+    return f'<pre class="mozart-text" tabindex=0>{"".join(reversed(shown))}</pre>'
 
 
 def _log_line(line: LogLine, room: int) -> str:

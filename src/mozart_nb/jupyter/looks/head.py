@@ -141,7 +141,9 @@ def fact_pairs(progress: Progress) -> Iterator[tuple[str, str]]:
 
 
 def _fact(label: str, value: str) -> str:
-    return f"<span><small>{label}</small> <b>{escaped_line(value)}</b></span>"
+    """Between two dollar signs of one element some would see a formula."""
+    written = escaped_line(value).replace("$", "<span>$</span>")
+    return f"<span><small>{label}</small> <b>{written}</b></span>"
 
 
 # --- what is in the way -----------------------------------------------------------------------------------------------

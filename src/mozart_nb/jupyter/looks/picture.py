@@ -25,10 +25,12 @@ _INDEX: Final = {status: index for index, status in enumerate(ORDER, start=1)}
 _EMPTY: Final = 0
 _OTHER: Final = _INDEX["pending"]
 
-_SIZES: Final = ((20, 25, 20), (100, 25, 18), (500, 50, 14), (2_000, 100, 9), (4_000, 125, 8), (10_000, 200, 5))
-"""Up to so many cells: cells per row, pixels per cell (its gap included). Rows of round numbers can be counted."""
-_MOST_CELLS: Final = 25_000
-_SMALLEST: Final = (250, 4)
+_SIZES: Final = ((20, 25, 20), (100, 25, 18), (500, 50, 14), (4_000, 100, 8), (25_000, 200, 4))
+"""Up to so many cells: cells per row, pixels per cell (its gap included).
+
+Rows of round numbers can be counted, and 800 pixels fit beside the prompts of a notebook without being scaled.
+"""
+_MOST_CELLS: Final = _SIZES[-1][0]
 _GROUPS: Final = (1, 2, 5)
 
 _FAINT: Final = 0x66
@@ -76,17 +78,14 @@ class Grid:
 
 
 def grid_for(total: int) -> Grid:
-    """Cells as big as fit into about 1,000 × 500 pixels; beyond 25,000 batches several share a cell."""
+    """Cells as big as fit into 800 × 500 pixels; beyond 25,000 batches several share a cell."""
     per_cell, step = 1, 0
     while -(-total // per_cell) > _MOST_CELLS:
         step += 1
         per_cell = _GROUPS[step % 3] * 10 ** (step // 3)
     cells = -(-total // per_cell)
-    for most, columns, pitch in _SIZES:
-        if cells <= most:
-            return Grid(total, per_cell, max(1, min(columns, cells)), pitch)
-    columns, pitch = _SMALLEST
-    return Grid(total, per_cell, columns, pitch)
+    columns, pitch = next((columns, pitch) for most, columns, pitch in _SIZES if cells <= most)
+    return Grid(total, per_cell, max(1, min(columns, cells)), pitch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,7 @@ def picture_html(picture: Picture, attributes: str = "", *, selected: int = 0) -
         "class": "mozart-map",
         "src": f"data:image/png;base64,{b64encode(picture.png).decode()}",
         "alt": alt,
-        "style": "max-width:100%;height:auto;image-rendering:pixelated",
+        "style": "max-width:100%;height:auto",
         "width": grid.width,
         "height": grid.height,
         "data-total": grid.total,
@@ -303,7 +302,7 @@ def _table(pitch: int, x: int, y: int) -> bytes:
     for status, index in _INDEX.items():
         shape = _SHAPES[status]
         if shape == "cross" and pitch < 8:
-            table[index] = index  # too small for a cross: it covers the gap, so that it stands out of a crowd
+            table[index] = index  # too small for a cross: it covers the gap instead, to stand out of a crowd
         elif x < size and y < size and _is_painted(shape, x, y, size):
             table[index] = index
     return bytes(table)

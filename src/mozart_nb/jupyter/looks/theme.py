@@ -37,6 +37,7 @@ LOOKS: Final[dict[str, Look]] = {
 """Status of a job or a batch → its look."""
 
 _BAR_STATUSES: Final = frozenset({"completed", "running", "waiting", "failed", "skipped"})
+_NO_FORMULAS: Final = "mathjax_ignore tex2jax_ignore"
 _OTHER: Final = Look("·", "#7d8590")
 
 
@@ -52,8 +53,11 @@ def mark(status: str) -> str:
 
 
 def framed(html: str, kind: str) -> str:
-    """`html` as one piece of a display, to which the style sheet applies."""
-    return f'<div class="mozart-look" lang="en"><div class="mozart-{kind}">{html}</div></div>'
+    """`html` as one piece of a display, to which the style sheet applies.
+
+    Notebooks look for formulas in HTML: `$1 of $5` would become one. The two classes forbid it, to MathJax 3 and 2.
+    """
+    return f'<div class="mozart-look {_NO_FORMULAS}" lang="en"><div class="mozart-{kind}">{html}</div></div>'
 
 
 def _colours(paper: str, ink: str, faint: str, rule: str, tint: str) -> str:
@@ -70,7 +74,7 @@ _TINTS: Final = "\n".join(f".mozart-is-{status}{{--mozart-hue:{look.colour}}}" f
 
 _ROOT: Final = f"""\
 .mozart-look{{{_LIGHT};
---mozart-bg:var(--jp-layout-color1,var(--vscode-editor-background,var(--mozart-paper)));
+--mozart-bg:var(--jp-layout-color0,var(--vscode-editor-background,var(--mozart-paper)));
 --mozart-fg:var(--jp-content-font-color1,var(--vscode-editor-foreground,var(--mozart-ink)));
 --mozart-mono:var(--jp-code-font-family,ui-monospace,SFMono-Regular,Menlo,Consolas,monospace);
 --mozart-sans:var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-serif);
@@ -81,10 +85,11 @@ font-variant-numeric:tabular-nums;text-align:left;max-width:1040px}}
 [data-jp-theme-light="true"] .mozart-look,.vscode-light .mozart-look{{{_LIGHT}}}
 [data-jp-theme-light="false"] .mozart-look,.vscode-dark .mozart-look{{{_DARK}}}
 @media (prefers-reduced-motion:reduce){{.mozart-bar i{{transition:none!important}}}}
+@media (min-width:1250px){{.mozart-map{{image-rendering:pixelated}}}}
 .mozart-unseen.mozart-look{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 """
 
-# One rule per line that begins with a selector; each gets `.mozart-look` before it, so that it outranks the notebook's.
+# One rule per line that begins with a selector; each gets `div.mozart-look` before it, to outrank the notebook's own.
 _RULES: Final = """\
 p,ul{margin:0;padding:0}
 small,time{color:var(--mozart-faint)}
@@ -122,7 +127,7 @@ border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inheri
 .mozart-table tbody tr:hover{background:var(--mozart-tint)}
 .mozart-table tr[aria-selected=true]{background:color-mix(in srgb,#2f7fe6 14%,transparent);
 box-shadow:inset 3px 0 #2f7fe6}
-.mozart-small{border-collapse:collapse;margin:4px 0 8px;font-size:12px;border:0;width:100%}
+.mozart-small{table-layout:auto;border-collapse:collapse;margin:4px 0 8px;font-size:12px;border:0;width:100%}
 .mozart-small th,.mozart-small td{padding:2px 10px 2px 0;text-align:left;vertical-align:top;white-space:normal;
 border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:28em;
 overflow-wrap:anywhere}
@@ -134,7 +139,7 @@ summary{cursor:pointer;padding:2px 0}
 summary b{font-weight:500}
 .mozart-details,.mozart-static,.mozart-log-frame{display:flow-root}
 .mozart-details .mozart-note{margin:4px 0}
-pre{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
+.mozart-text{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
 background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}
 .mozart-log-tool,.mozart-log-tool-result,.mozart-log-system,.mozart-log-raw{color:var(--mozart-faint)}
 .mozart-log-error,.mozart-log-stderr{border-left:3px solid #dc4a2d;padding-left:6px}
@@ -144,10 +149,10 @@ background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white
 
 
 def _scoped(rules: str) -> str:
-    """Every selector below `.mozart-look`."""
+    """Every selector below `div.mozart-look`."""
 
     def scope(found: re.Match[str]) -> str:
-        return ",".join(f".mozart-look {selector}" for selector in found[1].split(",")) + "{"
+        return ",".join(f"div.mozart-look {selector}" for selector in found[1].split(",")) + "{"
 
     return re.sub(r"^([^{}\n]+)\{", scope, rules, flags=re.MULTILINE)
 
