@@ -138,11 +138,16 @@ def _text_section(
         said.append(f"about {max(0, text.size - shown):,} of them are left out in the middle: {whole}")
     if not body and not said:
         return ""
-    return _section(name, title, ", ".join(said), f"<pre class="mozart-text" tabindex=0>{body}</pre>" if body else "<p>empty</p>", is_open)
+    return _section(name, title, ", ".join(said), _framed_text(body) if body else "<p>empty</p>", is_open)
 
 
 def _pre(text: str, most: int) -> str:
-    return f"<pre class="mozart-text" tabindex=0>{bounded(text, most)[0]}</pre>"
+    return _framed_text(bounded(text, most)[0])
+
+
+def _framed_text(html: str) -> str:
+    """It can be scrolled, so it must be possible to reach it by keyboard."""
+    return f'<pre class="mozart-text" tabindex="0">{html}</pre>'
 
 
 def _rows(rows: Sequence[Any]) -> str:
@@ -247,7 +252,7 @@ def _log(lines: Sequence[LogLine]) -> str:
         if room < 0:
             break
         shown.append(html)
-    return f'<pre class="mozart-text" tabindex=0>{"".join(reversed(shown))}</pre>'
+    return _framed_text("".join(reversed(shown)))
 
 
 def _log_line(line: LogLine, room: int) -> str:
