@@ -81,6 +81,10 @@ MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
     "errors": ({"excerpts"}, "an error shows the line of the job file that it is about"),
     "excerpts": ({"masking", "words"}, "what is shown of a job file is free of secrets and of what a screen obeys"),
     "events": ({"masking"}, "what is journaled must be free of secrets, and both are the ground that all stand on"),
+    "job_handle": (
+        {"jupyter.dashboard"},
+        "`Job.dashboard()` is what users look for; the door to the notebook opens when it is called",
+    ),
     "validation": ({"commands"}, "rules run commands through the one place that ends whatever a command starts"),
 }
 """Module or package → other modules it may import, and why."""

@@ -31,6 +31,7 @@ from mozart_nb.starting import Decision, decide, run_options
 
 if TYPE_CHECKING:
     from mozart_nb.frames.inputs import InputRows
+    from mozart_nb.jupyter.dashboard import Dashboard
 
 T = TypeVar("T")
 Source = str | Path | Mapping[str, Any]
@@ -281,11 +282,11 @@ class Job(JobView):
         wait_for(self._channel.settled, self.host, timeout)
         return self
 
-    def dashboard(self) -> Any:
-        """Show it live, with buttons. Needs a notebook."""
-        from mozart_nb.jupyter.dashboard import show  # the door to the notebook, opened here and in `_repr_html_` only
+    def dashboard(self) -> Dashboard:
+        """Show it live below this cell, with buttons. Needs a notebook."""
+        from mozart_nb.jupyter.dashboard import Dashboard  # the door to the notebook, opened here only
 
-        return show(self)
+        return Dashboard(self).show()
 
 
 def _given(

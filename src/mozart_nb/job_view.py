@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.consumers.answers import input_columns
 from mozart_nb.consumers.lines import Level
 from mozart_nb.consumers.phrases import count_phrases, next_steps
 from mozart_nb.consumers.progress import Progress, Pulse, ShownStatus, progress_of, shown_status
@@ -20,6 +21,7 @@ from mozart_nb.errors import UnfinishedError, WorldError
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.loops import Host
+from mozart_nb.job.answers import schema_of
 from mozart_nb.job.model import JobConfig
 from mozart_nb.prepared import Prepared
 from mozart_nb.words import one_line
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mozart_nb.diagnosis import Diagnosis
-    from mozart_nb.frames.inputs import InputRows
+    from mozart_nb.frames import InputRows, Run
 
 T = TypeVar("T")
 
@@ -199,26 +201,38 @@ class JobView:
 
         `inputs` adds the columns of the input rows.
         """
-        from mozart_nb.frames import answers_of
+        from mozart_nb.frames import answers_frame, reading_answers
 
-        return answers_of(self._prepared, self._still(), self._inputs, inputs=inputs)
+        prepared, known = self._prepared, self._known_answers()
+        with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
+            beside = self._inputs.columns if self._inputs is not None and not inputs else ()
+            shown = input_columns(prepared.frozen.rows or ()) if inputs else ()
+            return answers_frame(self._still(), self.config, read, beside=beside, inputs=shown, **known)
+
+    def _known_answers(self) -> dict[str, Any]:
+        """What answers are typed by and join on."""
+        frozen = self._prepared.frozen
+        index = self._inputs.index if self._inputs is not None else None
+        return {"schema": schema_of(self.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
 
     def compare(self, other: JobView) -> pd.DataFrame:
         """Two runs side by side, one row per item: both answers, whether they agree, costs and durations."""
         from mozart_nb.frames import compare
 
-        return compare(self._run(), other._run())
+        return compare(self._side(), other._side())
+
+    def _side(self) -> Run:
+        from mozart_nb.frames import reading_answers, run_of
+
+        prepared = self._prepared
+        with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
+            return run_of(self.name, self._still(), self.config, read, **self._known_answers())
 
     def plot(self, kind: str = "timeline") -> Any:
         """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`."""
-        from mozart_nb.frames.plots import plot
+        from mozart_nb.frames import plot
 
-        return plot(kind, self._run())
-
-    def _run(self) -> Any:
-        from mozart_nb.frames import Run
-
-        return Run(self.name, answers=self.answers, batches=self.batches, events=self._events)
+        return plot(kind, self._still(), self._events())
 
     def _still(self) -> JobState:
         """The state of this moment, for as long as it takes to make something of it."""
