@@ -28,7 +28,10 @@ _MOST_ATTEMPTS: Final = 20
 _MOST_NOTES: Final = 6
 
 _RULE_LOOKS: Final = {"passed": "completed", "rehearsed": "completed", "failed": "failed", "skipped": "skipped"}
-_LINE_MARKS: Final = {"text": "", "tool": "→ ", "tool_result": "← ", "system": "· ", "result": "= ", "error": "✕ "}
+_LINE_MARKS: Final = {
+    "text": "", "tool": "→ ", "tool_result": "← ", "system": "· ", "result": "= ", "error": "✕ ", "raw": "",
+    "stderr": "stderr: ",
+}  # fmt: skip
 _SOURCES: Final = {"sent": "as it was sent", "composed": "as it would be sent now", "unknown": ""}
 
 
@@ -46,7 +49,7 @@ def batch_html(
         _section("attempts", "Attempts", f"{details.record.attempts}", _attempts(details, now), is_open),
     ]
     if with_log:
-        parts.append(log_html(details.log, number=details.number, job_id=job_id, is_open="log" in is_open))
+        parts.append(_log_section(details.log, details.number, job_id, is_open))
     page = f'<section aria-label="batch {details.number}">{"".join(parts)}</section>'
     return framed(page, "details")
 
@@ -230,7 +233,12 @@ def _attempt(attempt: AttemptDetails, now: float) -> Sequence[str]:
 
 
 def log_html(tail: LogTail, *, number: int, job_id: str = "", is_open: bool = True) -> str:
-    """The end of what the last session of batch `number` printed."""
+    """The end of what the last session of batch `number` printed, as a piece of its own; empty when there is none."""
+    section = _log_section(tail, number, job_id, {"log"} if is_open else ())
+    return framed(section, "details") if section else ""
+
+
+def _log_section(tail: LogTail, number: int, job_id: str, is_open: Collection[str]) -> str:
     notes = [f"attempt {tail.attempt}"] if tail.attempt else []
     if any(tail.sizes):
         notes.append(f"{count(sum(tail.sizes))}B")
@@ -238,9 +246,7 @@ def log_html(tail: LogTail, *, number: int, job_id: str = "", is_open: bool = Tr
         notes.append(f"only its end: <code>%mozart logs {escaped_line(job_id, 120)} --batch {number}</code> shows all")
     elif tail.source == "record":
         notes.append("the end of it, as the record of the job keeps it")
-    if not tail.lines:
-        return ""
-    return _section("log", "Log", ", ".join(notes), _log(tail.lines), {"log"} if is_open else ())
+    return _section("log", "Log", ", ".join(notes), _log(tail.lines) if tail.lines else "", is_open)
 
 
 def _log(lines: Sequence[LogLine]) -> str:
@@ -257,5 +263,5 @@ def _log(lines: Sequence[LogLine]) -> str:
 
 def _log_line(line: LogLine, room: int) -> str:
     text, _ = bounded(line.text.strip("\n"), max(80, room - 60))
-    sign = _LINE_MARKS.get(line.kind, "")
-    return f'<span class="mozart-log-{line.kind.replace("_", "-")}">{sign}{text}\n</span>'
+    kind = line.kind if line.kind in _LINE_MARKS else "raw"
+    return f'<span class="mozart-log-{kind.replace("_", "-")}">{_LINE_MARKS[kind]}{text}\n</span>'

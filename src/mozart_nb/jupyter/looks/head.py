@@ -9,7 +9,7 @@ from mozart_nb.codes import lookup
 from mozart_nb.consumers.phrases import money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.jupyter.looks.text import escaped_line
-from mozart_nb.jupyter.looks.theme import framed, mark
+from mozart_nb.jupyter.looks.theme import LOOKS, framed, mark
 from mozart_nb.words import clock, count, dollars, plural, rough_eta
 
 RUNNING_SHOWN: Final = 4
@@ -45,8 +45,8 @@ def head(
 
 def badge(status: str) -> str:
     """The status of a job or a batch: symbol and word."""
-    word = escaped_line(status, 40)
-    return f'<span class="mozart-badge mozart-is-{word if word.isalpha() else "other"}">{mark(status)} {word}</span>'
+    kind = status if status in LOOKS else "other"
+    return f'<span class="mozart-badge mozart-is-{kind}">{mark(status)} {escaped_line(status, 40)}</span>'
 
 
 def _title(progress: Progress) -> str:

@@ -17,6 +17,7 @@ from typing import Final
 
 from mozart_nb.engine.state import JobState
 from mozart_nb.jupyter.looks.theme import look_of
+from mozart_nb.words import plural
 
 ORDER: Final = ("pending", "skipped", "completed", "cancelled", "waiting", "blocked", "running", "failed")
 """Statuses from the least to the most telling: of several batches in one cell the last one is shown."""
@@ -171,7 +172,7 @@ class StatusMap:
             shared = (
                 f"; each cell stands for {self.grid.per_cell:,} batches and shows the most telling of their statuses"
             )
-        return f"Map of {self.total:,} batches: {counted}{shared}"
+        return f"Map of {plural(self.total, 'batch')}: {counted}{shared}"
 
 
 def picture_html(picture: Picture, attributes: str = "", *, selected: int = 0) -> str:

@@ -137,7 +137,7 @@ overflow-wrap:anywhere}
 details{margin:3px 0}
 summary{cursor:pointer;padding:2px 0}
 summary b{font-weight:500}
-.mozart-details,.mozart-static,.mozart-log-frame{display:flow-root}
+.mozart-details,.mozart-static{display:flow-root}
 .mozart-details .mozart-note{margin:4px 0}
 .mozart-text{margin:2px 0 8px;padding:7px 9px;border:1px solid var(--mozart-rule);border-radius:4px;
 background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}
