@@ -60,10 +60,12 @@ LAYERS = {
     "timeline": 4,
     "session_logs": 4,
     "attempt_index": 4,
+    "batch_facts": 4,
+    "sent_prompts": 4,
     "details": 4,
     "diagnosis": 4,
     "runtime": 4,
-    "job_view": 4,
+    "job_reader": 4,
     "job_handle": 4,
     "hosts": 4,
     "jupyter": 5,
@@ -126,6 +128,7 @@ COMES_WITH = {
     "httpx2": "anthropic",
     "aiohttp": "anthropic",
     "referencing": "jsonschema",
+    "numpy": "pandas",
     "nest_asyncio2": "nest-asyncio2",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""

@@ -103,9 +103,7 @@ def answer_table(
     ]
     schemas = {named[key]: _settled(keys[key], root) for key in keys}
     columns = (*before, *rows, *answers, *after)
-    return AnswerTable(
-        columns, schemas, frozenset(keys), tuple(named.values()), tuple(column.name for column in rows)
-    )
+    return AnswerTable(columns, schemas, frozenset(keys), tuple(named.values()), tuple(column.name for column in rows))
 
 
 def answer_columns(

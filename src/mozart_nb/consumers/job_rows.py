@@ -1,4 +1,4 @@
-"""Further rows people ask for: what rules found, what happened, and one row per job. Declared as in `consumers.rows`."""
+"""Further rows, declared as in `consumers.rows`: what rules found, what happened, and one row per job."""
 
 from __future__ import annotations
 
