@@ -65,6 +65,7 @@ LAYERS = {
     "details": 4,
     "diagnosis": 4,
     "runtime": 4,
+    "known_jobs": 4,
     "job_reader": 4,
     "job_handle": 4,
     "hosts": 4,
@@ -84,8 +85,8 @@ MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
     "excerpts": ({"masking", "words"}, "what is shown of a job file is free of secrets and of what a screen obeys"),
     "events": ({"masking"}, "what is journaled must be free of secrets, and both are the ground that all stand on"),
     "job_handle": (
-        {"jupyter.dashboard"},
-        "`Job.dashboard()` is what users look for; the door to the notebook opens when it is called",
+        {"jupyter.dashboard", "jupyter.looks.job"},
+        "`Job.dashboard()` and what a notebook shows of a `Job`: doors to the notebook that open when they are used",
     ),
     "validation": ({"commands"}, "rules run commands through the one place that ends whatever a command starts"),
 }
