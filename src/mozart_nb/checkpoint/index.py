@@ -81,6 +81,18 @@ def all_jobs() -> list[Entry]:
     return _entries("*.json")
 
 
+def registered_ids() -> set[str]:
+    """Ids of all jobs ever registered, read off the names of their entries: thousands cost milliseconds.
+
+    Whether a job is still where it was is not looked at; see `all_jobs` for that.
+    """
+    try:
+        names = os.listdir(_folder())  # noqa: PTH208 - plain names, in half the time
+    except OSError:
+        return set()
+    return {name.rpartition("--")[0] for name in names if name.endswith(".json") and not name.startswith(".")}
+
+
 def records_of(job_id: str, workspace: Path) -> list[Layout]:
     """Where the state of a job that works in `workspace` is kept: there, or wherever its `state_path` said."""
     place = str(workspace.resolve())
