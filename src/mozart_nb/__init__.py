@@ -1,12 +1,33 @@
-"""Runs many Claude sessions from one description of the work, in Jupyter and without it."""
+"""Runs many Claude sessions from one description of the work, in Jupyter and without it.
+
+%load_ext mozart_nb                          in a notebook: the magics %mozart and %%mozart
+job = mozart_nb.Job.load("job.yaml").start() in any program; `await job` or `job.wait()`
+mozart_nb.history()                          the jobs that are known from here, as a DataFrame
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from mozart_nb.errors import MozartError
+    from mozart_nb.job_handle import Job
+    from mozart_nb.known_jobs import history
+
+__all__ = ["Job", "MozartError", "__version__", "history"]
 
 __version__ = "0.1.0"
+
+_PLACES = {"Job": "job_handle", "MozartError": "errors", "history": "known_jobs"}
+"""Public name → the module it is imported from at its first use: loading the extension must not cost a second."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return value
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -24,7 +24,7 @@ from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_mapping, load_text
-from mozart_nb.job_view import JobView
+from mozart_nb.job_reader import JobReader
 from mozart_nb.planning import plan_document
 from mozart_nb.prepared import Prepared, opened, prepare, renewed, standing
 from mozart_nb.starting import Decision, decide, run_options
@@ -37,7 +37,7 @@ T = TypeVar("T")
 Source = str | Path | Mapping[str, Any]
 
 
-class Job(JobView):
+class Job(JobReader):
     """A handle on one job: everything that can be done with it and everything that is known of it.
 
     Handles of the same job share what this process knows, so none of them starts it twice. What changes a job returns
@@ -287,6 +287,13 @@ class Job(JobView):
         from mozart_nb.jupyter.dashboard import Dashboard  # the door to the notebook, opened here only
 
         return Dashboard(self).show()
+
+    def _repr_html_(self) -> str | None:
+        """How it stood when it was last looked at; nothing for a job that has not been."""
+        from mozart_nb.jupyter.looks.job import job_html
+
+        known = self._channel.known
+        return job_html(known, self.config, is_live=self._channel.run is not None) if known is not None else None
 
 
 def _given(

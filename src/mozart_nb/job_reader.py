@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class JobView:
+class JobReader:
     """One job as it can be looked at, wherever it runs. `Job` adds what can be done with it."""
 
     def __init__(self, prepared: Prepared, inputs: InputRows | None = None) -> None:
@@ -215,7 +215,7 @@ class JobView:
         index = self._inputs.index if self._inputs is not None else None
         return {"schema": schema_of(self.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
 
-    def compare(self, other: JobView) -> pd.DataFrame:
+    def compare(self, other: JobReader) -> pd.DataFrame:
         """Two runs side by side, one row per item: both answers, whether they agree, costs and durations."""
         from mozart_nb.frames import compare
 
