@@ -75,12 +75,12 @@ def _index_of(names: Sequence[str], values: Mapping[str, list[Any]], length: int
 def array_of(dtype: Dtype, values: list[Any], categories: Sequence[str] = ()) -> Any:
     """`values` as an array of pandas. `categories` are the known ones; others that occur come after them."""
     kinds = set(map(type, values)) - {type(None)}
-    if kinds <= _KINDS.get(dtype, frozenset()):
-        try:
-            return _MAKERS[dtype](values) if dtype != "category" else _category(values, categories)
-        except (TypeError, ValueError, OverflowError):  # a number over 64 bits, a text that is no time
-            return _objects(values)
-    return _objects(values)
+    if dtype == "object" or not kinds <= _KINDS[dtype]:
+        return _objects(values)
+    try:
+        return _category(values, categories) if dtype == "category" else _MAKERS[dtype](values)
+    except (TypeError, ValueError, OverflowError):  # a number over 64 bits, a text that is no time
+        return _objects(values)
 
 
 def text_dtype() -> Any:
