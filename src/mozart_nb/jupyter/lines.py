@@ -41,6 +41,7 @@ class RunWish:
     variables: Sequence[str] = field(default_factory=list)
     rehearse: bool = False
     fresh: bool = False
+    reload_config: bool = False
     limit: int = 0
     batches: str = ""
     start_batch: int = 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mozart_nb.hosts.kernel import choose_loop
+from mozart_nb.jupyter.completion import connect
 from mozart_nb.jupyter.magics import MozartMagics
 from mozart_nb.jupyter.settings import NAME, drop_bad_values, project_settings
 from mozart_nb.jupyter.waiting import Rewriter, has_kernel
@@ -33,6 +34,7 @@ def load(shell: Any) -> None:
             setattr(magics, name, value)
     shell.register_magics(magics)
     shell.input_transformers_post.append(Rewriter(shell, magics))
+    magics.disconnect = connect(shell)
     _follow_loop(magics, shell)
     for line in (*said, *faults):
         sys.stderr.write(f"mozart_nb: {line}\n")
@@ -44,6 +46,8 @@ def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
         manager.magics[kind].pop("mozart", None)
     magics = manager.registry.pop(NAME, None)
+    if isinstance(magics, MozartMagics):
+        magics.disconnect()
     shell.configurables[:] = [one for one in shell.configurables if one is not magics]
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Rewriter)]

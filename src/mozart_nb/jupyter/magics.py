@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -12,12 +13,15 @@ from mozart_nb.jupyter.options import CELL
 from mozart_nb.jupyter.settings import Settings
 
 if TYPE_CHECKING:
-    from mozart_nb.jupyter.verbs import Outcome
+    from mozart_nb.jupyter.notebook import Outcome
 
 
 @magics_class
 class MozartMagics(Settings, Magics):
     """Runs many Claude sessions from one description of the work."""
+
+    disconnect: Callable[[], object] = staticmethod(lambda: None)
+    """Ends the completion that came with them."""
 
     @no_var_expand
     @line_cell_magic
@@ -54,8 +58,10 @@ class MozartMagics(Settings, Magics):
         return None if asked.is_silent else outcome.value
 
     def _outcome(self, asked: Line, cell: str | None) -> Outcome:
+        from mozart_nb.jupyter.notebook import Notebook, Outcome
+        from mozart_nb.jupyter.runs import run_cell
         from mozart_nb.jupyter.text_view import Page
-        from mozart_nb.jupyter.verbs import Notebook, Outcome, perform, run_cell, say_jobs
+        from mozart_nb.jupyter.verbs import perform, say_jobs
 
         notebook = Notebook(self.shell, self)
         verb, *words = asked.words or ("",)

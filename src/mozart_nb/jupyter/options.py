@@ -103,6 +103,7 @@ _SET = _value(
 )
 _MAX = _value("--max-concurrent", "N", "How many sessions at once.", kind=_number(1), default=0)
 _BATCHES = _value("--batches", "3,7-9", "Only these batches.")
+_RELOAD = _flag("--reload-config", "Go on with what the job is now; what is done stays.")
 _CONFIG = _value("--config", "FILE", "Go on with this job file.", short="-c")
 _BATCH = _value("--batch", "N", "Only this batch.", kind=_number(1), default=0)
 _DRY_RUN = _flag("--dry-run", "Only show what would be done.", short="-n")
@@ -118,6 +119,7 @@ _RUN: Final = (
     _value("--var", "NAME", "A variable of this notebook for the prompt.", dest="variables", kind=_name, is_list=True),
     _flag("--rehearse", "Free of charge, in a scratch folder."),
     _flag("--fresh", "Start over; what was there is archived."),
+    _RELOAD,
     _value("--limit", "N", "A pilot: pause after N batches.", kind=_number(1), default=0),
     _BATCHES,
     _value("--start-batch", "N", "Skip batches before N.", short="-s", kind=_number(1), default=1),
@@ -205,7 +207,7 @@ VERBS: Final[dict[str, Verb]] = {
             "A DataFrame of the answers, one row per item.",
             (
                 _flag("--failed", "Only items without an answer that will get none."),
-                _value("--output", "FILE", "Write them to a .csv, .jsonl, .json or .parquet file.", short="-o"),
+                _flag("--with-items", "The columns of the input rows as well."),
                 _WHERE,
                 _DEBUG,
             ),
@@ -222,7 +224,7 @@ VERBS: Final[dict[str, Verb]] = {
             (
                 _value("--lines", "N", "The last N lines; 0 means all.", short="-n", kind=_number(0), default=50),
                 _value("--level", "LEVEL", "DEBUG, INFO, WARNING or ERROR.", default="INFO"),
-                _value("--batch", "N", "Raw output of this batch's last session.", kind=_number(1), default=0),
+                _BATCH,
                 _WHERE,
                 _DEBUG,
             ),

@@ -12,9 +12,9 @@ import ast
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozart_nb.errors import OptionError, UnfinishedError
 from mozart_nb.jupyter.lines import AWAITED, RunWish, parse_cell, parse_verb, split_line
@@ -22,6 +22,8 @@ from mozart_nb.jupyter.settings import Settings
 
 if TYPE_CHECKING:
     from mozart_nb.job_handle import Job
+
+T = TypeVar("T")
 
 TICK_SECONDS: Final = 0.1
 """An interrupt is noticed when the loop next turns: ipykernel does not wake a loop that sleeps (ipykernel#881)."""
@@ -41,66 +43,78 @@ class MozartInterrupted(KeyboardInterrupt):
 # --- the wait itself --------------------------------------------------------------------------------------------------
 
 
-async def until_settled(job: Job, *, raises: bool = True) -> None:
-    """Return when `job` has settled; the loop turns often enough for interrupts to arrive.
-
-    Raises `UnfinishedError` when it did not complete, unless `raises` is False; `MozartInterrupted` on an interrupt.
-    """
-    finished = asyncio.ensure_future(_settled(job))
+async def until_settled(job: Job) -> None:
+    """Return when nobody runs `job` any more. Raises `MozartInterrupted` on an interrupt: then the job pauses."""
     try:
-        while not finished.done():
-            await asyncio.wait({finished}, timeout=TICK_SECONDS)
+        await _patiently(_settled(job))
     except asyncio.CancelledError:
-        finished.cancel()  # this wait, not the job
         raise interrupted(job) from None
-    if raises:
-        finished.result()
-        require_completed(job)
+
+
+async def until_done(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. On an interrupt it is cancelled, and `MozartInterrupted` raised."""
+    try:
+        return await _patiently(work)
+    except asyncio.CancelledError:
+        raise MozartInterrupted("what was begun has been given up") from None
+
+
+async def _patiently(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` on a loop that turns often enough for interrupts to arrive."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=TICK_SECONDS)
+    finally:
+        task.cancel()
+    return task.result()
 
 
 async def _settled(job: Job) -> None:
     await job
 
 
-def wait_here(job: Job, *, raises: bool = True) -> None:
-    """The same where nothing can be awaited. Raises as `until_settled`."""
+def wait_here(job: Job) -> None:
+    """As `until_settled`, where nothing can be awaited."""
     try:
         job.wait()
     except KeyboardInterrupt:
         raise interrupted(job) from None
-    if raises:
-        require_completed(job)
 
 
 def interrupted(job: Job) -> MozartInterrupted:
-    """Pause the job, and say what was saved and how to go on."""
-    job.pause()
-    return MozartInterrupted(about_interrupt(job))
+    """What an interrupt of the wait means: the job pauses, and one line says what is saved and how to go on.
 
-
-def about_interrupt(job: Job) -> str:
-    """One line about a job that was asked to pause."""
+    A job of another process goes on: only the wait has ended.
+    """
+    from mozart_nb.hosts.channel import running_here
     from mozart_nb.words import plural
 
+    name = f"job `{job.job_id}`"
     progress = job.progress()
-    saved = f"{progress.done:,} of {plural(progress.total, 'batch')} done and saved"
+    done = f"{progress.done:,} of {plural(progress.total, 'batch')} done and saved"
+    if not job.is_live:
+        return MozartInterrupted(f"{name} is {progress.status}: {done}")
+    if all(channel.layout != job.layout for channel in running_here()):
+        return MozartInterrupted(f"{name} goes on in another process: {done}; `%mozart pause {job.job_id}` pauses it")
+    job.pause()
     running = f", {plural(progress.running, 'running batch')} finish first" if progress.running else ""
-    return f"job `{job.job_id}` pauses: {saved}{running}; `%mozart resume {job.job_id}` goes on with it"
+    return MozartInterrupted(f"{name} pauses: {done}{running}; `%mozart resume {job.job_id}` goes on with it")
 
 
 def require_completed(job: Job) -> None:
-    """Raise `UnfinishedError` unless the job did what was asked of it; a pilot that paused at its limit did."""
+    """Raise `UnfinishedError` unless the job did what was asked; a pilot that did its share and paused has."""
     from mozart_nb.consumers.phrases import count_phrases, next_steps
     from mozart_nb.words import one_line
 
-    progress = job.progress()
-    if progress.status == "completed":
-        return
     if job.error is not None:
         raise job.error
+    progress = job.progress()
+    if progress.status == "completed" or (progress.status == "paused" and job.read(lambda state: not state.job.stop)):
+        return
     code = f"{progress.code} " if progress.code else ""
     reason = f": {code}{one_line(progress.reason)}" if progress.reason else ""
-    counts = ", ".join(count_phrases(progress))
+    counts = ", ".join([f"{progress.done:,} of {progress.total:,} done", *count_phrases(progress)])
     raise UnfinishedError(
         f"job `{job.job_id}` is {progress.status}{reason} ({counts})",
         hint="; ".join(next_steps(progress, "%mozart")),
@@ -132,17 +146,13 @@ class Rewriter:
 
     def _edits(self, call: _Call) -> Iterator[_Edit]:
         try:
-            wish = _wish(call)
+            asked = _asked(call, self._settings)
         except OptionError:
             return  # the magic itself says it
-        if wish is None:
-            return
-        waits = self._settings.waits if wish.wait is None else wish.wait
-        if waits and can_await(self._shell):
+        if asked.waits and can_await(self._shell):
             yield _Edit(call.start, call.start, "await ")
             yield _Edit(*call.line_span, repr(_marked(call)))
-        shows = self._settings.dashboard if wish.dashboard is None else wish.dashboard
-        if call.is_last and not call.is_cell and shows and not (wish.dry_run or wish.show) and has_kernel(self._shell):
+        if call.is_last and not call.is_cell and asked.shows and has_kernel(self._shell):
             yield _Edit(call.end, call.end, ";")  # its value would be displayed below the dashboard that shows it
 
 
@@ -220,17 +230,31 @@ def _call(node: ast.Call, *, is_last: bool) -> _Call | None:
     return _Call(is_cell, texts[1], (node.lineno, node.col_offset), end, span, is_last)
 
 
-def _wish(call: _Call) -> RunWish | None:
-    """What was asked, if it is something that may be waited for or shows a dashboard. Raises `OptionError`."""
+@dataclass(frozen=True)
+class _Asked:
+    """Whether a magic takes a while, and whether it shows its job itself."""
+
+    waits: bool = False
+    shows: bool = False
+
+
+_TAKES_A_WHILE: Final = frozenset({"modify", "recover", "estimate"})
+_SHOWS_ITSELF: Final = frozenset({"dashboard", "pause", "cancel", "modify"})
+
+
+def _asked(call: _Call, settings: Settings) -> _Asked:
+    """Raises `OptionError`."""
     line = split_line(call.text)
-    if line.wants_help or line.is_awaited:
-        return None
-    if call.is_cell:
-        return parse_cell(line)
     verb, *words = line.words or ("",)
-    if verb == "dashboard":
-        return RunWish(wait=False, dashboard=True)
-    return RunWish.of(parse_verb(verb, words)) if verb in ("run", "resume") else None
+    if line.wants_help or line.is_awaited:
+        return _Asked()
+    if not call.is_cell and verb not in ("run", "resume"):
+        return _Asked(verb in _TAKES_A_WHILE, verb in _SHOWS_ITSELF)
+    wish = parse_cell(line) if call.is_cell else RunWish.of(parse_verb(verb, words))
+    if wish.dry_run or wish.show:
+        return _Asked()
+    shows = settings.dashboard if wish.dashboard is None else wish.dashboard
+    return _Asked(settings.waits if wish.wait is None else wish.wait, shows)
 
 
 def _marked(call: _Call) -> str:
