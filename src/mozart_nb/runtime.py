@@ -126,17 +126,17 @@ async def run_job(
     to send it requests; `confirmations` asks a person where the job's `checkpoints` want it (by default nobody is there
     and the job pauses); `ask` puts the questions of remedies to a person (None: nobody is there), and `healings` are
     those that had to come before; `files` and `clock` stand in for this machine's. Raises `JobBusyError`,
-    `PlanMismatchError` and the `WorldError`s of the checkpoint.
+    `PlanMismatchError`, `MisuseError` where a rule's function is not here, and the `WorldError`s of the checkpoint.
     """
-    run = Run(options, pid=os.getpid())
+    run, now = Run(options, pid=os.getpid()), reload or prepared
+    unchecked = from_notebook(now) if not options.recover else []
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(clock or SystemClock())
-        now = reload or prepared
         asks = WithoutAsking() if now.rehearsed else confirmations
         opened_job = await _open(
             stack, now, clock, run.run_id, observers, fresh=fresh, anew=anew, asks=asks, ask=ask, files=files
         )
-        run = replace(run, orphans=opened_job.orphans, notices=opened_job.warnings, healings=healings)
+        run = replace(run, orphans=opened_job.orphans, notices=[*opened_job.warnings, *unchecked], healings=healings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
             numbers = await _passing(opened_job, range(1, opened_job.prepared.plan.count + 1))
@@ -153,8 +153,8 @@ async def recover_job(
 
     Returns one entry per failed batch.
     """
-    options = ev.RunOptions(keep_failed=True, recover=True)
-    run = Run(options, pid=os.getpid())
+    from_notebook(prepared)
+    run = Run(ev.RunOptions(keep_failed=True, recover=True), pid=os.getpid())
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(SystemClock())
         job = await _open(stack, prepared, clock, run.run_id, observers)
@@ -179,7 +179,6 @@ async def _open(
     ask: Ask | None = None,
     files: Files | None = None,
 ) -> _Opened:
-    unchecked = from_notebook(prepared)
     layout, disk = prepared.layout, files or DiskFiles()
     lock = JobLock(layout)
     await asyncio.to_thread(lock.acquire, run_id)
@@ -202,7 +201,7 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
     if not prepared.rehearsed:
         await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
-    warnings = [*moved.notices, *loaded.warnings, *unchecked]
+    warnings = [*moved.notices, *loaded.warnings]
     return await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
 
 

@@ -414,7 +414,7 @@ def test_work_that_is_missing_besides_ends_with_the_whole_answer(passed: Any, fa
         ("content_regex", "Make the content of the file `x` match the pattern that is expected."),
         ("command_succeeds", "Make the check command succeed."),
         ("answer_matches", "Give a final answer that matches the pattern that is expected."),
-        ("python", "Make this check pass."),
+        ("python", "Correct what this check complains about."),
     ],
 )
 def test_each_type_of_rule_has_its_own_instruction(type: str, sentence: str) -> None:

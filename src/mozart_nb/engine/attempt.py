@@ -142,7 +142,7 @@ class Attempt:
         text, data = claim.answer.text, claim.answer.data
         await self._desk.record(finished, ev.Answer(finished=finished, text=text, data=data))
         reading = await self._parts.contract.read(text, data, composed.rows)
-        await self._check(text, "", "", fault=reading.fault)
+        await self._check(text, "", "", reading=reading)
         return True
 
     def _passes_preflight(self, preflight: Preflight) -> bool:

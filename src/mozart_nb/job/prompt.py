@@ -206,7 +206,7 @@ def completion_prompt(
         parts.append("Already right, leave it as it is:\n" + "\n".join(f"- {_subject(result)}" for result in passed))
     if failed:
         parts.append(("Not right:\n" if is_answer_only else "Still missing:\n") + _todo(failed))
-    checks_answer = has_form or any(result.type in _ABOUT_THE_ANSWER for result in (*passed, *failed))
+    checks_answer = has_form or any(result.type in _LOOKS_AT_THE_ANSWER for result in (*passed, *failed))
     if checks_answer and not is_answer_only:
         parts.append(
             "Then give the whole final answer again as it was asked for: it takes the place of the earlier one."
@@ -241,6 +241,8 @@ def _todo(results: Sequence[RuleResult]) -> str:
 
 
 _ABOUT_THE_ANSWER: Final = ("answer", "answer_matches")
+_LOOKS_AT_THE_ANSWER: Final = (*_ABOUT_THE_ANSWER, "python")
+# A function may look at the answer, at files, or at both.
 
 _INSTRUCTIONS: Final[dict[str, str]] = {
     "file_exists": "Create the file {path}.",
@@ -248,6 +250,7 @@ _INSTRUCTIONS: Final[dict[str, str]] = {
     "content_contains": "Make the file {path} contain the text that is expected.",
     "content_regex": "Make the content of the file {path} match the pattern that is expected.",
     "command_succeeds": "Make the check command succeed.",
+    "python": "Correct what this check complains about.",
     "answer": "Give the whole answer again as JSON of the form that was asked for, with these mistakes corrected.",
     "answer_matches": "Give a final answer that matches the pattern that is expected.",
 }
