@@ -22,8 +22,8 @@ from mozart_nb.job.functions import RuleFunction, UnfitFunctionError
 from mozart_nb.job.given import NOTHING, Given, is_name
 from mozart_nb.job.items import ItemTable
 from mozart_nb.job.model import JobConfig
+from mozart_nb.job.names import VARIABLES
 from mozart_nb.job.plain import NotPlainError, plain
-from mozart_nb.job.prompt import known_names
 from mozart_nb.job.report import Notice, locate, nearest, notice, show_value
 
 REPLACED: Final = "V127"
@@ -275,7 +275,7 @@ def _named_functions(config: JobConfig) -> Iterator[tuple[str, KeyPath]]:
 
 def _known(config: JobConfig) -> frozenset[str]:
     """What templates may use, `item` only where there is one."""
-    known = known_names(config.prompt)
+    known = VARIABLES | config.prompt.variables.keys()
     has_item = config.items is not None and config.batch.size == 1
     return known if has_item or "item" in config.prompt.variables else known - {"item"}
 
