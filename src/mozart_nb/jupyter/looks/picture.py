@@ -169,9 +169,7 @@ class StatusMap:
         counted = ", ".join(f"{number:,} {status}" for status, number in self.counts().items())
         shared = ""
         if self.grid.per_cell > 1:
-            shared = (
-                f"; each cell stands for {self.grid.per_cell:,} batches and shows the most telling of their statuses"
-            )
+            shared = f"; a cell stands for {self.grid.per_cell:,} batches and shows the most telling of their statuses"
         return f"Map of {plural(self.total, 'batch')}: {counted}{shared}"
 
 
@@ -265,7 +263,7 @@ def _lines(grid: Grid, cells: bytes) -> bytes:
     cells cost a few dozen operations and not a million.
     """
     if not cells:
-        return b"\0\0"
+        return bytes(1 + -(-grid.width // 2))  # a picture has at least one line
     padded = cells + bytes(grid.columns * grid.rows - len(cells))
     lines: list[bytes] = []
     distinct, order = _distinct_rows(grid.pitch)
