@@ -113,6 +113,18 @@ def test_a_line_of_a_block_of_text_is_shown_where_the_mistake_is() -> None:
     assert (issue.line, issue.source) == (6, "    Two {{ itm }}")
 
 
+def test_what_is_missing_from_a_file_has_no_line_to_show() -> None:
+    loaded = load_text("batch: {size: 1, total_items: 2}\nname: x\n", base_dir=".")
+    [issue] = [issue for issue in lint(loaded, DiskFiles(), {}) if issue.code == "V116"]
+    assert "there are no validations" in issue.shown()
+    assert "|" not in issue.shown()
+    assert "|" not in shown("batch: {size: 1, total_items: 2}\n")
+
+
+def test_what_a_section_lacks_is_shown_at_the_section() -> None:
+    assert "  2 | batch:\n    | ^^^^^\n" in shown("name: x\nbatch:\n  total_items: 2\n")
+
+
 def test_warnings_of_a_loaded_job_have_their_line() -> None:
     loaded = load_text(HEAD + "prompt:\n  templat: hi\n", base_dir=".")
     warning = next(warning for warning in loaded.warnings if warning.code == "V108")

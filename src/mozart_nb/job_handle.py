@@ -119,7 +119,7 @@ class Job(JobReader):
         place = Path(workspace) if workspace is not None else None
         issues = require_valid(loaded, place, rehearse=rehearse)
         job = cls(loaded, prepare(loaded, workspace=place, rehearse=rehearse), inputs)
-        job.notices = [str(issue) for issue in issues if issue.severity is Severity.WARNING]
+        job.notices = [issue.shown() for issue in issues if issue.severity is Severity.WARNING]
         return job
 
     @classmethod

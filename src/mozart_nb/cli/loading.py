@@ -25,5 +25,5 @@ def load_checked(
     hint = f"`mozart validate {file} --fix` mends what can be mended"
     for issue in require_valid(loaded, workspace, rehearse=rehearse, fix_hint=hint):
         if issue.severity is Severity.WARNING or output.verbose:
-            output.warn(str(issue))
+            output.warn(issue.shown())
     return loaded

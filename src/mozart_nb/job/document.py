@@ -82,6 +82,12 @@ class Positions:
         index = line - self.first_line
         return self._lines[index] if 0 <= index < len(self._lines) else ""
 
+    def seen(self, path: KeyPath, line: int) -> dict[str, str]:
+        """`source` and `before` of a problem in `line`; empty where the document has nothing of `path`, as written."""
+        if path and path[:1] not in self.places:
+            return {"source": "", "before": ""}
+        return {"source": self.source(line), "before": self.before(line)}
+
     def before(self, line: int) -> str:
         """The line above line number `line` where that is what it belongs to, being indented less; else empty."""
         above = self.source(line - 1)
@@ -182,8 +188,7 @@ class _Builder:
 
     def _problem(self, node: yaml.Node, path: KeyPath, message: str, **more: str) -> None:
         line, column = self._at(node)
-        positions = self.document.positions
-        seen = {"source": positions.source(line), "before": positions.before(line)}
+        seen = self.document.positions.seen((), line)
         problem = Problem(message, path=show_path(path), line=line, column=column, file=self.file, **seen, **more)
         self.document.problems.append(problem)
 

@@ -59,6 +59,10 @@ class Issue:
             text += f" ({self.suggestion})"
         return f"{where}: {text}" if where else text
 
+    def shown(self) -> str:
+        """The issue, and below it the line of the file with carets below the place."""
+        return "\n".join([str(self), *self.as_problem().excerpt()])
+
     def as_problem(self) -> Problem:
         """The issue as an error has it, or as lines for a person (`as_problem().shown()`)."""
         message = f"{self.code} {self.message}"
@@ -93,19 +97,19 @@ def _issue(code: str, finding: Finding, loaded: LoadedJob) -> Issue:
         column = 1 if place.is_block or finding.line_below > 1 else column
     if override is not None:
         line, column, file = 0, 0, f"--set {override}"
+    path = loaded.positions.as_written(finding.path)
     return Issue(
         code=code,
         severity=V_CODES[code].severity,
         message=finding.message,
-        path=show_path(loaded.positions.as_written(finding.path)),
+        path=show_path(path),
         line=line,
         column=column,
         suggestion=finding.suggestion,
         auto_fixable=finding.creates is not None,
         file=file,
         creates=finding.creates,
-        source=loaded.positions.source(line),
-        before=loaded.positions.before(line),
+        **loaded.positions.seen(path, line),
     )
 
 

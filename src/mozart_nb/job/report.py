@@ -56,8 +56,7 @@ def locate_written(
         allowed=allowed,
         nearest=near,
         file=file,
-        source=positions.source(line),
-        before=positions.before(line),
+        **positions.seen(path, line),
     )
 
 
