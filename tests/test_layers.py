@@ -63,6 +63,8 @@ LAYERS = {
     "batch_facts": 4,
     "sent_prompts": 4,
     "details": 4,
+    "findings": 4,
+    "journal_end": 4,
     "diagnosis": 4,
     "runtime": 4,
     "known_jobs": 4,

@@ -16,7 +16,7 @@ from mozart_nb.checkpoint.journal import Tip
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.rows import AttemptRecord, Attempts
 from mozart_nb.errors import CheckpointCorruptError
-from mozart_nb.events import Mode, Usage
+from mozart_nb.events import Mode, RuleResult, Usage
 
 MOST_EVENTS: Final = 1000
 """Events of one batch that are read back at most, the newest."""
@@ -30,7 +30,7 @@ class AttemptDetails:
     """One attempt of a batch. Times in epoch seconds, durations in seconds, money in US dollars (None: unknown).
 
     `wait_seconds` passed between the attempt before and this one, because of `wait_reason`. `passed` is None as long as
-    nothing is judged. `prompt_hash` is that of `session.opened`.
+    nothing is judged; `results` are what the rules found. `prompt_hash` is that of `session.opened`.
     """
 
     attempt: int
@@ -52,6 +52,7 @@ class AttemptDetails:
     wait_seconds: float = 0.0
     wait_reason: str = ""
     prompt_hash: str = ""
+    results: tuple[RuleResult, ...] = ()
 
 
 class AttemptIndex:
@@ -207,6 +208,7 @@ class _Story:
             wait_seconds=wait_seconds,
             wait_reason=wait_reason,
             prompt_hash=self._hashes.get(record.attempt, ""),
+            results=record.results,
         )
 
 

@@ -150,7 +150,7 @@ def read_details(
         last_item=facts.items[1],
         record=record,
         validations=tuple(_short_rule(result) for result in record.validation_details[:_MOST_RULES]),
-        attempts=tuple(replace(one, message=_short(one.message), wait_reason=_short(one.wait_reason)) for one in shown),
+        attempts=tuple(_short_attempt(attempt) for attempt in shown),
         attempts_omitted=max(0, record.attempts - len(shown)),
         log=_log(layout, record, limits),
         remedies=tuple(_short(text) for text in record.remedies),
@@ -238,6 +238,11 @@ def _said(error: MozartError | OSError) -> str:
 
 def _short(text: str, most: int = _LONGEST_FACT) -> str:
     return text if len(text) <= most else text[:most] + ELLIPSIS
+
+
+def _short_attempt(attempt: AttemptDetails) -> AttemptDetails:
+    results = tuple(_short_rule(result) for result in attempt.results[:_MOST_RULES])
+    return replace(attempt, message=_short(attempt.message), wait_reason=_short(attempt.wait_reason), results=results)
 
 
 def _short_rule(result: RuleResult) -> RuleResult:

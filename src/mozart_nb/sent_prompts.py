@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +19,7 @@ from mozart_nb.attempt_index import AttemptDetails
 from mozart_nb.batch_facts import Facts
 from mozart_nb.checkpoint.follow import answer_reader
 from mozart_nb.engine.compose import next_prompt
+from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import MozartError
 from mozart_nb.parts import contract_for
 from mozart_nb.prepared import Prepared
@@ -49,7 +50,7 @@ def find_prompt(prepared: Prepared, facts: Facts, attempts: Sequence[AttemptDeta
     except (MozartError, IndexError) as error:
         said = error.message if isinstance(error, MozartError) else "the plan has no such batch any more"
         return FoundPrompt("", "unknown", f"it cannot be composed: {said}")
-    return _recognized(original, attempts) or _composed(prepared, facts, original)
+    return _recognized(prepared, original, attempts) or _composed(prepared, facts, original)
 
 
 def _from_file(prepared: Prepared, facts: Facts) -> FoundPrompt | None:
@@ -81,16 +82,45 @@ def _earlier_outputs(prepared: Prepared, facts: Facts) -> dict[int, str]:
     return outputs
 
 
-def _recognized(original: str, attempts: Sequence[AttemptDetails]) -> FoundPrompt | None:
-    """The prompt of the first attempt, if that was what an attempt sent."""
-    digest = hashlib.sha256(original.encode(errors="replace")).hexdigest()[:16]
-    same = [attempt.attempt for attempt in attempts if attempt.prompt_hash == digest]
+def _recognized(prepared: Prepared, original: str, attempts: Sequence[AttemptDetails]) -> FoundPrompt | None:
+    """The prompt of the last attempt, or else of an earlier one, if it can be composed as it was sent."""
+    if not attempts:
+        return None
+    last = attempts[-1]
+    for text in (original, *_asked_again(prepared, original, attempts)):
+        if _hash(text) == last.prompt_hash:
+            return FoundPrompt(text, "sent", f"as attempt {last.attempt} sent it")
+    same = [attempt.attempt for attempt in attempts if attempt.prompt_hash == _hash(original)]
     if not same:
         return None
-    if same[-1] == attempts[-1].attempt:
-        return FoundPrompt(original, "sent", f"as attempt {same[-1]} sent it")
-    said = f"as attempt {same[-1]} sent it; what later attempts sent also named what was missing"
+    said = f"as attempt {same[-1]} sent it; what attempt {last.attempt} sent also named what was missing"
     return FoundPrompt(original, "sent", said)
+
+
+def _hash(prompt: str) -> str:
+    """As `session.opened` tells it."""
+    return hashlib.sha256(prompt.encode(errors="replace")).hexdigest()[:16]
+
+
+def _asked_again(prepared: Prepared, original: str, attempts: Sequence[AttemptDetails]) -> Iterator[str]:
+    """What the last attempt may have sent, by what the one before it had come to."""
+    if len(attempts) < 2:
+        return
+    before, last = attempts[-2:]
+    most = prepared.loaded.config.retry.max_completion_attempts
+    has_form = contract_for(prepared).wants_data
+    results = next((attempt.results for attempt in reversed(attempts[:-1]) if attempt.results), ())
+    for completions in range(1, most + 1) if last.mode == "completion" else (0,):
+        batch = BatchState(
+            0,
+            mode=last.mode,
+            completions=completions,
+            code=before.code,
+            message=before.message,
+            validation_details=results,
+        )
+        for continues in (True, False):
+            yield next_prompt(batch, original, continues=continues, has_form=has_form, most=most)
 
 
 def _composed(prepared: Prepared, facts: Facts, original: str) -> FoundPrompt:
