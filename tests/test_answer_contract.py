@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -13,9 +14,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, PastDate, field_validator, model_validator
 
 from mozart_nb.engine.ports import AnswerContract, AnswerReading
 from mozart_nb.errors import ConfigError
+from mozart_nb.job.answer_class import AnswerClass
 from mozart_nb.job.answers import AnswerForm, form_of
 from mozart_nb.job.model import AnswerConfig
 from mozart_nb.validation.answer import JsonContract
@@ -395,3 +398,88 @@ def test_no_text_makes_reading_raise(text: str, rows: int, made: AnswerContract)
 def test_whatever_json_is_sent_is_read_as_it_was_meant(value: Any, ascii_only: bool, around: str):
     text = around.replace("{}", json.dumps(value, ensure_ascii=ascii_only))
     assert read(ANY, text) == AnswerReading(value)
+
+
+# --- the class itself -------------------------------------------------------------------------------------------------
+
+
+class Range(BaseModel):
+    low: int
+    high: int
+
+    @field_validator("low")
+    @classmethod
+    def _is_even(cls, value: int) -> int:
+        if value == 13:
+            raise KeyError("unlucky")
+        if value % 2:
+            raise ValueError("low must be even")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
+
+
+def class_contract(form: Any = Range, *, per_item: bool = False) -> JsonContract:
+    made = AnswerClass.of(form.__name__, form)
+    config = AnswerConfig.model_validate({"schema": made.schema, "per_item": per_item})
+    return JsonContract.of(config, {}, made)
+
+
+def test_an_answer_must_satisfy_the_validators_of_its_class():
+    made = class_contract()
+    assert read(made, '{"low": 2, "high": 4}').data == {"low": 2, "high": 4}
+    assert fault(made, '{"low": 3, "high": 4}') == "`low`: low must be even"
+    assert fault(made, '{"low": 6, "high": 4}') == "low must not be above high"
+    assert fault(made, '{"low": "6", "high": 4}') == '`low`: "6" is not a whole number', "the schema comes first"
+    assert fault(made, '{"low": 13, "high": 14}') == "`Range` could not check it: KeyError: 'unlucky'"
+
+
+def test_each_row_must_satisfy_the_class():
+    made = class_contract(per_item=True)
+    rows = [{"low": 2, "high": 4}, {"low": 3, "high": 4}, {"low": 6, "high": 4}]
+    assert fault(made, json.dumps(rows), 3) == "item 2: `low`: low must be even; item 3: low must not be above high"
+    assert read(made, json.dumps({"items": rows[:1]}), 1).data == rows[:1]
+
+
+def test_what_a_class_makes_of_an_answer_is_not_what_is_kept():
+    class Upper(BaseModel):
+        word: str
+
+        @field_validator("word")
+        @classmethod
+        def _upper(cls, value: str) -> str:
+            return value.upper()
+
+    assert read(class_contract(Upper), '{"word": "a"}').data == {"word": "a"}
+
+
+def test_a_class_without_validators_still_says_what_its_schema_cannot():
+    class Birthday(BaseModel):
+        on: PastDate
+
+    made = class_contract(Birthday)
+    assert read(made, '{"on": "2001-02-03"}').fault is None
+    assert "past" in fault(made, '{"on": "2999-01-01"}')
+
+
+def test_validators_run_beside_the_event_loop_and_within_a_time(monkeypatch):
+    go_on = threading.Event()
+
+    class Slow(BaseModel):
+        x: int
+
+        @field_validator("x")
+        @classmethod
+        def _wait(cls, value: int) -> int:
+            assert threading.current_thread() is not threading.main_thread()
+            go_on.wait(5)
+            return value
+
+    monkeypatch.setattr("mozart_nb.validation.answer.CLASS_SECONDS", 0.05)
+    assert "took longer than 0.05 seconds" in fault(class_contract(Slow), '{"x": 1}')
+    go_on.set()
+    assert read(class_contract(Slow), '{"x": 1}').data == {"x": 1}
