@@ -9,6 +9,7 @@ import argparse
 import difflib
 import io
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -145,6 +146,14 @@ def overview() -> str:
         "`%config MozartMagics` shows the settings.",
     ]
     return "\n".join(lines)
+
+
+_COMMAND: Final = re.compile(rf"`mozart (?={'|'.join(VERBS)})")
+
+
+def in_notebook(text: str) -> str:
+    """Advice that names commands of the shell, with the verbs of the notebook instead."""
+    return _COMMAND.sub("`%mozart ", text)
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------------

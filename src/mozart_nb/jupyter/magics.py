@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from mozart_nb.errors import MozartError
-from mozart_nb.jupyter.lines import Line, help_of, overview, parse_cell, parse_verb, split_line, verb_called
+from mozart_nb.jupyter.lines import (
+    Line,
+    help_of,
+    in_notebook,
+    overview,
+    parse_cell,
+    parse_verb,
+    split_line,
+    verb_called,
+)
 from mozart_nb.jupyter.options import CELL
 from mozart_nb.jupyter.settings import Settings
 
 if TYPE_CHECKING:
     from mozart_nb.jupyter.notebook import Outcome
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
+    """Whatever an error advises can be typed here."""
+    try:
+        yield
+    except MozartError as error:
+        error.hint = in_notebook(error.hint)
+        raise
 
 
 @magics_class
@@ -47,14 +67,16 @@ class MozartMagics(Settings, Magics):
         MozartError.verbose = self.tracebacks or "--debug" in asked.words
         if asked.is_awaited:
             return self._awaited(asked, cell)
-        outcome = self._outcome(asked, cell)
-        outcome.wait()
+        with _advising():
+            outcome = self._outcome(asked, cell)
+            outcome.wait()
         return None if asked.is_silent else outcome.value
 
     async def _awaited(self, asked: Line, cell: str | None) -> Any:
         """The same for a cell that awaits it; see `waiting`."""
-        outcome = self._outcome(asked, cell)
-        await outcome.settled()
+        with _advising():
+            outcome = self._outcome(asked, cell)
+            await outcome.settled()
         return None if asked.is_silent else outcome.value
 
     def _outcome(self, asked: Line, cell: str | None) -> Outcome:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from mozart_nb.errors import MisuseError, OptionError, UnknownJobError
@@ -16,11 +17,25 @@ from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.lines import nearest
 from mozart_nb.jupyter.settings import Settings
 from mozart_nb.jupyter.text_view import wait_in_terminal
-from mozart_nb.jupyter.waiting import has_kernel, interrupted, require_completed, until_done, until_settled, wait_here
+from mozart_nb.jupyter.waiting import (
+    TICK_SECONDS,
+    has_kernel,
+    interrupted,
+    require_completed,
+    until_done,
+    until_settled,
+    wait_here,
+)
 from mozart_nb.looking import known_layouts
+
+if TYPE_CHECKING:
+    from mozart_nb.jupyter.dashboard import Dashboard
 
 REMEMBERED: Final = 50
 """Jobs that a notebook remembers by their id."""
+
+APPEAR_SECONDS: Final = 1.0
+"""How long a cell that waited gives a front end to show the dashboard of a job that was over before that."""
 
 _WARNINGS_SHOWN: Final = 5
 
@@ -50,7 +65,7 @@ class Notebook:
         """Warnings about a job, each once in a session."""
         new = [text for text in dict.fromkeys(warnings) if text not in _said]
         _said.update(new)
-        self.say(*(f"warning: {text}" for text in new[:_WARNINGS_SHOWN]))
+        self.say(*new[:_WARNINGS_SHOWN])
         if len(new) > _WARNINGS_SHOWN:
             self.say(f"… and {len(new) - _WARNINGS_SHOWN} more warnings: `job.notices` has them all")
 
@@ -154,11 +169,11 @@ class Outcome:
 
 @dataclass
 class JobWait:
-    """A job that is waited for; `is_shown`: by its dashboard. `raises` where it does not complete; then `value`."""
+    """A job that is waited for, with the dashboard that shows it. `raises` where it does not complete; then `value`."""
 
     notebook: Notebook
     job: Job
-    is_shown: bool = False
+    dashboard: Any = None
     raises: bool = True
     value: Any = None
 
@@ -174,14 +189,29 @@ class JobWait:
 
     async def there(self) -> Any:
         await until_settled(self.job)
+        if self.dashboard is not None:
+            await _shown_or_closed(self.dashboard)
         return self._over()
 
     def _over(self) -> Any:
-        if not self.is_shown:
+        if self.dashboard is None:
             self.notebook.say(self.notebook.text_of(self.job))
         if self.raises:
             require_completed(self.job)
         return self.value
+
+
+async def _shown_or_closed(dashboard: Dashboard) -> None:
+    """A dashboard that no front end shows leaves its last state in the cell before the cell ends.
+
+    Else a notebook that is executed without anybody watching would be saved as it was a moment before the end.
+    """
+    for _ in range(round(APPEAR_SECONDS / TICK_SECONDS)):
+        if dashboard.is_closed or dashboard.is_seen() or not dashboard.may_appear():
+            break
+        await asyncio.sleep(TICK_SECONDS)
+    if not dashboard.is_seen():
+        dashboard.close()
 
 
 @dataclass

@@ -107,13 +107,11 @@ def _shown(notebook: Notebook, job: Job, wish: RunWish) -> Outcome:
     notebook.remember(job)
     waits = notebook.settings.waits if wish.wait is None else wish.wait
     wants_dashboard = notebook.settings.dashboard if wish.dashboard is None else wish.dashboard
-    is_shown = wants_dashboard and notebook.has_kernel
-    if is_shown:
-        job.dashboard()
-    elif not waits:
+    dashboard = job.dashboard() if wants_dashboard and notebook.has_kernel else None
+    if dashboard is None and not waits:
         notebook.say(_under_way(job))
     value = job if wish.file else None
-    return Outcome(value, JobWait(notebook, job, is_shown, wish.raises, value) if waits else None)
+    return Outcome(value, JobWait(notebook, job, dashboard, wish.raises, value) if waits else None)
 
 
 def _under_way(job: Job) -> str:

@@ -24,6 +24,7 @@ from mozart_nb.jupyter.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.pages import estimate_page, jobs_page
 from mozart_nb.jupyter.runs import modify, resume, run_file
 from mozart_nb.jupyter.text_view import Page, page, wait_in_terminal
+from mozart_nb.jupyter.waiting import finishing
 from mozart_nb.looking import find, known_layouts
 from mozart_nb.runtime import recover_job
 from mozart_nb.selection import numbers_in, parse_batches
@@ -55,8 +56,7 @@ def _pause(notebook: Notebook, given: Namespace) -> Outcome:
         return Outcome(job)
     running = job.progress().running
     job.pause()
-    after = f": {plural(running, 'running batch')} finish first" if running else ""
-    notebook.say(f"job `{job.job_id}` is asked to pause{after}")
+    notebook.say(f"job `{job.job_id}` is asked to pause{finishing(running)}")
     return Outcome(job)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mozart_nb.errors import OptionError, UnfinishedError
+from mozart_nb.errors import OptionError
 from mozart_nb.jupyter.lines import AWAITED, RunWish, parse_cell, parse_verb, split_line
 from mozart_nb.jupyter.settings import Settings
 
@@ -98,29 +98,20 @@ def interrupted(job: Job) -> MozartInterrupted:
     if all(channel.layout != job.layout for channel in running_here()):
         return MozartInterrupted(f"{name} goes on in another process: {done}; `%mozart pause {job.job_id}` pauses it")
     job.pause()
-    running = f", {plural(progress.running, 'running batch')} finish first" if progress.running else ""
-    return MozartInterrupted(f"{name} pauses: {done}{running}; `%mozart resume {job.job_id}` goes on with it")
+    return MozartInterrupted(
+        f"{name} pauses: {done}{finishing(progress.running)}; `%mozart resume {job.job_id}` goes on with it"
+    )
+
+
+def finishing(running: int) -> str:
+    """What is said of batches that a pause waits for; nothing when there are none."""
+    return f", {running:,} running {'batch finishes' if running == 1 else 'batches finish'} first" if running else ""
 
 
 def require_completed(job: Job) -> None:
     """Raise `UnfinishedError` unless the job did what was asked; a pilot that did its share and paused has."""
-    from mozart_nb.consumers.phrases import count_phrases, next_steps
-    from mozart_nb.words import one_line
-
-    if job.error is not None:
-        raise job.error
-    progress = job.progress()
-    if progress.status == "completed" or (progress.status == "paused" and job.read(lambda state: not state.job.stop)):
-        return
-    code = f"{progress.code} " if progress.code else ""
-    reason = f": {code}{one_line(progress.reason)}" if progress.reason else ""
-    counts = ", ".join([f"{progress.done:,} of {progress.total:,} done", *count_phrases(progress)])
-    raise UnfinishedError(
-        f"job `{job.job_id}` is {progress.status}{reason} ({counts})",
-        hint="; ".join(next_steps(progress, "%mozart")),
-        job_id=job.job_id,
-        code=progress.code or None,
-    )
+    if job.error is not None or job.status != "paused" or job.read(lambda state: state.job.stop is not None):
+        job.raise_for_status()
 
 
 # --- the line that IPython makes of a magic ---------------------------------------------------------------------------
