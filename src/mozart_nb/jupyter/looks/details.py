@@ -20,12 +20,14 @@ from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
 OPEN: Final = frozenset({"prompt", "answer", "checks", "log"})
 """Sections that are open where nobody says which."""
 
-_TEXT_BYTES: Final = 14_000
-_LOG_BYTES: Final = 10_000
-_ROWS_BYTES: Final = 6_000
-_MOST_CHECKS: Final = 20
-_MOST_ATTEMPTS: Final = 20
-_MOST_NOTES: Final = 6
+# Bytes of HTML that each part may take; what a prompt leaves is its answer's.
+_PROMPT_BYTES: Final = 12_000
+_TEXT_BYTES: Final = 28_000
+_ROWS_BYTES: Final = 5_000
+_CHECKS_BYTES: Final = 7_000
+_ATTEMPTS_BYTES: Final = 7_000
+_LOG_BYTES: Final = 8_000
+_NOTES_BYTES: Final = 4_000
 
 _RULE_LOOKS: Final = {"passed": "completed", "rehearsed": "completed", "failed": "failed", "skipped": "skipped"}
 _LINE_MARKS: Final = {
@@ -52,6 +54,18 @@ def batch_html(
         parts.append(_log_section(details.log, details.number, job_id, is_open))
     page = f'<section aria-label="batch {details.number}">{"".join(parts)}</section>'
     return framed(page, "details")
+
+
+def _fitting(pieces: Iterable[str], most_bytes: int) -> tuple[list[str], int]:
+    """The first pieces of HTML that fit, at least one of them, and how many were left out."""
+    shown, left_out = list[str](), 0
+    for piece in pieces:
+        most_bytes -= len(piece.encode())
+        if left_out or (shown and most_bytes < 0):
+            left_out += 1
+        else:
+            shown.append(piece)
+    return shown, left_out
 
 
 def _section(name: str, title: str, note: str, body: str, is_open: Collection[str]) -> str:
@@ -104,10 +118,11 @@ def _notes(details: BatchDetails) -> Iterator[str]:
         ("completed", "self-healing: ", details.remedies),
         ("waiting", "warning: ", details.warnings),
     ):
-        for text in texts[:_MOST_NOTES]:
-            yield _note(status, f"{label}<bdi>{escaped_line(text, 400)}</bdi>")
-        if len(texts) > _MOST_NOTES:
-            yield _note(status, f"{label}and {len(texts) - _MOST_NOTES} more")
+        notes = (_note(status, f"{label}<bdi>{escaped_line(text, 400)}</bdi>") for text in texts)
+        shown, left_out = _fitting(notes, _NOTES_BYTES // 3)
+        yield from shown
+        if left_out:
+            yield _note(status, f"{label}and {left_out} more")
 
 
 def _note(status: str, html: str) -> str:
@@ -120,20 +135,22 @@ def _note(status: str, html: str) -> str:
 def _texts(details: BatchDetails, is_open: Collection[str]) -> Iterator[str]:
     asks = f"<code>--dry-run --show {details.number}</code> shows all of it"
     notes = [_SOURCES[details.prompt_source], details.prompt_note]
-    yield _text_section("prompt", "Prompt", details.prompt, notes, asks, is_open)
+    prompt = _text_section("prompt", "Prompt", details.prompt, notes, asks, is_open, _PROMPT_BYTES)
+    yield prompt
     if details.row_count:
         shown = len(details.rows)
         note = f"{details.row_count}" if shown == details.row_count else f"{shown} of {details.row_count}"
         yield _section("rows", "Items", note, _pre(_rows(details.rows), _ROWS_BYTES), is_open)
     answer = details.data or details.answer
     whole = "<code>job.answers()</code> has all of it"
-    yield _text_section("answer", "Answer", answer, [details.answer_note], whole, is_open)
+    room = _TEXT_BYTES - len(prompt.encode())
+    yield _text_section("answer", "Answer", answer, [details.answer_note], whole, is_open, room)
 
 
 def _text_section(
-    name: str, title: str, text: Excerpt, notes: Iterable[str], whole: str, is_open: Collection[str]
+    name: str, title: str, text: Excerpt, notes: Iterable[str], whole: str, is_open: Collection[str], room: int
 ) -> str:
-    body, shown = bounded(text.text, _TEXT_BYTES)
+    body, shown = bounded(text.text, room)
     said = [escaped_line(note, 300) for note in notes if note]
     if text.size:
         said.append(f"{text.size:,} characters")
@@ -160,15 +177,15 @@ def _rows(rows: Sequence[Any]) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """A small table; cells are HTML, the first of a row is its head."""
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, most_bytes: int) -> tuple[str, int]:
+    """A small table of the rows that fit, and how many do not. Cells are HTML, the first of a row is its head."""
+    written = (f"<tr><th scope=row>{row[0]}" + "".join(f"<td>{cell}" for cell in row[1:]) for row in rows)
+    shown, left_out = _fitting(written, most_bytes)
+    if not shown:
+        return "", 0
     top = "".join(f"<th scope=col>{head}" for head in heads)
-    body = "".join(f"<tr><th scope=row>{row[0]}" + "".join(f"<td>{cell}" for cell in row[1:]) for row in rows)
-    return (
-        f'<table class="mozart-small" aria-label="{caption}"><thead><tr>{top}</thead><tbody>{body}</tbody></table>'
-        if body
-        else ""
-    )
+    inside = f"<thead><tr>{top}</thead><tbody>{''.join(shown)}</tbody>"
+    return f'<table class="mozart-small" aria-label="{caption}">{inside}</table>', left_out
 
 
 def _checks_note(details: BatchDetails) -> str:
@@ -180,9 +197,9 @@ def _checks_note(details: BatchDetails) -> str:
 def _checks(results: Sequence[RuleResult]) -> str:
     """What failed comes first."""
     order = sorted(results, key=lambda result: result.status != "failed")
-    rows = [_check(result) for result in order[:_MOST_CHECKS]]
-    more = f"<p>and {len(results) - _MOST_CHECKS} more</p>" if len(results) > _MOST_CHECKS else ""
-    return _table(("rule", "result", "what", "expected", "seen"), rows, "checks") + more
+    heads = ("rule", "result", "what", "expected", "seen")
+    table, left_out = _table(heads, map(_check, order), "checks", _CHECKS_BYTES)
+    return f"{table}<p>and {left_out:,} more</p>" if left_out else table
 
 
 def _check(result: RuleResult) -> Sequence[str]:
@@ -208,11 +225,11 @@ _ATTEMPT_COLUMNS: Final[tuple[tuple[str, Callable[[AttemptDetails], str]], ...]]
 
 def _attempts(details: BatchDetails, now: float) -> str:
     """The newest first."""
-    shown = details.attempts[-_MOST_ATTEMPTS:][::-1]
-    omitted = details.attempts_omitted + len(details.attempts) - len(shown)
-    more = f"<p>and {omitted:,} earlier ones</p>" if omitted else ""
     heads = ("no.", "kind", "began", "ended as", *(name for name, _ in _ATTEMPT_COLUMNS))
-    return _table(heads, [_attempt(attempt, now) for attempt in shown], "attempts") + more
+    rows = (_attempt(attempt, now) for attempt in reversed(details.attempts))
+    table, left_out = _table(heads, rows, "attempts", _ATTEMPTS_BYTES)
+    left_out += details.attempts_omitted
+    return f"{table}<p>and {left_out:,} earlier ones</p>" if left_out else table
 
 
 def _attempt(attempt: AttemptDetails, now: float) -> Sequence[str]:
