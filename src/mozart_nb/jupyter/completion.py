@@ -1,6 +1,7 @@
 """Tab completion of `%mozart` lines and of `%%mozart` cells.
 
-    disconnect = connect(get_ipython())
+    connect(get_ipython())
+    disconnect(get_ipython())
 
 Here is only what every press of Tab in any cell needs; the rest is imported when one is in a cell of ours.
 """
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _CELL: Final = re.compile(r"\s*%%mozart(?=\s|$)")
 _LINE: Final = re.compile(r"\s*(?:[\w.,\s\[\]\"'()*]+=\s*)?%mozart(?=\s|$)")
+
+_IDENTIFIER: Final = "mozart"
 
 _LONGEST_NOTE: Final = 60
 """Characters of a note; frontends show it beside the completion."""
@@ -54,22 +57,23 @@ class Names:
 
 
 def connect(shell: InteractiveShell) -> Callable[[], None]:
-    """Complete in `shell` from now on; returns what ends that."""
+    """Complete in `shell` from now on; returns what ends that. Connecting twice is the same as once."""
 
-    @context_matcher(identifier="mozart")  # type: ignore[untyped-decorator]  # IPython has no type for it
+    @context_matcher(identifier=_IDENTIFIER)  # type: ignore[untyped-decorator]  # IPython has no type for it
     def mozart_matcher(context: CompletionContext) -> SimpleMatcherResult:
         names = Names(shell.user_ns, shell.user_ns_hidden)
         found = complete(context.full_text, context.cursor_line, context.cursor_position, names)
         return _result(found, context)
 
+    disconnect(shell)
+    shell.Completer.custom_matchers.append(mozart_matcher)
+    return lambda: disconnect(shell)
+
+
+def disconnect(shell: InteractiveShell) -> None:
+    """Complete nothing any more, whichever copy of this module was connected."""
     matchers = shell.Completer.custom_matchers
-    matchers.append(mozart_matcher)
-
-    def disconnect() -> None:
-        if mozart_matcher in matchers:
-            matchers.remove(mozart_matcher)
-
-    return disconnect
+    matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _IDENTIFIER]
 
 
 def complete(text: str, line: int, column: int, names: Names | None = None) -> Found | None:

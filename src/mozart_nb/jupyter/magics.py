@@ -19,7 +19,6 @@ from mozart_nb.jupyter.lines import (
     split_line,
     verb_called,
 )
-from mozart_nb.jupyter.options import CELL
 from mozart_nb.jupyter.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +35,13 @@ def _advising() -> Iterator[None]:
         raise
 
 
+def _page() -> str:
+    """What `%%mozart?` shows instead of the docstring; made when it is asked for."""
+    from mozart_nb.jupyter.cell_help import page
+
+    return page()
+
+
 @magics_class
 class MozartMagics(Settings, Magics):
     """Runs many Claude sessions from one description of the work."""
@@ -46,23 +52,7 @@ class MozartMagics(Settings, Magics):
     @no_var_expand
     @line_cell_magic
     def mozart(self, line: str, cell: str | None = None) -> Any:
-        """Run a job, watch it, look into it.
-
-        A cell describes a job and starts it::
-
-            %%mozart
-            name: greetings
-            batch:
-              size: 1
-              total_items: 3
-            prompt:
-              template: Say hello, number {{ batch_num }}.
-            backend:
-              type: rehearsal
-
-        The line starts job files and looks after all jobs: `%mozart --help` lists its verbs, `%%mozart --help` the
-        options of a cell, `%config MozartMagics` the settings.
-        """
+        """Run a job, watch it, look into it: `%%mozart --help` says more."""
         asked = split_line(line)
         MozartError.verbose = self.tracebacks or "--debug" in asked.words
         if asked.is_awaited:
@@ -88,7 +78,7 @@ class MozartMagics(Settings, Magics):
         notebook = Notebook(self.shell, self)
         verb, *words = asked.words or ("",)
         if cell is not None:
-            return Outcome(Page(help_of(CELL))) if asked.wants_help else run_cell(notebook, parse_cell(asked), cell)
+            return Outcome(Page(_page())) if asked.wants_help else run_cell(notebook, parse_cell(asked), cell)
         if not verb:
             return say_jobs(notebook)
         if verb.startswith("-") and asked.wants_help:
@@ -96,3 +86,7 @@ class MozartMagics(Settings, Magics):
         if asked.wants_help:
             return Outcome(Page(help_of(verb_called(verb))))
         return perform(notebook, verb, parse_verb(verb, words))
+
+
+# IPython asks what it describes for its `getdoc` before it looks for a docstring.
+MozartMagics.mozart.getdoc = _page  # type: ignore[union-attr]  # functions take attributes

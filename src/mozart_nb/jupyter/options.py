@@ -239,6 +239,7 @@ VERBS: Final[dict[str, Verb]] = {
             _FILE,
         ),
         Verb("dashboard", "The live dashboard of a job.", (_WHERE, _DEBUG), _ID),
+        Verb("init", "Put a commented cell below this one, to start from.", (_DEBUG,)),
     )
 }
 """Verb → what it takes, in the order of the help."""

@@ -233,6 +233,13 @@ def _estimate(notebook: Notebook, given: Namespace) -> Outcome:
     return Outcome(pending=Work(work))
 
 
+def _init(notebook: Notebook, given: Namespace) -> Outcome:
+    from mozart_nb.jupyter.cell_help import starting_cell
+
+    notebook.shell.set_next_input(starting_cell())
+    return Outcome()
+
+
 _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "run": _run,
     "resume": resume,
@@ -251,4 +258,5 @@ _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "validate": _validate,
     "estimate": _estimate,
     "dashboard": _dashboard,
+    "init": _init,
 }
