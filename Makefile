@@ -6,11 +6,12 @@
 #   make bench   what a batch costs as jobs grow, into docs/performance.md (about ten minutes)
 #   make kill9   hosts killed a hundred times, into docs/reliability.md (about twenty minutes)
 #   make docs    write anew the pages that are made from the code
+#   make notebooks  run the example notebooks and save them with their outputs
 #   make clean   remove .venv, caches and the demo's files
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench kill9 docs clean
+.PHONY: help demo test check bench kill9 docs notebooks clean
 
 # The newest Python that can make environments. `make PYTHON=/path/to/python3 …` decides otherwise.
 CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
@@ -93,6 +94,9 @@ kill9: $(VENV)/installed-test
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
+
+notebooks: $(VENV)/installed-test
+	$(BIN)/python examples/save_notebooks.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

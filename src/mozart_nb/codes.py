@@ -58,7 +58,12 @@ CODES: dict[str, ErrorCode] = _table(
     ErrorCode("E102", _R, _A, "usage limit or quota reached", True, "nothing: work goes on after the wait"),
     ErrorCode("E103", _R, _A, "overloaded, with a long advised wait", True, "nothing: work goes on after the wait"),
     ErrorCode(
-        "E201", _V, _B, "output validation failed", True, "see what each rule expected and saw: `errors --verbose`"
+        "E201",
+        _V,
+        _B,
+        "output validation failed",
+        True,
+        "see what each rule expected and saw: `mozart errors JOB --verbose`, `job.validations()`",
     ),
     ErrorCode(
         "E202", _V, _B, "the answer is not the JSON or schema asked for", True, "see the answer; simplify the schema"
