@@ -180,6 +180,22 @@ def test_without_the_class_only_its_schema_is_checked_and_that_is_said(kernel: C
     assert [said for said in second.told if "against the schema of `Person` only" in said]
 
 
+def test_the_cells_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)
+    moods, summaries = (
+        load_text(cell, base_dir=tmp_path, first_line=2, given=Given(rows=[{"text": "x"}], namespace=namespace))
+        for cell in re.findall(r"```text\n%%mozart --items \w+\n(.*?)```", page, re.DOTALL)
+    )
+    assert moods.borrowed.answer_class is not None
+    faults = list(moods.borrowed.answer_class.faults({"sentiment": "negative", "stars": 5}))
+    assert faults == [((), "a negative review has at most 3 stars")]
+    grounded = summaries.borrowed.functions["grounded"].call
+    assert grounded("about Ada", {"names": ["Ada", "Bob"]}) == "these names are missing: Bob"
+
+
 # --- on the command line ----------------------------------------------------------------------------------------------
 
 

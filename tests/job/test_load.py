@@ -237,10 +237,6 @@ def test_what_asks_for_nothing_new_gets_no_warning(text: str) -> None:
     assert load(HEAD + text).warnings == ()
 
 
-def test_rules_in_python_are_refused_because_ignoring_them_would_let_everything_pass() -> None:
-    assert "python" in only_problem(HEAD + "validations: [{type: python, function: f}]").message
-
-
 # --- unknown keys -----------------------------------------------------------------------------------------------------
 
 

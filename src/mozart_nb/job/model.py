@@ -126,7 +126,9 @@ class AnswerConfig(Section):
         "text", description="`text`, or `json` for an answer that must be JSON; `schema` and `per_item` imply it."
     )
     json_schema: dict[str, Any] | str | None = Field(
-        None, alias="schema", description="JSON Schema of the answer: inline, or the name of a file."
+        None,
+        alias="schema",
+        description="JSON Schema of the answer: inline, the name of a file, or in a notebook that of a pydantic class.",
     )
     per_item: bool = Field(
         False,

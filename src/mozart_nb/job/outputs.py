@@ -60,12 +60,14 @@ class RuleConfig(Section):
         description="`file_exists`: the file is there. `file_modified`: the batch changed it. `content_contains`: the "
         "file holds `pattern` as it stands. `content_regex`: the regular expression `pattern` is found in the file. "
         "`command_succeeds`: the shell command ends with exit code 0. `answer_matches`: the regular expression "
-        "`pattern` is found in the answer. `python`: a function of the notebook says so."
+        "`pattern` is found in the answer. `python`: a function of the notebook that starts the job says so."
     )
     path: str | None = Field(None, description="The file; relative to the backend's working directory.")
     pattern: str | None = Field(None, description="Text or regular expression to find.")
     command: str | None = Field(None, description="Shell command.")
-    function: str | None = Field(None, description="Name of the notebook's function (`python`).")
+    function: str | None = Field(
+        None, description="Name of the notebook's function (`python`): `check`, or `tools.check` of what is imported."
+    )
     working_directory: str | None = Field(None, description="Where the command runs. Unset: the workspace.")
     description: str | None = Field(None, description="What the rule is for; shown when it fails.")
     stage: Whole = Field(
@@ -77,12 +79,16 @@ class RuleConfig(Section):
     condition: str | None = Field(
         None, description="Expression; the rule applies only where it is true, for example `batch_num >= 2`."
     )
-    timeout_seconds: PositiveSeconds = Field(300.0, description="Seconds a command may take.")
+    timeout_seconds: PositiveSeconds = Field(
+        300.0,
+        description="Seconds a command or function may take. A function cannot be ended: the rule has failed, and its "
+        "thread is left alone.",
+    )
     retry_count: Whole = Field(
         0,
         ge=0,
         le=10,
-        description="Further looks at a file when the rule fails, for slow file systems; never for commands.",
+        description="Further looks at a file when the rule fails, for slow file systems; not for what runs code.",
     )
     retry_delay_ms: Whole = Field(200, ge=0, le=5000, description="Milliseconds between two looks.")
 

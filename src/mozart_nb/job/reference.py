@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mozart_nb.job.fields import describe, field_type, keys_of, shape_of
+from mozart_nb.job.functions import ARGUMENTS
 from mozart_nb.job.known import NOT_YET, UNSUPPORTED, UNSUPPORTED_BACKENDS
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.names import MEANINGS, SYNONYMS
@@ -66,6 +67,12 @@ _CHECKS: Final = """\
 
 What `mozart validate` looks for. A job with an ERROR does not run; a WARNING says that it may do something else than
 was meant. Mistakes in keys and values are errors too, and are all reported at once, with line and column.
+"""
+
+_FUNCTIONS: Final = """\
+A function of a rule of type `python` is called with what its parameters name, and may name any variable of templates
+besides these. It passes with `True` or `None` and fails with `False`, with a text, which is the reason, or with an
+`AssertionError`. [Rows in, typed answers out](answers.md#functions-as-rules) has an example.
 """
 
 _NOT_HERE: Final = """\
@@ -148,7 +155,9 @@ def _plain(value: Any) -> str:
 
 def _rule_types() -> str:
     rows = [(f"`{kind}`", ", ".join(f"`{name}`" for name in names)) for kind, names in REQUIRED_FIELDS.items()]
-    return "What each type of rule needs:\n\n" + _rows(("type", "needs"), rows)
+    needs = "What each type of rule needs:\n\n" + _rows(("type", "needs"), rows)
+    arguments = [(f"`{name}`", meaning) for name, meaning in ARGUMENTS.items()]
+    return f"{needs}\n{_FUNCTIONS}\n{_rows(('argument', 'value'), arguments)}"
 
 
 def _variables() -> str:
