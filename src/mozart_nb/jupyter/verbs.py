@@ -6,6 +6,7 @@ that a cell which awaits stays interruptible.
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from mozart_nb.jupyter.pages import estimate_page, jobs_page
 from mozart_nb.jupyter.runs import modify, resume, run_file
 from mozart_nb.jupyter.text_view import Page, page, wait_in_terminal
 from mozart_nb.jupyter.waiting import finishing
-from mozart_nb.looking import find, known_layouts
+from mozart_nb.looking import Found, find, known_layouts
 from mozart_nb.runtime import recover_job
 from mozart_nb.selection import numbers_in, parse_batches
 from mozart_nb.words import one_line, plural
@@ -95,25 +96,25 @@ def say_jobs(notebook: Notebook) -> Outcome:
     """`%mozart` alone: the jobs of this notebook, of this process and of this folder; never an error."""
     here: dict[Layout, tuple[Progress, str]] = {}
     for job in notebook.jobs:
-        here[job.layout] = job.progress(), "this notebook"
-    for channel in running_here():
-        here.setdefault(channel.layout, (Job.at(channel.layout).progress(), "this kernel"))
-    for layout in known_layouts(None)[:MOST_JOBS]:
-        if layout not in here and layout.workspace.is_relative_to(Path.cwd()):
-            with_place = _on_disk(layout)
-            if with_place is not None:
-                here[layout] = with_place
+        with contextlib.suppress(MozartError, OSError):  # its workspace may have been deleted
+            here[job.layout] = job.progress(), "this notebook"
+    others = [(channel.layout, "this kernel") for channel in running_here()]
+    others += [(layout, "") for layout in known_layouts(None) if layout.workspace.is_relative_to(Path.cwd())]
+    for layout, place in others:
+        found = None if layout in here or len(here) >= MOST_JOBS else _on_disk(layout)
+        if found is not None:
+            here[layout] = found.progress, place or str(found.workspace)
     if not here:
         return Outcome(Page("no jobs here yet; `%%mozart --help` shows how to start one, `%mozart list` lists all"))
     return Outcome(jobs_page(here.values()))
 
 
-def _on_disk(layout: Layout) -> tuple[Progress, str] | None:
+def _on_disk(layout: Layout) -> Found | None:
+    """None for a job that is just being started, or cannot be read."""
     try:
-        found = find(layout)
+        return find(layout)
     except (MozartError, OSError):
         return None
-    return found.progress, str(found.workspace)
 
 
 def _status(notebook: Notebook, given: Namespace) -> Outcome:
