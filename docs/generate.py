@@ -6,6 +6,7 @@ With `--check` it writes nothing and fails when a page is not what the code says
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,13 @@ from msgspec import inspect as shapes
 
 from mozart_nb import errors, events
 from mozart_nb.codes import CODES, Category, ErrorCode
+from mozart_nb.consumers.answers import answer_columns
+from mozart_nb.consumers.job_rows import EVENT_COLUMNS, JOB_COLUMNS, VALIDATION_COLUMNS
+from mozart_nb.consumers.rows import ATTEMPT_COLUMNS, BATCH_COLUMNS, ERROR_COLUMNS, Column
+from mozart_nb.frames.tables import INDEXES
+from mozart_nb.frames.typed import DTYPE_NAMES
 from mozart_nb.job import reference
+from mozart_nb.job.model import JobConfig
 from mozart_nb.job.price_table import ALIASES, AS_OF, MODELS, SOURCE
 from mozart_nb.job.prices import Prices, shipped
 from mozart_nb.job.vcodes import NOTICED, V_CODES
@@ -33,6 +40,7 @@ def pages() -> dict[str, str]:
         "error-codes.md": error_codes(),
         "events.md": event_page(),
         "prices.md": price_page(),
+        "dataframes.md": frames_page(),
     }
 
 
@@ -303,6 +311,37 @@ def _amounts(prices: Prices) -> tuple[str, ...]:
     amounts = (prices.input, prices.output, prices.cache_write, prices.cache_write_1h, prices.cache_read)
     return tuple(f"{amount:g}" for amount in amounts)
 
+
+# --- dataframes.md ----------------------------------------------------------------------------------------------------
+
+_COLUMNS: Final[dict[str, tuple[Column[Any], ...]]] = {
+    "batches": BATCH_COLUMNS,
+    "attempts": ATTEMPT_COLUMNS,
+    "errors": ERROR_COLUMNS,
+    "validations": VALIDATION_COLUMNS,
+    "events": EVENT_COLUMNS,
+    "history": JOB_COLUMNS,
+}
+_OF_FRAME: Final = re.compile(r"(<!-- columns of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def frames_page() -> str:
+    """The page about DataFrames, which people write, with the columns of every frame filled in."""
+    text = (FOLDER / "dataframes.md").read_text(encoding="utf-8")
+    return _OF_FRAME.sub(lambda found: f"{found[1]}\n{_columns(found[2])}\n{found[3]}", text)
+
+
+def _columns(frame: str) -> str:
+    index = INDEXES.get(frame, ())
+    columns = _COLUMNS[frame] if frame in _COLUMNS else answer_columns(_EXAMPLE, None)
+    rows = [
+        (f"`{column.frame_name}`", "index" if column.name in index else DTYPE_NAMES[column.dtype], column.meaning)
+        for column in columns
+    ]
+    return _table(("column", "dtype", "meaning"), rows)
+
+
+_EXAMPLE: Final = JobConfig.model_validate({"name": "example", "batch": {"size": 1, "total_items": 1}})
 
 # --- both -------------------------------------------------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ def timeline(spans: Spans, name: str, total: int, *, by: str, size: tuple[float,
     if is_large:
         _ended(last, lines, _day(start), _day(end))
     axes.set_xlim(_day(start - 0.01 * (end - start)), _day(end + 0.01 * (end - start)))
-    axes.set_ylim(rows + 0.5 + 0.01 * rows, 0.5 - 0.01 * rows)
+    axes.set_ylim(rows + 0.5 + 0.01 * rows, 0.5 - min(0.4, 0.01 * rows))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
     axes.set_ylabel("batch")

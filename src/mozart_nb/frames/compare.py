@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mozart_nb.consumers.answers import ReadAnswer, answer_table, has_row_per_item
@@ -169,7 +171,7 @@ def _side_by_side(left: pd.DataFrame, right: pd.DataFrame, keys: Sequence[str], 
         if key in left and key in right:
             columns[f"{key}_same"] = flags[f"{key}_same"] = _same(left[key], right[key], is_answered)
     if flags:
-        columns["same"] = pd.DataFrame(flags, index=left.index).all(axis=1, skipna=False)
+        columns["same"] = reduce(operator.and_, flags.values())
     for what in _COMPARED:
         columns |= {f"{what}_{name}": side[what] for name, side in zip(names, (left, right), strict=True)}
         if what != "status":

@@ -41,6 +41,19 @@ _KINDS: Final[Mapping[Dtype, frozenset[type]]] = {
 }
 """Dtype → types of the values that it takes besides None."""
 
+DTYPE_NAMES: Final[Mapping[Dtype, str]] = {
+    "int": "Int64",
+    "float": "float64",
+    "bool": "boolean",
+    "str": "text",
+    "category": "category",
+    "timestamp": "UTC timestamp",
+    "datetime": "UTC timestamp",
+    "duration": "timedelta",
+    "object": "object",
+}
+"""Dtype → what documentation calls it."""
+
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SINCE_PANDAS_3: Final = 3
