@@ -31,7 +31,6 @@ from mozart_nb.findings import (
     Remedy,
     Waits,
 )
-from mozart_nb.healing import REMEDIES
 from mozart_nb.journal_end import last_events, log_lines
 from mozart_nb.looking import Found, find
 from mozart_nb.words import clean, last_lines, one_line, plural, spans
@@ -57,6 +56,8 @@ _LONGEST_MESSAGE: Final = 500
 _STATUSES: Final = ("completed", "failed", "blocked", "cancelled", "skipped", "running", "waiting", "pending")
 _LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
 """Failures of which `recover` may find that they are none any more."""
+_MENDABLE: Final = frozenset({"E502", "E601", "E602"})
+"""Failures that remedies are made for: missing folders and names; of others their causes are rarely the reason."""
 
 
 def diagnose(layout: Layout, *, now: float | None = None, goes_on: GoesOn = always) -> Diagnosis:
@@ -298,7 +299,8 @@ def _next_steps(found: Found, progress: Progress, groups: Sequence[ErrorGroup]) 
     if _can_be_looked_at_again(progress, standing):
         yield NextStep(f"%mozart recover {job}", "", "check the rules of failed batches again; nothing is run or paid")
     yield _go_on(found, progress, standing)
-    if not found.state.job.options.self_healing and (mendable := _mendable(standing)):
+    mendable = [group.code for group in standing if group.code in _MENDABLE]
+    if mendable and not found.state.job.options.self_healing:
         yield NextStep(
             f"%mozart resume {job} --self-healing",
             "job.resume(self_healing=True)",
@@ -307,7 +309,7 @@ def _next_steps(found: Found, progress: Progress, groups: Sequence[ErrorGroup]) 
 
 
 def _looks(job: str, standing: Sequence[ErrorGroup]) -> Iterator[NextStep]:
-    if standing:
+    if any(group.unresolved_batches for group in standing):
         yield NextStep(f"%mozart errors {job}", "job.errors()", "every failure, and what each rule expected and saw")
         example = next((group.example for group in standing if group.example and group.example.batch), None)
         if example is not None:
@@ -337,9 +339,3 @@ def _go_on(found: Found, progress: Progress, standing: Sequence[ErrorGroup]) -> 
         left = ", and what waits behind" if progress.blocked else ""
         return NextStep(f"%mozart resume {job}", "job.resume()", f"{before}{again}{left}")
     return NextStep(f"%mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
-
-
-def _mendable(standing: Sequence[ErrorGroup]) -> list[str]:
-    """Codes that some remedy may be found for, other than mere advice."""
-    known = {code for remedy in REMEDIES if remedy.manner != "guidance only" for code in remedy.codes}
-    return [group.code for group in standing if group.code in known]

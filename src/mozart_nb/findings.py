@@ -168,7 +168,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
 
 
 def _group_lines(found: Diagnosis) -> Iterator[str]:
-    standing = [group for group in found.groups if group.unresolved]
+    standing = [group for group in found.groups if group.unresolved and (group.batches or group.code != found.code)]
     for group in standing[:_MOST_GROUPS]:
         yield ""
         yield from _standing_lines(group)
