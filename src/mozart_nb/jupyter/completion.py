@@ -107,7 +107,7 @@ class _NothingElse(list[SimpleCompletion]):
 def _result(found: Found | None, context: CompletionContext) -> SimpleMatcherResult:
     if found is None or not context.text_until_cursor.endswith(found.fragment):
         return SimpleMatcherResult(completions=[], matched_fragment="")
-    completions = [SimpleCompletion(text=choice.text, type=_short(choice.note)) for choice in found.choices]
+    completions = [SimpleCompletion(text=choice.text, type=_short(choice.note or "value")) for choice in found.choices]
     return SimpleMatcherResult(
         completions=completions or _NothingElse(), matched_fragment=found.fragment, suppress=True, ordered=True
     )
