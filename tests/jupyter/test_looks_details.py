@@ -40,6 +40,9 @@ def test_prompt_items_and_answer_are_shown_with_their_size() -> None:
 
 def test_a_prompt_that_was_not_sent_yet_is_called_so() -> None:
     assert "as it would be sent now" in read(details(prompt_source="composed"))
+    guess = details(prompt_source="composed", prompt_note="without what was missing")
+    assert "Prompt as it would be sent now, without what was missing, 21 characters" in read(guess)
+    assert "Prompt as attempt 3 sent it, 21 characters" in read(details(prompt_note="as attempt 3 sent it"))
     assert "Prompt 5 characters" in read(details(prompt=Excerpt("asked", 5), prompt_source="unknown"))
 
 

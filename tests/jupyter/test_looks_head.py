@@ -16,6 +16,7 @@ from support.jobs_to_look_at import (
     progress,
 )
 
+from mozart_nb.codes import CODES
 from mozart_nb.consumers.progress import LIVE, Progress, RunningBatch, Wait
 from mozart_nb.jupyter.looks.head import announcement, counts, head, reason, running_list
 from mozart_nb.jupyter.looks.theme import LOOKS
@@ -63,12 +64,18 @@ def test_a_waiting_job_says_for_what_and_how_long() -> None:
         (INTERRUPTED, "Nobody runs this job any more; nothing is lost, it can be resumed."),
         (progress("cancelled", reason="asked by somebody"), "asked by somebody"),
         (progress("pausing", reason="asked by somebody"), "asked by somebody"),
+        (progress("failed", code="E003", reason="2 batches failed"), "E003 service temporarily unavailable"),
         (progress("failed", code="E999"), "E999 unclassified failure see the log of the session"),
     ],
 )
 def test_a_job_that_does_not_go_on_says_why_and_what_helps(job: Progress, words: str) -> None:
     assert read(reason(job)).startswith(words)
     assert words in read(head(job))
+
+
+def test_what_is_over_is_not_said_to_be_retried_by_itself() -> None:
+    assert read(reason(progress("failed", code="E003"))).endswith("a resume tries it again")
+    assert read(reason(progress("paused", code="E703"))).endswith(CODES["E703"].advice)
 
 
 @pytest.mark.parametrize("job", [COMPLETED, RUNNING, WAITING, progress("pending")], ids=lambda job: job.status)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from mozart_nb.codes import lookup
 from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
 from mozart_nb.events import RuleResult
-from mozart_nb.jupyter.looks.head import badge
-from mozart_nb.jupyter.looks.text import bounded, escaped_line
+from mozart_nb.jupyter.looks.head import advice_for, badge
+from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
 
@@ -107,11 +107,12 @@ def _notes(details: BatchDetails) -> Iterator[str]:
     """Why it stands as it does, what self-healing did or advises, what there was to warn of."""
     record = details.record
     if record.code and details.status not in ("completed", "skipped"):
-        row = lookup(record.code)
+        has_failed = details.status == "failed"
+        meaning, advice = lookup(record.code).meaning, advice_for(record.code, is_over=has_failed)
         yield _note(
-            "failed" if details.status == "failed" else "waiting",
-            f"<b>{escaped_line(record.code, 10)}</b> {escaped_line(row.meaning)}: "
-            f"<bdi>{escaped_line(record.message, 600)}</bdi> <em>{escaped_line(row.advice)}</em>",
+            "failed" if has_failed else "waiting",
+            f"<b>{escaped_line(record.code, 10)}</b> {escaped_line(meaning)}: "
+            f"<bdi>{escaped_line(record.message, 600)}</bdi> <em>{escaped_line(advice)}</em>",
         )
     for status, label, texts in (
         ("waiting", "", details.reasons),
@@ -134,7 +135,9 @@ def _note(status: str, html: str) -> str:
 
 def _texts(details: BatchDetails, is_open: Collection[str]) -> Iterator[str]:
     asks = f"<code>--dry-run --show {details.number}</code> shows all of it"
-    notes = [_SOURCES[details.prompt_source], details.prompt_note]
+    notes = [details.prompt_note or _SOURCES[details.prompt_source]]
+    if details.prompt_source == "composed" and details.prompt_note:
+        notes.insert(0, _SOURCES["composed"])
     prompt = _text_section("prompt", "Prompt", details.prompt, notes, asks, is_open, _PROMPT_BYTES)
     yield prompt
     if details.row_count:
@@ -206,7 +209,7 @@ def _check(result: RuleResult) -> Sequence[str]:
     what = " ".join(text for text in (result.type, result.path, result.description) if text)
     return (
         f"{result.rule}" if result.rule else "form",
-        f"{mark(_RULE_LOOKS.get(result.status, ''))} {escaped_line(result.status, 20)}",
+        f"{mark(_RULE_LOOKS.get(result.status, ''))}&nbsp;{escaped_line(result.status, 20)}",
         escaped_line(what, 300),
         escaped_line(result.expected, 300),
         escaped_line(result.actual or result.message, 300),
@@ -215,7 +218,7 @@ def _check(result: RuleResult) -> Sequence[str]:
 
 _ATTEMPT_COLUMNS: Final[tuple[tuple[str, Callable[[AttemptDetails], str]], ...]] = (
     ("waited", lambda a: f"{clock(a.wait_seconds)} {a.wait_reason}".strip() if a.wait_seconds >= 1 else ""),
-    ("time", lambda a: clock(a.duration) if a.finished_at else ""),
+    ("time", lambda a: duration(a.duration) if a.finished_at else ""),
     ("cost", lambda a: "reused" if a.reused else dollars(a.cost_usd) if a.cost_usd is not None else "unknown"),
     ("tokens", lambda a: count(a.usage.total)),
     ("code", lambda a: a.code),
@@ -241,7 +244,7 @@ def _attempt(attempt: AttemptDetails, now: float) -> Sequence[str]:
         f"{attempt.attempt}",
         escaped_line(attempt.mode, 20),
         moment(attempt.started_at, now),
-        f"{mark(status)} {escaped_line(outcome, 30)}",
+        f"{mark(status)}&nbsp;{escaped_line(outcome, 30)}",
         *(escaped_line(value(attempt), 240) for _, value in _ATTEMPT_COLUMNS),
     )
 

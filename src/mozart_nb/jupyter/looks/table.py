@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mozart_nb.engine.state import BatchState, JobState
-from mozart_nb.jupyter.looks.text import escaped_line
+from mozart_nb.jupyter.looks.text import duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
-from mozart_nb.words import clock, cost, count
+from mozart_nb.words import cost, count
 
 MOST_ROWS: Final = 50
 MESSAGE_LENGTH: Final = 60
@@ -107,6 +107,12 @@ def _cells(row: BatchRow) -> Sequence[str]:
         tried = ("", "", "", "")
     else:
         money = cost(row.cost_usd, 0 if row.cost_known else 1)
-        tried = (f"{row.attempts}", clock(row.duration), money, count(row.tokens))
+        tried = (f"{row.attempts}", duration(row.duration), money, count(row.tokens))
     message = escaped_line(row.message, MESSAGE_LENGTH) if row.message else ""
-    return (items, f"{mark(row.status)} {escaped_line(row.status, 20)}", *tried, escaped_line(row.code, 10), message)
+    return (
+        items,
+        f"{mark(row.status)}&nbsp;{escaped_line(row.status, 20)}",
+        *tried,
+        escaped_line(row.code, 10),
+        message,
+    )

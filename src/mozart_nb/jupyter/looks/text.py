@@ -10,7 +10,7 @@ import re
 from html import escape
 from typing import Final
 
-from mozart_nb.words import ELLIPSIS, clean
+from mozart_nb.words import ELLIPSIS, clean, clock, roughly
 
 MOST: Final = 10_000
 """Characters of one text that are shown where nobody says how many."""
@@ -76,3 +76,8 @@ def _ends(text: str, fits: int) -> str:
     head = fits * 2 // 3
     left_out = f"{ELLIPSIS} {len(text) - fits:,} characters left out {ELLIPSIS}"
     return f"{escape(text[:head])}\n{left_out}\n{escape(text[head - fits :])}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in a column of them: `0.4 s`, `0:12`, `1:02:03`."""
+    return roughly(seconds) if seconds < 10 else clock(seconds)

@@ -116,7 +116,7 @@ border:1px solid var(--mozart-hue);background:color-mix(in srgb,var(--mozart-hue
 .mozart-now bdi{overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}
 .mozart-map{display:block;margin:2px 0 6px}
 .mozart-table{display:table;width:100%;border-collapse:collapse;border:0;margin:0;font-size:12px;table-layout:auto}
-.mozart-table caption{text-align:left;color:var(--mozart-faint);padding:0 6px 3px;caption-side:top}
+.mozart-table caption{text-align:left;color:var(--mozart-faint);padding:0 0 3px;caption-side:top}
 .mozart-table th,.mozart-table td{padding:2px 8px;text-align:left;white-space:nowrap;vertical-align:baseline;
 border:0;border-bottom:1px solid var(--mozart-rule);background:none;color:inherit;max-width:none}
 .mozart-table thead th{color:var(--mozart-faint);font-weight:400;border-bottom-color:var(--mozart-faint)}
