@@ -189,6 +189,13 @@ def test_help_names_every_option_with_what_it_is_for(verb: Verb) -> None:
     assert all(len(line) <= 100 for line in page.splitlines())
 
 
+def test_the_usage_shows_what_is_required() -> None:
+    assert " FILE" in help_of(VERBS["run"])
+    assert "[FILE]" not in help_of(VERBS["run"])
+    assert "modify -c FILE [-r]" in help_of(VERBS["modify"])
+    assert "[ID]" in help_of(VERBS["status"])
+
+
 def test_the_overview_has_every_verb_in_a_line_of_its_own() -> None:
     lines = [line.split() for line in overview().splitlines()]
     assert [words[0] for words in lines if words and words[0] in VERBS] == list(VERBS)

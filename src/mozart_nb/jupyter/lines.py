@@ -130,7 +130,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def help_of(verb: Verb) -> str:
     """The page that `--help` shows."""
-    return _parser(verb).format_help().rstrip()
+    return _parser(verb, says_required=True).format_help().rstrip()
 
 
 def overview() -> str:
@@ -166,8 +166,19 @@ def _parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     for option in verb.options:
         if option.dest not in given:
             setattr(given, option.dest, [] if option.is_list else option.default)
+    missing = _missing(verb, given)
+    if missing:
+        raise OptionError(f"{verb.command}: {missing} is missing", hint=f"`{verb.command} --help` shows how it is used")
     vars(given).pop(_GIVEN, None)
     return given
+
+
+def _missing(verb: Verb, given: argparse.Namespace) -> str:
+    """What is required and was not given. Not left to argparse, which would say it before a misspelled option."""
+    if verb.place is not None and verb.place.is_required and not given.file:
+        return verb.place.metavar
+    required = (option for option in verb.options if option.is_required)
+    return next(("/".join(option.names) for option in required if not getattr(given, option.dest)), "")
 
 
 def _unexpected(verb: Verb, extra: Sequence[str]) -> OptionError:
@@ -199,11 +210,9 @@ class _Parser(argparse.ArgumentParser):
         self.color = False  # Python 3.14 would colour the help wherever it believes in a terminal
 
     def error(self, message: str) -> NoReturn:
-        what = message.removeprefix("argument ")
-        missing = what.removeprefix("the following arguments are required: ")
-        if missing != what:
-            what = f"{missing} is missing"
-        raise OptionError(f"{self.prog}: {what}", hint=f"`{self.prog} --help` shows how it is used")
+        raise OptionError(
+            f"{self.prog}: {message.removeprefix('argument ')}", hint=f"`{self.prog} --help` shows how it is used"
+        )
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise OptionError(message or f"`{self.prog}` gave up ({status})")
@@ -230,22 +239,24 @@ class _Once(argparse.Action):
 
 
 @cache
-def _parser(verb: Verb) -> _Parser:
+def _parser(verb: Verb, *, says_required: bool = False) -> _Parser:
+    """`says_required`: for the page of help; what is missing is said by `_missing`."""
     parser = _Parser(verb)
     if verb.place is not None:
         dest = "file" if verb.place.metavar == "FILE" else "job"
-        nargs = None if verb.place.is_required else "?"
+        nargs = None if says_required and verb.place.is_required else "?"
         parser.add_argument(dest, metavar=verb.place.metavar, nargs=nargs, default="", help=verb.place.help)
     for option in verb.options:
-        _add(parser, option)
+        _add(parser, option, says_required=says_required)
     parser.add_argument(*HELP_FLAGS, action="store_true", help="Show this page.")
     return parser
 
 
-def _add(parser: _Parser, option: Option) -> None:
+def _add(parser: _Parser, option: Option, *, says_required: bool) -> None:
     if not option.metavar:
         more: dict[str, Any] = {"action": _Once, "nargs": 0, "const": option.const}
     else:
         action = "append" if option.is_list else _Once
-        more = {"action": action, "metavar": option.metavar, "type": option.kind, "required": option.is_required}
+        more = {"action": action, "metavar": option.metavar, "type": option.kind}
+    more["required"] = says_required and option.is_required
     parser.add_argument(*option.names, dest=option.dest, help=option.help.replace("%", "%%"), **more)

@@ -128,21 +128,24 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
     job = notebook.job(given.job, given.workspace)
     reload = _new_config(notebook, job, given)
     wish = RunWish(file=job.job_id, out=given.out, wait=given.wait, dashboard=given.dashboard, raises=given.raises)
-    status = job.status
+    is_live, status = job.is_live, job.status
+    if is_live and reload is not None:
+        hint = f"`%mozart modify {job.job_id} -c FILE -r` pauses it first"
+        raise MisuseError(f"job `{job.job_id}` is {status}: its config cannot change now", hint=hint)
     if status == "completed" and reload is None:
         notebook.say(nothing_to_do(job.job_id))
         return _shown(notebook, job, wish)
-    if status in ("running", "waiting"):
-        notebook.say(f"job `{job.job_id}` is {status} already")
-        return _shown(notebook, job, wish)
-    how = {
-        "batches": given.batches,
-        "keep_failed": given.keep_failed,
-        "self_healing": given.self_healing or notebook.settings.self_healing,
+    if not is_live:
+        said = _going_on(job, keeps_failed=given.keep_failed)
+    else:
+        said = f"job `{job.job_id}` {'does not pause: it goes on' if status == 'pausing' else 'runs already'}"
+    job.resume(
+        reload=reload,
+        batches=given.batches,
+        keep_failed=given.keep_failed,
+        self_healing=given.self_healing or notebook.settings.self_healing,
         **_asking(notebook, job),
-    }
-    said = _going_on(job, keeps_failed=given.keep_failed)
-    job.resume(reload=reload, **how)
+    )
     notebook.say(said)
     return _shown(notebook, job, wish)
 
