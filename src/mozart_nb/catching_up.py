@@ -8,6 +8,7 @@ forget everything and hears it all again.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -51,11 +52,13 @@ class Slices:
     """Cuts long work into slices: call `rest` often.
 
     A thread that computes gives up the interpreter only when another asks, after 5 ms; a loop that asks many times per
-    turn would stand still. So the thread itself pauses, sooner and for longer than the loop needs to notice.
+    turn would stand still. So a worker thread itself pauses, sooner and for longer than the loop needs to notice. The
+    main thread does not: whoever reads there blocks its own loop anyway, and should get through.
     """
 
     def __init__(self, goes_on: GoesOn = always) -> None:
         self._goes_on = goes_on
+        self._gives_way = threading.current_thread() is not threading.main_thread()
         self._until = time.monotonic() + SLICE_SECONDS
 
     def rest(self) -> None:
@@ -63,7 +66,8 @@ class Slices:
         if time.monotonic() >= self._until:
             if not self._goes_on():
                 raise InterruptedReadError
-            time.sleep(_PAUSE_SECONDS)
+            if self._gives_way:
+                time.sleep(_PAUSE_SECONDS)
             self._until = time.monotonic() + SLICE_SECONDS
 
 
@@ -87,16 +91,17 @@ class CatchingUp:
         Raises `InterruptedReadError` (the next call goes on from there), `UnknownJobError`, `CheckpointCorruptError`,
         `CheckpointTooNewError`.
         """
-        for _ in range(_TRIES - 1):
+        for again in reversed(range(_TRIES)):
             self.check()
-            with contextlib.suppress(CheckpointCorruptError, FileNotFoundError):
+            try:
                 self._hear(Slices(goes_on))
-                return
+                break
+            except (CheckpointCorruptError, FileNotFoundError):
+                self._forget()
+                if not again:
+                    raise
             # The host may be in the middle of mending its file, or of moving it away.
             time.sleep(_PATIENCE_SECONDS)
-            self._forget()
-        self.check()
-        self._hear(Slices(goes_on))
 
     def check(self) -> bool:
         """Whether what was heard still stands; else it is forgotten. Raises `UnknownJobError`."""

@@ -109,7 +109,7 @@ class Timeline:
     async def changed(self, one: int, other: int) -> frozenset[int] | None:
         """Batches whose looks may differ between two positions; None when it may be any (the plan changed)."""
         await self.moments()
-        return await asyncio.to_thread(self._past.frames.changed, one, other)
+        return await asyncio.to_thread(self._changed, one, other)
 
     def close(self) -> None:
         """Let go: what is under way ends soon, `at` with None. The timeline may be used again afterwards."""
@@ -137,6 +137,10 @@ class Timeline:
                 with contextlib.suppress(InterruptedReadError):
                     self._reader.catch_up(goes_on)
             return self._past.moments(self._reader.record)
+
+    def _changed(self, one: int, other: int) -> frozenset[int] | None:
+        with self._lock:
+            return self._past.frames.changed(one, other)
 
     def _read_state(self, position: int, goes_on: GoesOn) -> JobState:
         """Raises `CheckpointCorruptError` also when the journal changed meanwhile: another look will tell."""
