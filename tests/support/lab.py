@@ -228,11 +228,11 @@ class LabPage:
         self.lab = lab
         self.page = page
         self.problems: list[str] = []
-        self._pictures = Path(SCREENSHOTS) if SCREENSHOTS else pictures
+        self._pictures = pictures
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(f"{lab.url}lab?reset&token={lab.token}", wait_until="domcontentloaded")
         page.wait_for_function("() => window.jupyterapp !== undefined")
-        self.script("await app.restored")
+        self.script("await app.restored; app.shell.collapseLeft()")
 
     def script(self, code: str, argument: Any = None) -> Any:
         """Run JavaScript with `app` (Lab's application) and `argument` at hand."""
@@ -264,10 +264,17 @@ class LabPage:
         self.page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
 
     def screenshot(self, name: str, what: Locator | None = None) -> Path:
-        """A picture of the window, or of one thing in it, in `MOZART_NB_SCREENSHOTS` or the test's own folder."""
-        self._pictures.mkdir(parents=True, exist_ok=True)
-        path = self._pictures / f"{name}.png"
-        (what or self.page).screenshot(path=path)
+        """A picture of the window, or of one thing in it, to be kept where `MOZART_NB_SCREENSHOTS` says."""
+        return self._picture(Path(SCREENSHOTS) if SCREENSHOTS else self._pictures, name, what or self.page)
+
+    def evidence(self) -> Path:
+        """A picture of what went wrong, in the test's own folder."""
+        return self._picture(self._pictures, f"failed-{uuid.uuid4().hex[:8]}", self.page)
+
+    def _picture(self, folder: Path, name: str, what: Locator | Page) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.png"
+        what.screenshot(path=path)
         return path
 
 
@@ -302,8 +309,8 @@ class Notebook:
         self._script("await panel.sessionContext.session.kernel.restart(); await panel.sessionContext.ready")
 
     def click(self, index: int, button: str) -> None:
-        """Click a button in the outputs of a cell, by what is written on it."""
-        self.button(index, button).click()
+        """Click a button in the outputs of a cell, by what is written on it, as soon as it can be clicked."""
+        self.wait_for(lambda: self.button(index, button).click(), f"the button {button!r}", index)
 
     def save(self) -> None:
         self._script("await panel.context.save()")
@@ -313,6 +320,10 @@ class Notebook:
         self._script("panel.context.model.dirty = false; panel.dispose()")
 
     # --- looking --------------------------------------------------------------------------------------------------
+
+    def scroll_to(self, index: int) -> None:
+        """Bring the top of a cell to the top of the window."""
+        self.cell(index).evaluate("cell => cell.scrollIntoView({block: 'start'})")
 
     def cell(self, index: int) -> Locator:
         return self._panel.locator(".jp-Notebook .jp-Cell").nth(index)
@@ -335,9 +346,18 @@ class Notebook:
 
     def wait_for_text(self, index: int, text: str, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until `text` can be read below a cell."""
-        self.wait_for(
-            lambda: expect(self.output(index)).to_contain_text(text, timeout=timeout * 1000), repr(text), index
-        )
+        there = expect(self.output(index))
+        said = repr(text)
+        self.wait_for(lambda: there.to_contain_text(text, timeout=timeout * 1000, use_inner_text=True), said, index)
+
+    def wait_for_match(self, index: int, pattern: str, timeout: float = PATIENCE_SECONDS) -> re.Match[str]:
+        """Wait until something that matches can be read below a cell."""
+        compiled = re.compile(pattern)
+        there = expect(self.output(index))
+        self.wait_for(lambda: there.to_have_text(compiled, timeout=timeout * 1000, use_inner_text=True), pattern, index)
+        found = compiled.search(self.text(index))
+        assert found is not None, f"{pattern} was there, and is gone: {self.text(index)[:1000]}"
+        return found
 
     def wait_for_end(self, index: int, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until a cell has its number, which is when its code is over."""
@@ -352,7 +372,7 @@ class Notebook:
         try:
             expectation()
         except (AssertionError, PlaywrightTimeout) as error:
-            picture = self.window.screenshot(f"failed-{uuid.uuid4().hex[:8]}")
+            picture = self.window.evidence()
             raise AssertionError(
                 f"waited for {what} below cell {index} of {self.path}; there is:\n{self.text(index)[:3000]}\n"
                 f"picture: {picture}\nerrors of the page: {self.window.problems}\n"
