@@ -67,6 +67,18 @@ class FrozenPlan:
         return len(self.rows) if self.rows is not None else None
 
     @property
+    def given(self) -> Given:
+        """What was given besides the job file when this was planned, for whoever reads the job file anew."""
+        items, prompt = self.loaded.config.items, self.loaded.config.prompt
+        names = self.loaded.borrowed.variables
+        return Given(
+            rows=self.rows if items is not None and items.given else None,
+            variables={name: prompt.variables[name] for name in names if name in prompt.variables},
+            namespace=self.loaded.given.namespace,
+            is_kept=True,
+        )
+
+    @property
     def contents(self) -> dict[str, str]:
         """What the config's digest covers besides the config itself."""
         contents = dict(self.texts)

@@ -21,7 +21,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import ConfigError, MisuseError
 from mozart_nb.frozen import read_frozen
 from mozart_nb.job.given import Given
-from mozart_nb.job.load import load_text
+from mozart_nb.job.load import load_job, load_text
 from mozart_nb.runtime import Prepared, opened, prepare, recover_job, run_job
 
 CELL = """\
@@ -164,7 +164,8 @@ def test_the_rows_and_the_schema_are_frozen_with_the_job(kernel: Callable[..., K
     assert list(frozen.rows or ()) == ROWS
     assert isinstance(frozen.loaded.config.answer.json_schema, dict)
     plan = json.loads((here.layout.plan / "config.json").read_text())
-    assert plan["notebook"] == {"functions": ["knows"], "answer_class": "Person", "class_has_checks": True}
+    names = {"functions": ["knows"], "answer_class": "Person", "class_has_checks": True, "variables": ["year"]}
+    assert plan["notebook"] == names
     assert opened(here.layout).digest == here.cell().digest
 
 
@@ -233,6 +234,23 @@ def test_resume_and_recover_refuse_and_cancel_does_not(kernel: Callable[..., Ker
     ended = mozart("cancel", "ages", "-w", workspace)
     assert ended.exit_code == 0, ended
     assert look(here.layout).state.status == "cancelled"
+
+
+def test_a_changed_file_is_gone_on_with_and_keeps_the_rows_and_variables(kernel: Callable[..., Kernel]) -> None:
+    here = kernel()
+    file = here.folder / "job.yaml"
+    text = CELL[: CELL.index("answer: {schema")]
+    file.write_text(text)
+    given = Given(rows=ROWS, variables={"year": 2026})
+    here.run(prepare(load_job(file, given=given)), limit=1)
+    file.write_text(text.replace("in {{ year }}", "in the year {{ year }}"))
+    ended = mozart("resume", "ages", "-w", here.folder / "ws", "--reload-config")
+    assert ended.exit_code == 0, ended
+    state = look(here.layout).state
+    assert (state.status, state.total) == ("completed", 3)
+    frozen = read_frozen(here.layout)
+    assert frozen.loaded.config.prompt.template == "How old is {{ item.name }} in the year {{ year }}?"
+    assert frozen.loaded.config.prompt.variables == {"year": 2026}
 
 
 # --- with a service ---------------------------------------------------------------------------------------------------

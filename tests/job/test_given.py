@@ -126,6 +126,15 @@ def test_other_rows_are_another_job_and_the_same_ones_are_not(tmp_path: Path) ->
     assert digest([1, 2]) == digest([1, 2]) != digest([1, 3])
 
 
+def test_rows_that_were_given_earlier_make_way_for_those_that_the_file_names_now() -> None:
+    text = HEAD + "items: {file: rows.csv}\n"
+    loaded = load(text, rows=[1], is_kept=True)
+    assert loaded.given.rows is None
+    assert loaded.config.items is not None
+    assert loaded.config.items.file == "rows.csv"
+    assert load(HEAD, rows=[1], is_kept=True).given.rows is not None
+
+
 # --- variables --------------------------------------------------------------------------------------------------------
 
 
@@ -538,7 +547,12 @@ def test_a_frozen_job_says_what_it_needs_of_a_notebook_and_finds_it_again() -> N
     text = TYPED + "Strict\nvalidations:\n  - {type: python, function: long_enough}\n"
     loaded = load(text, namespace={**NOTEBOOK, **FUNCTIONS})
     frozen = json.loads(json.dumps(freeze(loaded)))
-    assert frozen["notebook"] == {"functions": ["long_enough"], "answer_class": "Strict", "class_has_checks": True}
+    assert frozen["notebook"] == {
+        "functions": ["long_enough"],
+        "answer_class": "Strict",
+        "class_has_checks": True,
+        "variables": [],
+    }
 
     here = thaw(frozen, given=Given(namespace={**NOTEBOOK, **FUNCTIONS}))
     assert here.config == loaded.config

@@ -171,7 +171,7 @@ def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared 
         file = prepared.loaded.base_dir / Path(prepared.loaded.file).name
     else:
         return None
-    loaded = load_checked(output, file, workspace=prepared.places.workspace)
+    loaded = load_checked(output, file, workspace=prepared.places.workspace, given=prepared.frozen.given)
     require_same_job(prepared.job_id, loaded, file)
     return renewed(prepared, loaded)
 

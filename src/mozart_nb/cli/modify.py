@@ -40,7 +40,7 @@ def modify(output: Output, job_id: str, wish: ModifyWish) -> int:
     """
     layout = resolve(job_id, wish.workspace)
     prepared = opened(layout)
-    loaded = load_checked(output, wish.config, workspace=prepared.places.workspace)
+    loaded = load_checked(output, wish.config, workspace=prepared.places.workspace, given=prepared.frozen.given)
     require_same_job(job_id, loaded, wish.config)
     changed = renewed(prepared, loaded)
     found = find(layout)

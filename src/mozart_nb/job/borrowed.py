@@ -38,7 +38,7 @@ class Borrowed:
 
     `class_name` is the class that the answers' schema was made of, also where `answer_class` itself is not at hand;
     `class_has_checks` says whether it checks more than its schema. `unfit` has the functions that cannot be called, and
-    why.
+    why; `variables` are the names of those that were given, whose values are in the config.
     """
 
     functions: Mapping[str, RuleFunction] = field(default_factory=dict)
@@ -46,6 +46,7 @@ class Borrowed:
     class_name: str = ""
     class_has_checks: bool = False
     unfit: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
 
 
 @dataclass
@@ -79,7 +80,10 @@ class _Taking:
                 allowed = "in a notebook `--items df`, in Python `Job.load(…, items=df)`"
                 self.refuse(("items", "given"), "no rows were given when the job was started", allowed=allowed)
             return
-        if isinstance(named, dict) and set(named) - {"given"}:
+        is_named = isinstance(named, dict) and bool(set(named) - {"given"})
+        if is_named and self.given.is_kept:
+            return
+        if is_named:
             allowed = "one of them: remove the section `items`, or start the job without `--items`"
             self.refuse(("items",), "rows were given, and the job file names rows too", allowed=allowed, at_key=True)
             return
@@ -294,15 +298,27 @@ def _bound(name: str, given: Given, direct: Mapping[str, Any]) -> Any:
 # --- again, from a frozen plan ----------------------------------------------------------------------------------------
 
 
-def borrow_again(config: JobConfig, given: Given, class_name: str, class_has_checks: bool) -> Borrowed:
+def marks(borrowed: Borrowed) -> dict[str, Any]:
+    """What a frozen job keeps of it: names, as JSON data."""
+    return {
+        "functions": [*borrowed.functions, *borrowed.unfit],
+        "answer_class": borrowed.class_name,
+        "class_has_checks": borrowed.class_has_checks,
+        "variables": list(borrowed.variables),
+    }
+
+
+def borrow_again(config: JobConfig, given: Given, marks: Mapping[str, Any]) -> Borrowed:
     """The same parts for a job that was frozen, as far as they are in the notebook that looks at it now."""
     functions, unfit = functions_of(config, given)
+    name = str(marks.get("answer_class", ""))
     return Borrowed(
         functions,
-        _same_class(class_name, given, config.answer.json_schema),
-        class_name,
-        class_has_checks,
+        _same_class(name, given, config.answer.json_schema),
+        name,
+        bool(marks.get("class_has_checks", False)),
         {one.name: one.error.message for one in unfit},
+        tuple(map(str, marks.get("variables", ()))),
     )
 
 

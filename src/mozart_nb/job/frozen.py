@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from mozart_nb.errors import ConfigError, Problem
-from mozart_nb.job.borrowed import borrow_again
+from mozart_nb.job.borrowed import borrow_again, marks
 from mozart_nb.job.document import Positions
 from mozart_nb.job.explain import explain
 from mozart_nb.job.given import Given
@@ -60,18 +60,13 @@ def freeze(loaded: LoadedJob) -> dict[str, Any]:
 
     Of what it borrows from a notebook only the names: `notebook` says what a kernel has to have.
     """
-    borrowed = loaded.borrowed
     return {
         "format": FORMAT,
         "file": loaded.file,
         "base_dir": str(loaded.base_dir),
         "source_text": loaded.source_text,
         "config": _plain(loaded.config),
-        "notebook": {
-            "functions": [*borrowed.functions, *borrowed.unfit],
-            "answer_class": borrowed.class_name,
-            "class_has_checks": borrowed.class_has_checks,
-        },
+        "notebook": marks(loaded.borrowed),
     }
 
 
@@ -96,7 +91,6 @@ def thaw(
         config = JobConfig.model_validate(frozen["config"])
     except ValidationError as error:
         raise ConfigError(explain(error, Positions(), file)) from None
-    names = frozen.get("notebook", {})
     return LoadedJob(
         config=config,
         source_text=str(frozen["source_text"]),
@@ -104,9 +98,7 @@ def thaw(
         file=file,
         raw=dict(frozen["config"]),
         given=given,
-        borrowed=borrow_again(
-            config, given, str(names.get("answer_class", "")), bool(names.get("class_has_checks", False))
-        ),
+        borrowed=borrow_again(config, given, frozen.get("notebook", {})),
     )
 
 

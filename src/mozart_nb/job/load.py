@@ -231,6 +231,7 @@ def _borrowed(
         form.name if form is not None else "",
         form is not None and form.has_checks,
         {one.name: one.error.message for one in unfit},
+        tuple(given.variables),
     )
 
 
