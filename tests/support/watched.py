@@ -190,11 +190,12 @@ def recorded_comms() -> Iterator[Comms]:
 
 
 class Publisher:
-    """Stands where IPython's display publisher would: the outputs of a cell by display id."""
+    """Stands where IPython's display publisher would: the outputs of a cell by display id; updates with their time."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.outputs: dict[str, dict[str, Any]] = {}
-        self.updates: list[tuple[str, dict[str, Any]]] = []
+        self.updates: list[tuple[float, str, dict[str, Any]]] = []
+        self._clock = clock
 
     def publish(
         self,
@@ -208,7 +209,7 @@ class Publisher:
         assert update == (name in self.outputs), "an output is shown once and updated afterwards"
         self.outputs[name] = data
         if update:
-            self.updates.append((name, data))
+            self.updates.append((self._clock(), name, data))
 
     @property
     def live(self) -> dict[str, Any]:

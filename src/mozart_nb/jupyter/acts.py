@@ -12,7 +12,8 @@ from mozart_nb.jupyter.questions import WidgetConfirmations
 if TYPE_CHECKING:
     from mozart_nb.jupyter.dashboard import Dashboard
 
-_BATCH_PIECES: Final = ("table", "map", "details", "log", "number", "open", "retry_one")
+_BATCH_PIECES: Final = ("table", "details", "log", "retry_one", "open", "number", "map")
+"""In the order in which they are sent."""
 
 
 class Acts:
@@ -29,6 +30,7 @@ class Acts:
             "cancel_no": lambda _: self._ask_cancel(False),
             "cancel_yes": self._cancel,
             "close": lambda _: dashboard.end(),
+            "done": lambda _: dashboard.end(),
             "filter": self._filter,
             "page_back": lambda _: self._page(-1),
             "page_on": lambda _: self._page(+1),

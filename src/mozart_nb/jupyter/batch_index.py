@@ -22,7 +22,6 @@ Filter = Literal["all"] | BatchStatus
 
 CODE: Final[dict[str, int]] = {status: code for code, status in enumerate(STATUSES)}
 
-_TROUBLED: Final = frozenset({"failed", "waiting"})
 
 _ANYTHING_MAY_CHANGE: Final = (
     ev.JobPlanned,
@@ -37,7 +36,7 @@ _ANYTHING_MAY_CHANGE: Final = (
 
 
 class Troubles:
-    """The batches that failed, or wait to be tried again, by error code."""
+    """The batches that failed, by error code."""
 
     def __init__(self) -> None:
         self._code_of: dict[int, str] = {}
@@ -46,7 +45,7 @@ class Troubles:
 
     def look(self, number: int, batch: BatchState | None) -> None:
         """Take a batch as it is now."""
-        code = batch.code if batch is not None and batch.status in _TROUBLED else ""
+        code = batch.code if batch is not None and batch.status == "failed" else ""
         before = self._code_of.pop(number, "")
         if before and before != code:
             numbers = self._numbers[before]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ _CSS: Final = f"""
 .{LIVE_CLASS} [data-batch], .{LIVE_CLASS} img[data-columns] {{ cursor: pointer; }}
 .{LIVE_CLASS} .widget-button {{ width: auto; }}
 .{LIVE_CLASS} .mozart-bars {{ flex-flow: row wrap; align-items: center; overflow: visible; }}
+.{LIVE_CLASS} .mozart-verbs > .widget-button:first-child {{ min-width: 76px; }}
+.{LIVE_CLASS} .mozart-table tr > :nth-child(3) {{ min-width: 88px; }}
 .{LIVE_CLASS} .mozart-asked {{ border-left: 3px solid #b07c10; padding-left: 8px; }}
 """
 
@@ -106,23 +109,20 @@ class Controls:
         self.details, self.log = self._html(), self._html()
 
     def _make_verbs(self) -> None:
-        self.pause = self._button("pause", "Pause", "Let running batches finish and begin no more")
-        self.resume = self._button("resume", "Resume", "Go on with everything that is not done")
-        self.retry_failed = self._button("retry_failed", "Retry failed", "Try all failed batches again")
-        self.cancel = self._button("cancel", "Cancel …", "End all sessions at once; asks once more")
-        self.cancel_yes = self._button("cancel_yes", "Yes, cancel the job", "End all sessions at once", danger=True)
-        self.cancel_no = self._button("cancel_no", "No", "Leave the job as it is")
-        self.done = self._button("close", "Close", "Leave only the static output")
-        self.verbs = self._bar(self.usual_verbs)
-
-    @property
-    def usual_verbs(self) -> Sequence[Any]:
-        return (self.pause, self.resume, self.retry_failed, self.cancel, self.done)
-
-    @property
-    def asking_verbs(self) -> Sequence[Any]:
-        """The same with the second question before a job is cancelled."""
-        return (*self.usual_verbs, self.cancel_yes, self.cancel_no)
+        made = (
+            self._button("pause", "Pause", "Let running batches finish and begin no more"),
+            self._button("resume", "Resume", "Go on with everything that is not done"),
+            self._button("close", "Close", "Leave only the static output"),
+            self._button("done", "Done", "Leave only the static output"),
+            self._button("cancel", "Cancel …", "End all sessions at once; asks once more"),
+            self._button("cancel_yes", "Yes, cancel the job", "End all sessions at once", danger=True),
+            self._button("cancel_no", "No", "Leave the job as it is"),
+            self._button("retry_failed", "Retry failed", "Try all failed batches again"),
+        )
+        names = ("pause", "resume", "close", "done", "cancel", "cancel_yes", "cancel_no", "retry_failed")
+        self.verb = dict(zip(names, made, strict=True))
+        self.verbs = self._bar(())
+        self.verbs.add_class("mozart-verbs")
 
     def _make_time(self) -> None:
         slider = ipywidgets.IntSlider(
@@ -197,7 +197,7 @@ class Controls:
         self.put(self.question, {"children": self.question_children(content["choices"])})
 
     def put_verbs(self, content: Mapping[str, Any]) -> None:
-        self.put(self.verbs, {"children": self.asking_verbs if content["asks"] else self.usual_verbs})
+        self.put(self.verbs, {"children": [self.verb[name] for name in content["shown"]]})
 
     def _rows(self) -> Sequence[Any]:
         return (
@@ -243,6 +243,10 @@ class Controls:
 
         field.observe(heard, "value")
         return self._keep(field)
+
+    def put_into(self, widget: Any) -> Callable[[Mapping[str, Any]], None]:
+        """What sets traits of that widget."""
+        return partial(self.put, widget)
 
     def put(self, widget: Any, traits: Mapping[str, Any]) -> None:
         """Set traits of a widget, in one message."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mozart_nb import events as ev
@@ -91,7 +91,7 @@ class Dashboard:
         self.now = Now(job)
         self.desk = desk_of(job)
         self.travel = Travel(job, self._arrived)
-        self.inspector = Inspector(job, lambda: self.scene, lambda: self.touch("details", "log"))
+        self.inspector = Inspector(job, lambda: self.scene, lambda: self.touch("details", "log", at_once=True))
         pieces = self._pieces()
         static = Piece("static", self._panes.static, self._outputs.refresh, True, STATIC_SECONDS)
         self._painter = Painter(
@@ -106,30 +106,23 @@ class Dashboard:
         """Everything that is painted into the widget."""
         panes, controls = self._panes, self.controls
         painted = [
-            ("head", panes.head, controls.head),
-            ("map", panes.map, controls.map),
-            ("errors", panes.errors, controls.errors),
-            ("table", panes.table, controls.table),
-            ("details", panes.details, controls.details),
-            ("log", panes.log, controls.log),
-            ("asked", panes.asked, controls.asked),
-            ("moment", panes.moment, controls.moment),
-            ("slider", panes.slider, controls.slider),
-            ("number", panes.number, controls.number),
-            ("open", panes.open, controls.open),
-            ("pause", panes.pause, controls.pause),
-            ("resume", panes.resume, controls.resume),
-            ("cancel", panes.cancel, controls.cancel),
-            ("retry_failed", panes.retry_failed, controls.retry_failed),
-            ("retry_one", panes.retry_one, controls.retry_one),
-            ("done", panes.done, controls.done),
-            ("now", panes.back_to_live, controls.now),
+            ("head", panes.head, controls.put_into(controls.head)),
+            ("verbs", panes.verbs, controls.put_verbs),
+            ("question", panes.question, controls.put_question),
+            ("asked", panes.asked, controls.put_into(controls.asked)),
+            ("table", panes.table, controls.put_into(controls.table)),
+            ("map", panes.map, controls.put_into(controls.map)),
+            ("details", panes.details, controls.put_into(controls.details)),
+            ("log", panes.log, controls.put_into(controls.log)),
+            ("errors", panes.errors, controls.put_into(controls.errors)),
+            ("moment", panes.moment, controls.put_into(controls.moment)),
+            ("now", panes.back_to_live, controls.put_into(controls.now)),
+            ("slider", panes.slider, controls.put_into(controls.slider)),
+            ("retry_one", panes.retry_one, controls.put_into(controls.retry_one)),
+            ("open", panes.open, controls.put_into(controls.open)),
+            ("number", panes.number, controls.put_into(controls.number)),
         ]
-        pieces = [Piece(name, self._if_seen(make), partial(controls.put, widget)) for name, make, widget in painted]
-        pieces[0].pulses = True
-        verbs = Piece("verbs", self._if_seen(panes.verbs), controls.put_verbs)
-        question = Piece("question", self._if_seen(panes.question), controls.put_question)
-        return [*pieces, verbs, question]
+        return [Piece(name, self._if_seen(make), put, pulses=name == "head") for name, make, put in painted]
 
     def _if_seen(self, make: Callable[[], Content | None]) -> Callable[[], Content | None]:
         """Nothing new for a widget that is gone, or that front ends showed and show no more."""
@@ -213,7 +206,7 @@ class Dashboard:
         if self.view.batch in touched and self.view.then is None:
             self.inspector.refresh()
         if touched:
-            self.touch("head", "map", "errors", "table", "retry_failed", "retry_one")
+            self.touch("head", "table", "map", "errors", "verbs", "retry_one")
         turns = [event for event in events if isinstance(event, _TURNS)]
         if turns or not events:  # an empty burst says that a run here is over
             self._stays = self._stays and not any(isinstance(one, ev.JobStarted | ev.JobResumed) for one in turns)
@@ -230,7 +223,7 @@ class Dashboard:
     def _turned(self) -> None:
         """The job has another status."""
         self.touch()
-        self.touch("static", at_once=True)
+        self._painter.touch("static", is_rested=True)
         self._consider_end()
 
     def _pulse(self) -> None:
@@ -251,7 +244,7 @@ class Dashboard:
         """Another moment is looked at."""
         self.inspector.open(self.view.batch)
         self._painter.forget("slider")  # a person has moved it since it was sent
-        self.touch("moment", "head", "map", "table", "errors", "details", "log", "now", at_once=True)
+        self.touch("map", "head", "table", "moment", "errors", "details", "log", "now", "slider", at_once=True)
 
     def touch(self, *names: str, at_once: bool = False) -> None:
         """These pieces may have changed; all, when none is named. `at_once`: a person waits for it."""
@@ -259,6 +252,9 @@ class Dashboard:
 
     def _piece_broke(self, piece: Piece, error: Exception) -> None:
         self._broke(piece.name, error)
+        if piece.name == "head" and self._has_widget:
+            with suppress(Exception):
+                self.controls.put(self.controls.head, self._panes.plain_head())
 
     def _broke(self, what: str, error: Exception) -> None:
         """Said once, in the head; the run goes on."""

@@ -1,8 +1,9 @@
 """When what is sent to the browser.
 
 A running job changes hundreds of times per second; a browser, the message queue of the kernel and a person want to hear
-of it a few times. The painter is asked to look at pieces of the display again (`touch`) as often as anybody likes and
-sends at most one of them per tick, the stalest first, within a budget of bytes, and nothing that has not changed.
+of it a few times. The painter is asked to look at pieces of the display again (`touch`) as often as anybody likes, and
+sends at most one of them per tick, the one that has waited longest, within a budget of bytes. What has not changed is
+not sent.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Piece:
     shown_at: float = field(default=float("-inf"))
     is_dirty: bool = False
     is_urgent: bool = False
+    turn: int = 0
 
     def is_due(self, now: float) -> bool:
         return self.is_dirty and (self.is_urgent or now - self.shown_at >= self.rest_seconds)
@@ -103,6 +105,7 @@ class Painter:
         self._ticked_at = float("-inf")
         self._pulsed_at = float("-inf")
         self._is_closed = False
+        self._turns = 0
         self.late_seconds, self.late_at = 0.0, float("-inf")
         # Timers inherit the context they were made in, and with it the cell whose output they would belong to.
         self._context = contextvars.Context()
@@ -112,13 +115,24 @@ class Painter:
         """Nothing is to be sent and nothing is waited for."""
         return self._timer is None
 
-    def touch(self, *names: str, at_once: bool = False) -> None:
-        """These pieces (all, when none is named) may have changed. `at_once`: a person waits for it."""
+    def touch(self, *names: str, at_once: bool = False, is_rested: bool = False) -> None:
+        """These pieces (all, when none is named) may have changed. Their turns come in this order.
+
+        `at_once`: a person waits for it, so that it goes before others; `is_rested`: no rest is needed before it.
+        """
         for name in names or self._pieces:
             piece = self._pieces[name]
-            piece.is_dirty = True
-            piece.is_urgent = piece.is_urgent or at_once
+            if is_rested:
+                piece.shown_at, piece.is_dirty = float("-inf"), False
+            self._soil(piece, at_once=at_once)
         self._schedule(0.0)
+
+    def _soil(self, piece: Piece, *, at_once: bool = False) -> None:
+        if not piece.is_dirty or (at_once and not piece.is_urgent):
+            self._turns += 1
+            piece.turn = self._turns
+        piece.is_dirty = True
+        piece.is_urgent = piece.is_urgent or at_once
 
     def forget(self, *names: str) -> None:
         """What was sent of these pieces (all, when none is named) may be gone: send them again, changed or not."""
@@ -166,12 +180,13 @@ class Painter:
             self._pulsed_at = now
             self._on_pulse()
             for piece in self._pieces.values():
-                piece.is_dirty = piece.is_dirty or piece.pulses
+                if piece.pulses:
+                    self._soil(piece)
 
     def _waiting(self, now: float) -> list[Piece]:
-        """What is due: what a person waits for, then what has been shown longest."""
+        """What is due: what a person waits for, then what has been waiting longest."""
         due = [piece for piece in self._pieces.values() if piece.is_due(now)]
-        return sorted(due, key=lambda piece: (not piece.is_urgent, piece.shown_at))
+        return sorted(due, key=lambda piece: (not piece.is_urgent, piece.turn))
 
     def _go_on(self, now: float) -> None:
         waits = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mozart_nb.jupyter.controls import SLIDER_STEPS, clickable
 from mozart_nb.jupyter.looks.details import batch_html, log_html
 from mozart_nb.jupyter.looks.errors import errors_html
-from mozart_nb.jupyter.looks.head import badge, head
+from mozart_nb.jupyter.looks.head import BUSY_SECONDS, RUNNING_SHOWN, badge, head
 from mozart_nb.jupyter.looks.picture import picture_html
 from mozart_nb.jupyter.looks.static import MOST_ROWS, rows_to_keep, static_html, static_text
 from mozart_nb.jupyter.looks.table import BatchRow, table, window_caption
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 PAGE_ROWS: Final = 25
 _ROW_PIXELS: Final = 23
+_NOTE_PIXELS: Final = 28
+_LIST_PIXELS: Final = 20
+_ROOM_SECONDS: Final = 12.0
 _BUSY_SHOWN_SECONDS: Final = 10.0
 _PROMPT_SHOWN: Final = 2_000
 _ROWS_MEANWHILE: Final = 8
@@ -34,11 +38,26 @@ _CAN_CANCEL: Final = frozenset({"running", "waiting", "pausing", "paused", "inte
 _CAN_RETRY: Final = frozenset({"failed", "cancelled"})
 
 
+class _Room:
+    """Keeps the place of lines that come and go, so that what stands below them does not jump all the time."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def of(self, now: float, pixels: int) -> int:
+        """Pixels to leave empty below `pixels` of lines: up to the most that was needed lately."""
+        while self._seen and (now - self._seen[0][0] > _ROOM_SECONDS or self._seen[-1][1] <= pixels):
+            self._seen.popleft() if now - self._seen[0][0] > _ROOM_SECONDS else self._seen.pop()
+        self._seen.append((now, pixels))
+        return self._seen[0][1] - pixels
+
+
 class Panes:
     """The contents of one dashboard's pieces. Called on the host's thread; every method looks at few batches."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
+        self._head_room = _Room()
         self._most_rows = 0
         self._rows_of: tuple[object, ...] = ()
 
@@ -48,7 +67,17 @@ class Panes:
         dashboard = self._dashboard
         scene = dashboard.scene
         busy = dashboard.busy_seconds if dashboard.busy_age < _BUSY_SHOWN_SECONDS else 0.0
-        return {"value": head(scene.progress(), busy_seconds=busy, notes=list(self._notes()))}
+        progress, notes = scene.progress(), list(self._notes())
+        said = len(progress.waits) + len(notes) + (busy >= BUSY_SECONDS)
+        listed = min(len(progress.running_batches), RUNNING_SHOWN + 1)
+        room = self._head_room.of(time.monotonic(), said * _NOTE_PIXELS + listed * _LIST_PIXELS)
+        filler = f'<div style="height:{room}px"></div>' if room and progress.is_live else ""
+        return {"value": head(progress, busy_seconds=busy, notes=notes) + filler}
+
+    def plain_head(self) -> Content:
+        """What stands in for a head that cannot be made."""
+        notes = "".join(f"<p>{escaped_line(note, 300)}</p>" for note in self._notes())
+        return {"value": f'<div class="mozart-look">{escaped_line(self._dashboard.job.job_id)}{notes}</div>'}
 
     def _notes(self) -> Iterable[str]:
         dashboard = self._dashboard
@@ -63,22 +92,17 @@ class Panes:
             yield f"the {what} of this display broke, which does not concern the job: {error}"
 
     def verbs(self) -> Content:
-        return {"asks": self._dashboard.view.asks_cancel}
-
-    def pause(self) -> Content:
-        return {"disabled": self._dashboard.job.status not in _CAN_PAUSE}
-
-    def resume(self) -> Content:
-        return {"disabled": self._dashboard.job.status not in _CAN_RESUME}
-
-    def cancel(self) -> Content:
-        return {"disabled": self._dashboard.job.status not in _CAN_CANCEL}
-
-    def retry_failed(self) -> Content:
-        return {"disabled": not self._dashboard.now.index.count("failed")}
-
-    def done(self) -> Content:
-        return {"description": "Done" if self._dashboard.job.status == "completed" else "Close"}
+        """Which buttons are there. Those that come and go stand behind those that stay, so that none jumps away from
+        the pointer.
+        """
+        view, status = self._dashboard.view, self._dashboard.job.status
+        shown = ["pause"] if status in _CAN_PAUSE else ["resume"] if status in _CAN_RESUME else []
+        shown.append("done" if status == "completed" else "close")
+        if status in _CAN_CANCEL:
+            shown += ["cancel", "cancel_yes", "cancel_no"] if view.asks_cancel else ["cancel"]
+        if self._dashboard.now.index.count("failed"):
+            shown.append("retry_failed")
+        return {"shown": shown}
 
     def map(self) -> Content:
         picture = self._dashboard.scene.index.map.picture()
@@ -96,7 +120,7 @@ class Panes:
         view.page = max(0, min(view.page, (count - 1) // PAGE_ROWS))
         first = view.page * PAGE_ROWS
         rows = [BatchRow.of(scene.state, n) for n in scene.index.window(view.filter, first, PAGE_ROWS)]
-        what = "" if view.filter == "all" else f"{view.filter} batches"
+        what = "" if view.filter == "all" else view.filter
         caption = window_caption(first + 1, len(rows), count, what)
         html = table(rows, caption, selected=view.batch)
         return {"value": f'<div style="min-height:{self._room(len(rows))}px">{clickable(html)}</div>'}
