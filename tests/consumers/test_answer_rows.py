@@ -137,6 +137,8 @@ def test_names_that_are_taken_get_something_before_them():
     ("schema", "dtype"),
     [
         ({"type": "string"}, "str"),
+        ({"type": ["string", "null"], "format": "date-time"}, "datetime"),
+        ({"type": "string", "format": "date"}, "str"),
         ({"type": ["null", "boolean"]}, "bool"),
         ({"type": ["integer", "number"]}, "float"),
         ({"type": ["integer", "string"]}, "object"),

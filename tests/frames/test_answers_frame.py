@@ -188,6 +188,12 @@ def test_columns_that_the_input_has_already_get_another_name() -> None:
     assert joined["stars"].tolist() == [0, 0]
 
 
+def test_a_name_of_the_index_is_taken_as_well_so_that_it_can_be_reset() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"]}, index=pd.Index(["x", "y"], name="item"))
+    joined = Answered(2, stars(4, 5)).joined(frame).reset_index()
+    assert joined[["item", "answer_item", "stars"]].to_numpy().tolist() == [["x", 1, 4], ["y", 2, 5]]
+
+
 def test_without_an_index_items_count_from_0_as_rows_do_in_a_file_that_pandas_reads() -> None:
     frame = pd.DataFrame({"text": list("abc")})
     joined = frame.join(Answered(3, stars(1, 2, 3)).frame())

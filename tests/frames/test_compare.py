@@ -104,6 +104,14 @@ def test_rows_are_put_side_by_side_by_the_index_they_came_from() -> None:
     assert compare(left, right, on="item").index.tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["batch", "item", "mood", "status"])
+def test_an_index_may_be_called_like_a_column(name: str) -> None:
+    index = pd.Index(["x", "y"], name=name)
+    frame = compare(run("a", [GOOD, BAD], index=index), run("b", [GOOD, GOOD], index=index))
+    assert frame["mood_same"].tolist() == [True, False]
+    pd.testing.assert_index_equal(frame.index, index)
+
+
 def test_runs_of_one_name_are_left_and_right() -> None:
     frame = compare(run("job", [GOOD]), run("job", [BAD]))
     assert [name for name in frame.columns if name.startswith("mood")] == ["mood_left", "mood_right", "mood_same"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import json
 import time
 from decimal import Decimal
@@ -101,6 +102,43 @@ def test_what_json_cannot_hold_is_refused_with_column_and_row(values: list[Any],
     assert said in caught.value.message
     assert "'second'" in caught.value.message
     assert caught.value.hint
+
+
+def test_values_of_numpy_pandas_and_enums_among_others_are_plain_as_well() -> None:
+    class Colour(enum.StrEnum):
+        RED = "red"
+
+    values = [
+        np.str_("a"),
+        Colour.RED,
+        np.bool_(True),
+        np.datetime64("2024-05-01T12:00", "ns"),
+        np.datetime64("NaT"),
+        np.array(["2024-05-01"], dtype="datetime64[D]"),
+        pd.Timedelta(seconds=90),
+        pd.Series([1, None]),
+        pd.date_range("2024-05-01", periods=1),
+    ]
+    found = [row["x"] for row in rows_of_frame(pd.DataFrame({"x": pd.Series(values, dtype=object)}))]
+    assert found == [
+        "a",
+        "red",
+        True,
+        "2024-05-01T12:00:00",
+        None,
+        ["2024-05-01T00:00:00"],
+        "P0DT0H1M30S",
+        [1.0, None],
+        ["2024-05-01T00:00:00"],
+    ]
+    assert {type(value) for value in found} == {str, bool, type(None), list}
+
+
+def test_tables_of_other_libraries_are_taken_where_they_know_the_way_to_pandas() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    found = input_rows(arrow.table({"x": [1, 2]}))
+    assert found.rows == [{"x": 1}, {"x": 2}]
+    assert found.columns == ("x",)
 
 
 def test_infinity_in_a_column_of_numbers_is_refused() -> None:

@@ -47,14 +47,15 @@ def answers_frame(
     """One row per item in input order, answered or not; columns typed by the schema (`consumers.answers`).
 
     `index` is that of the DataFrame the items came from, and `beside` are its columns: the frame has that index (name,
-    dtype and all) and none of those names, so `df.join(answers)` is one line and never adds a row. Without `index`
-    items count from 0, as rows do in a file that pandas reads. A job whose batches have several items and one answer
-    for all of them has one row per batch, and so has one with a fan-out: then the index is `batch`.
+    dtype and all) and no column of a name that is taken, so `df.join(answers)` is one line and never adds a row.
+    Without `index` items count from 0, as rows do in a file that pandas reads. A job whose batches have several items
+    and one answer for all of them has one row per batch, and so has one with a fan-out: then the index is `batch`.
 
     `inputs` are columns of `rows` to show as well (`consumers.answers.input_columns`); they are typed by their values.
     Raises `MisuseError` when `index` is of something else than the items. Warns of labels that occur twice.
     """
-    table = answer_table(config, schema, inputs=inputs, beside=beside)
+    taken = [*beside, *(str(name) for name in (index.names if index is not None else ()))]
+    table = answer_table(config, schema, inputs=inputs, beside=taken)
     records = list(answer_records(state, config, read, rows=rows if inputs else None))
     if inputs:
         table = _with_input_dtypes(table, records)

@@ -59,7 +59,10 @@ def run_of(
     """A job as one side of a comparison; the arguments are those of `answers_frame`. Labels must be unique to count."""
     labels = index if index is not None and index.is_unique else None
     spent = _COMPARED[1:]  # columns of the comparison that an answer may have as well
-    answers = answers_frame(state, config, read, schema=schema, rows=rows, index=labels, beside=spent, inputs=inputs)
+    plain = labels.set_names([None] * labels.nlevels) if labels is not None else None
+    answers = answers_frame(state, config, read, schema=schema, rows=rows, index=plain, beside=spent, inputs=inputs)
+    if labels is not None and has_row_per_item(config):  # only now: no column has to make way for a name of the index
+        answers.index = answers.index.set_names(list(labels.names))
     return Run(
         name=name,
         answers=answers,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
@@ -36,7 +36,7 @@ class InputRows:
 
 
 def input_rows(source: Any) -> InputRows:
-    """`source` as items: a DataFrame, a Series, or a list of dicts, texts or numbers.
+    """`source` as items: a DataFrame, a Series, or a list of dicts, texts or numbers; tables of others by `to_pandas`.
 
     A row of a DataFrame becomes a dict, a value of a Series stands for itself. NaN, NaT and NA become null, numbers of
     numpy become numbers, times become texts in ISO 8601. Raises `MisuseError` for what JSON cannot hold (bytes,
@@ -48,6 +48,8 @@ def input_rows(source: Any) -> InputRows:
     if pandas is not None and isinstance(source, pandas.Series):
         values = _values(source, _Place("" if source.name is None else str(source.name), source.index))
         return InputRows(values, source.index)
+    if callable(to_pandas := getattr(source, "to_pandas", None)):
+        return input_rows(to_pandas())
     if isinstance(source, str | bytes | dict) or not isinstance(source, Iterable):
         raise MisuseError(
             f"items cannot be of the type {type(source).__name__}", hint="give a DataFrame, a Series or a list of rows"
@@ -207,17 +209,25 @@ def _unwrapped(value: Any, place: _Place, number: int, depth: int) -> Any:
     """Values of numpy and pandas, times, and subclasses of plain types."""
     if _is_missing(value):
         return None
-    if isinstance(value, dt.datetime | dt.date | dt.time):
+    if isinstance(value, dt.datetime | dt.date | dt.time | dt.timedelta) and hasattr(value, "isoformat"):
         return value.isoformat()
-    if isinstance(value, str | int | float):
-        plain: Any = str.__str__(value) if isinstance(value, str) else _number(value)
-        return _plain(plain, place, number, depth)
-    tolist: Callable[[], Any] | None = getattr(value, "tolist", None)
-    if tolist is not None and type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
-        inner = tolist()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int | float):
+        return _plain(_number(value), place, number, depth)
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas") and hasattr(value, "tolist"):
+        inner = _of_numpy(value)
         if type(inner) is not type(value):
             return _plain(inner, place, number, depth + 1)
     return place.refuse(number, value)
+
+
+def _of_numpy(value: Any) -> Any:
+    """A scalar or an array as Python has it; a moment never as a number of nanoseconds."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind in ("m", "M"):
+        value = value.astype(f"{kind}8[us]") if type(value).__module__ == "numpy" else value.to_series().astype(object)
+    return value.tolist()
 
 
 def _number(value: int | float) -> int | float:
