@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -107,8 +107,8 @@ class StatusMap:
 
     def __init__(self, total: int, statuses: Mapping[int, str] | None = None) -> None:
         self.grid = grid_for(total)
-        self._batches = bytearray([_OTHER]) * total
-        self._cells = bytearray([_OTHER]) * self.grid.cells
+        self._batches = bytearray((_OTHER,)) * total
+        self._cells = bytearray((_OTHER,)) * self.grid.cells
         self._drawn: Picture | None = None
         self.update((statuses or {}).items())
 
@@ -127,30 +127,35 @@ class StatusMap:
 
     def set(self, number: int, status: str) -> None:
         """Batch `number` (from 1) has this status now; a number that is not of the plan is not drawn."""
-        index = _INDEX.get(status, _OTHER)
-        if not 1 <= number <= self.total or self._batches[number - 1] == index:
-            return
-        self._batches[number - 1] = index
-        self._look_at((number - 1) // self.grid.per_cell)
+        self.update(((number, status),))
 
     def update(self, changes: Iterable[tuple[int, str]]) -> None:
         """Several changes: pairs of batch and status."""
+        batches, total, per_cell = self._batches, self.total, self.grid.per_cell
+        changed = set()
         for number, status in changes:
-            self.set(number, status)
+            index = _INDEX.get(status, _OTHER)
+            if 0 < number <= total and batches[number - 1] != index:
+                batches[number - 1] = index
+                changed.add((number - 1) // per_cell)
+        self._look_at(changed)
 
     def fill(self, first: int, last: int, status: str) -> None:
         """All batches from `first` to `last` have this status now."""
         low, high = max(1, first) - 1, min(last, self.total)
         if low < high:
             self._batches[low:high] = bytes((_INDEX.get(status, _OTHER),)) * (high - low)
-            for cell in range(low // self.grid.per_cell, (high - 1) // self.grid.per_cell + 1):
-                self._look_at(cell)
+            self._look_at(range(low // self.grid.per_cell, (high - 1) // self.grid.per_cell + 1))
 
-    def _look_at(self, cell: int) -> None:
-        """The words change even where the picture does not."""
-        per_cell = self.grid.per_cell
-        self._cells[cell] = max(self._batches[cell * per_cell : (cell + 1) * per_cell])
+    def _look_at(self, cells: Collection[int]) -> None:
+        """Take over what has changed in these cells. The words change even where the picture does not."""
+        if not cells:
+            return
         self._drawn = None
+        per_cell = self.grid.per_cell
+        for cell in cells:
+            of_cell = self._batches[cell * per_cell : (cell + 1) * per_cell]
+            self._cells[cell] = of_cell[0] if per_cell == 1 else max(of_cell)
 
     def counts(self) -> dict[str, int]:
         """How many batches have each status, the most telling first, none left out that occurs."""
