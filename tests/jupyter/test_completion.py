@@ -13,15 +13,19 @@ from typing import Any
 import pandas as pd
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from mozart_nb.checkpoint import index
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.job.document import parse_document
 from mozart_nb.job.fields import field_type, keys_of, shape_of
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.section import Section
 from mozart_nb.jupyter.completion import Found, Names, complete, connect
+from mozart_nb.jupyter.model_paths import type_at
 from mozart_nb.jupyter.options import CELL, VERBS
 
 CELL_HEAD = "%%mozart\nname: x\n"
@@ -325,6 +329,67 @@ def test_every_key_of_every_section_completes(path: tuple[str, ...], section: ty
         start = "" if body.endswith("- ") else indent
         texts = offered(f"%%mozart\n{body}{start}{key[:-1]}¦")
         assert any(text.lstrip(" -").partition(":")[0] == key for text in texts), key
+
+
+# --- whole job files --------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parent.parent.parent
+JOB_FILES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/mozart_nb/cli/template.yaml"]
+
+
+def known_keys(text: str) -> Iterator[tuple[int, int, str]]:
+    """Line and column, both from 0, of every key of a job file that the models know."""
+    positions = parse_document(text).positions
+    for path, place in positions.places.items():
+        above = type_at(path[:-1]) if path else None
+        is_key = isinstance(path[-1] if path else 0, str) and above is not None
+        if is_key and shape_of(above).section is not None and type_at(path) is not None:
+            yield place.line - 1, place.column - 1, str(path[-1])
+
+
+@pytest.mark.parametrize("file", JOB_FILES, ids=lambda file: file.stem)
+def test_every_key_of_a_real_job_file_completes_where_it_stands(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    keys = list(known_keys(text))
+    assert len(keys) > 10
+    for number, column, key in keys:
+        typed = lines[number][: column + (len(key) + 1) // 2]
+        for rest in (lines[number][len(typed) :], ""), ("", ""):
+            below = "\n".join(lines[number + 1 :]) if rest[0] else ""
+            cell = "%%mozart\n" + "\n".join([*lines[:number], f"{typed}¦{rest[0]}", below])
+            assert any(one.lstrip("- ").startswith((key, *others(key))) for one in tails(cell, column)), (key, cell)
+
+
+def others(key: str) -> tuple[str, ...]:
+    return (key.replace("sheet", "batch"),)
+
+
+def tails(cell: str, column: int) -> list[str]:
+    return [line[column:] for line in offered(cell)]
+
+
+@pytest.mark.parametrize("file", JOB_FILES, ids=lambda file: file.stem)
+def test_tab_may_be_pressed_anywhere_in_a_job_file(file: Path) -> None:
+    lines = ["%%mozart --items df", *file.read_text(encoding="utf-8").split("\n")]
+    for number, line in enumerate(lines):
+        for column in range(len(line) + 1):
+            result = complete("\n".join(lines), number, column, NOTEBOOK)
+            assert result is None or line[:column].endswith(result.fragment)
+
+
+_TYPED = st.text(st.sampled_from("ab:- {}[],'\"#|>\n\t%\\é日=.") | st.characters(codec="utf-8"), max_size=60)
+
+
+@given(
+    st.sampled_from(["%%mozart ", "%%mozart\n", "%%mozart\nbatch:\n  ", "%mozart ", "%mozart run ", "%%mozart --set "]),
+    _TYPED,
+)
+def test_whatever_is_typed_breaks_nothing(head: str, typed: str) -> None:
+    text = head + typed
+    line = text.count("\n")
+    result = complete(text, line, len(text.rpartition("\n")[2]), NOTEBOOK)
+    assert result is None or text.endswith(result.fragment)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

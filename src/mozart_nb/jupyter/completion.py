@@ -82,7 +82,13 @@ def complete(text: str, line: int, column: int, names: Names | None = None) -> F
     `line` and `column` of the cursor count from 0.
     """
     lines = text.split("\n")
-    names = names or Names()
+    found = _complete(lines, line, column, names or Names())
+    if found is None or lines[line][:column].endswith(found.fragment):
+        return found
+    return Found("")  # a word that began in another line, or has quotes in its middle
+
+
+def _complete(lines: Sequence[str], line: int, column: int, names: Names) -> Found | None:
     first = next((number for number, one in enumerate(lines) if one.strip()), 0)
     cell = _CELL.match(lines[first])
     if cell is not None and line > first:
@@ -105,7 +111,7 @@ class _NothingElse(list[SimpleCompletion]):
 
 
 def _result(found: Found | None, context: CompletionContext) -> SimpleMatcherResult:
-    if found is None or not context.text_until_cursor.endswith(found.fragment):
+    if found is None:
         return SimpleMatcherResult(completions=[], matched_fragment="")
     completions = [SimpleCompletion(text=choice.text, type=_short(choice.note or "value")) for choice in found.choices]
     return SimpleMatcherResult(

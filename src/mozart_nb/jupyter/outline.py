@@ -225,6 +225,7 @@ class _Walk:
                 if len(self.flow) <= 1:
                     self.flow = []
                     return
+                self.flow[-1].token = character  # nothing may follow it but a separator
             elif character == ",":
                 self._end_of_value()
                 top = self.flow[-1]
@@ -251,7 +252,7 @@ class _Walk:
 
     def _end_of_value(self) -> None:
         top = self.flow[-1]
-        if top.token.strip() and (top.key is not None or top.bracket == "["):
+        if top.token.strip(" }]") and (top.key is not None or top.bracket == "["):
             self.outline.values[top.value_path] = _bare(top.token.strip())
 
 
