@@ -8,14 +8,30 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, PastDate, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    HttpUrl,
+    NaiveDatetime,
+    PastDate,
+    PositiveInt,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
+from mozart_nb.backends._anthropic_schema import sendable_schema
+from mozart_nb.backends._claude_schema import schema_argument
+from mozart_nb.backends._made_up import made_up
 from mozart_nb.engine.ports import AnswerContract, AnswerReading
 from mozart_nb.errors import ConfigError
 from mozart_nb.job.answer_class import AnswerClass
@@ -483,3 +499,54 @@ def test_validators_run_beside_the_event_loop_and_within_a_time(monkeypatch):
     assert "took longer than 0.05 seconds" in fault(class_contract(Slow), '{"x": 1}')
     go_on.set()
     assert read(class_contract(Slow), '{"x": 1}').data == {"x": 1}
+
+
+class Circle(BaseModel):
+    kind: Literal["circle"]
+    radius: PositiveInt
+
+
+class Square(BaseModel):
+    kind: Literal["square"]
+    side: Annotated[str, Field(min_length=2, max_length=5, pattern="^[a-z]+$")]
+
+
+class Everything(BaseModel):
+    """A class with most of what people write into one."""
+
+    mood: Literal["good", "bad"]
+    shape: Annotated[Circle | Square, Field(discriminator="kind")]
+    parts: list[Circle] = []
+    maybe: int | None = None
+    day: date
+    at: datetime
+    local: NaiveDatetime
+    lasts: timedelta
+    price: Decimal
+    id: UUID
+    page: HttpUrl
+    tags: set[str]
+    share: Annotated[float, Field(gt=0, lt=1)]
+    steps: Annotated[int, Field(multiple_of=5)]
+    strict: StrictInt
+
+
+@pytest.mark.parametrize("per_item", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_rehearsal_makes_up_satisfies_the_class(seed, per_item):
+    made = class_contract(Everything, per_item=per_item)
+    rows = read(made, json.dumps(made_up(made.schema(2), seed)), 2).data
+    assert len(rows) == 2 if per_item else isinstance(rows, dict)
+
+
+@pytest.mark.parametrize("per_item", [False, True])
+def test_the_schema_of_a_class_can_be_sent_to_every_service(per_item):
+    schema = class_contract(Everything, per_item=per_item).schema(2)
+    assert schema is not None
+    assert schema["type"] == "object"
+    sent = sendable_schema(schema)
+    assert sent is not None
+    assert "discriminator" not in json.dumps(sent)
+    closed = [part for part in (sent, *sent["$defs"].values()) if part["type"] == "object"]
+    assert all(part["additionalProperties"] is False for part in closed)
+    assert schema_argument(schema) is not None

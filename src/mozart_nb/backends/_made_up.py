@@ -331,6 +331,7 @@ _FORMATS: Final[Mapping[str, Callable[[random.Random], str]]] = {
     "date": lambda chance: _moment(chance).date().isoformat(),
     "date-time": lambda chance: _moment(chance).isoformat().replace("+00:00", "Z"),
     "time": lambda chance: _moment(chance).time().isoformat() + "Z",
+    "duration": lambda chance: f"PT{chance.randrange(1, 600)}M",
     "email": lambda chance: f"{chance.choice(_WORDS)}{chance.randrange(1000)}@example.org",
     "uri": lambda chance: f"https://example.org/{chance.choice(_WORDS)}/{chance.randrange(1000)}",
     "uuid": lambda chance: str(UUID(int=chance.getrandbits(128), version=4)),

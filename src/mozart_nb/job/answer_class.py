@@ -16,6 +16,7 @@ from mozart_nb.job.document import KeyPath
 from mozart_nb.job.plain import NotPlainError, plain
 
 _OWN_CHECKS: Final = frozenset({"function-before", "function-after", "function-wrap", "function-plain"})
+_NAIVE_TIME: Final = r"^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d(:[0-5]\d(\.\d+)?)?$"
 _PREFIXES: Final = ("Value error, ", "Assertion failed, ")
 
 
@@ -83,15 +84,20 @@ def _describes_data(value: Any) -> bool:
 
 
 class _Generator(GenerateJsonSchema):
-    """Without the titles that are made of the names of fields: they say nothing new and stand in every prompt."""
+    """JSON Schema and nothing but it, without titles made of the names of fields: those stand in every prompt."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        found = super().tagged_union_schema(schema)
+        found.pop("discriminator", None)  # a word of OpenAPI that JSON Schema does not know
+        return found
+
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         found = super().datetime_schema(schema)
         if schema.get("tz_constraint") == "naive":  # the format asks for a time zone, which the class refuses
-            found.pop("format", None)
+            return {"type": "string", "pattern": _NAIVE_TIME}
         return found
 
 
