@@ -6,6 +6,7 @@
 #   make bench   what a batch costs as jobs grow, into docs/performance.md (about ten minutes)
 #   make kill9   hosts killed a hundred times, into docs/reliability.md (about twenty minutes)
 #   make docs    write anew the pages that are made from the code
+#   make images  photograph JupyterLab for the documentation; needs Chromium (about a minute)
 #   make notebooks  run the example notebooks and save them with their outputs
 #   make clean   remove .venv, caches and the demo's files
 
@@ -97,6 +98,10 @@ docs: $(VENV)/installed
 
 notebooks: $(VENV)/installed-test
 	$(BIN)/python examples/save_notebooks.py
+
+images: $(VENV)/installed-test
+	MOZART_NB_REQUIRE_CHROMIUM=1 MOZART_NB_SCREENSHOTS="$(CURDIR)/docs/images" \
+		$(BIN)/python -m pytest -q tests/notebook/test_lab_dashboard.py tests/notebook/test_lab_saved.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

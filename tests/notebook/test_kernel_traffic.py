@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from support.kernel_driver import Kernel
-from support.notebook_cells import LOAD, mozart_cell, rehearsed
+from support.notebook_cells import LOAD, mozart_cell, rehearsed, root_of
 
 MESSAGES_PER_SECOND = 5
 BYTES_PER_SECOND = 20_000
@@ -34,11 +34,3 @@ def test_the_dashboard_of_ten_thousand_batches_sends_little_and_leaves_the_loop_
     assert traffic.bytes_per_second <= BYTES_PER_SECOND, traffic
     # A busy machine makes beats late; what the kernel did itself meanwhile shows in its thread's processor time.
     assert max(min(gap.late, gap.cpu) for gap in gaps) < 2 * BLOCKED_SECONDS
-
-
-def root_of(kernel: Kernel) -> str:
-    """The widget that is displayed: the box that no other widget has among its children."""
-    boxes = kernel.models_with(_model_name="VBoxModel")
-    inside = {child for state in kernel.models.values() for child in state.get("children", ())}
-    (root,) = (box for box in boxes if f"IPY_MODEL_{box}" not in inside)
-    return root

@@ -178,6 +178,10 @@ class History:
             ev.JobCancelled(by="test") if rng.random() < 0.3 else ev.LimitCleared(),
             *(ev.BatchCompleted(batch=number, recovered=True) for number in failed[:1]),
         ]
+        if failed:
+            choices.append(ev.BatchesRenewed(batches=tuple(rng.sample(failed, rng.randint(1, len(failed)))), by="test"))
+        if state.status == "pausing":
+            choices.append(ev.JobPauseWithdrawn(by="test"))
         choices.append(self._of_a_remote_batch())
         ready = state.agenda.next_ready()
         if ready is not None:

@@ -229,7 +229,7 @@ class LabPage:
         self.page = page
         self.problems: list[str] = []
         self._pictures = pictures
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("pageerror", lambda error: self.problems.append(error.stack or str(error)))
         page.goto(f"{lab.url}lab?reset&token={lab.token}", wait_until="domcontentloaded")
         page.wait_for_function("() => window.jupyterapp !== undefined")
         self.script("await app.restored; app.shell.collapseLeft()")

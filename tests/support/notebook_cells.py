@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from support.kernel_driver import Kernel
 
 LOAD = "%load_ext mozart_nb"
 
@@ -35,3 +36,11 @@ def rehearsed(
 def mozart_cell(job: Mapping[str, Any], options: str = "") -> str:
     """The same job as a cell of a notebook."""
     return f"%%mozart {options}".rstrip() + "\n" + yaml.safe_dump(dict(job), sort_keys=False, allow_unicode=True)
+
+
+def root_of(kernel: Kernel) -> str:
+    """The widget that is displayed: the box that no other widget has among its children."""
+    boxes = kernel.models_with(_model_name="VBoxModel")
+    inside = {child for state in kernel.models.values() for child in state.get("children", ())}
+    (root,) = (box for box in boxes if f"IPY_MODEL_{box}" not in inside)
+    return root
