@@ -226,6 +226,6 @@ def _reason_to_wait(event: ev.Event) -> str:
         case ev.SessionAbandoned():
             return "its host was gone"
         case ev.BatchFailed():
-            return "failed until the job was resumed"
+            return "failed until it was asked again"
         case _:
             return ""

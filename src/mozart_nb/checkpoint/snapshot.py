@@ -87,6 +87,9 @@ def changed_by(event: ev.Event, state: JobState) -> Iterable[int]:
         return event.batches
     if isinstance(event, ev.BatchSkipped) and event.last:
         return ()
+    if isinstance(event, ev.BatchesRenewed):
+        behind = [n for n, batch in batches.items() if batch.status == "blocked" and batch.blocked_by in event.batches]
+        return (*event.batches, *behind)
     if isinstance(event, ev.BatchCompleted):
         return (event.batch, *_blocked_behind(event.batch, state))
     if isinstance(event, ev.JobResumed):
