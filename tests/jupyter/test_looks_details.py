@@ -157,13 +157,16 @@ def test_texts_can_be_reached_and_scrolled_by_keyboard() -> None:
 
 def test_errors_are_grouped_with_what_helps() -> None:
     mended = {**error_group(unresolved=0), "code": "E003", "meaning": "overloaded"}
+    standing = {**mended, "unresolved": 1}
+    assert "it is retried by itself" in errors_html([standing])
+    assert "a resume tries it again" in errors_html([standing], is_over=True)
     text = Page(errors_html([error_group(), mended])).text.splitlines()
     assert text == [
         "code what it means times not mended what helps last message",
-        "E201 output validation failed 7 ✕ 2: batches 1-2 look at the rules it does not exist",
+        f"E201 output validation failed 7 ✕ 2: batches 1-2 {CODES['E201'].advice} it does not exist",
         "E003 overloaded 7 ✓ all mended it does not exist",
     ]
     of_the_job = {**error_group(unresolved=1), "unresolved_batches": []}
-    assert "✕ 1 look at" in Page(errors_html([of_the_job])).text
+    assert "✕ 1 see what" in Page(errors_html([of_the_job])).text
     assert Page(errors_html([])).text == "✓ no errors"
     assert "and 10 more codes" in Page(errors_html([error_group()] * 40)).text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.html_pages import Page
 from support.jobs_to_look_at import (
@@ -123,6 +125,18 @@ def test_of_many_running_batches_the_longest_running_are_shown() -> None:
     assert Page(html).text.splitlines()[-1] == "and 61 more"
     assert len(Page(html).tags("li")) == 4
     assert running_list(RUNNING, 0) == ""
+
+
+def test_what_stands_below_the_running_batches_does_not_jump() -> None:
+    def height(job: Progress, most: int = 4) -> str | None:
+        lists = Page(running_list(job, most)).tags("ul")
+        return lists[0].get("style") if lists else ""
+
+    between = replace(RUNNING, running_batches=(), running=0)
+    assert height(RUNNING) == height(between) == "min-height:60px"
+    assert height(replace(RUNNING, concurrency=(2, 64), pending=500)) == "min-height:100px"
+    assert height(replace(RUNNING, status="waiting")) is None
+    assert height(replace(between, status="waiting")) == height(between, 0) == height(COMPLETED) == ""
 
 
 def test_a_kernel_that_was_busy_is_named_while_the_job_runs() -> None:

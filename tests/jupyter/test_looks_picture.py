@@ -96,6 +96,7 @@ def test_a_shared_cell_shows_the_most_telling_status_and_the_words_say_so() -> N
 changes = st.tuples(st.integers(-2, 60), st.integers(-2, 60), st.sampled_from([*ORDER, "unheard of"]))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(changes, max_size=30))
 def test_changes_one_by_one_lead_to_the_picture_of_their_outcome(steps: list[tuple[int, int, str]]) -> None:
     changed, outcome = StatusMap(50), dict.fromkeys(range(1, 51), "pending")
@@ -106,7 +107,7 @@ def test_changes_one_by_one_lead_to_the_picture_of_their_outcome(steps: list[tup
         changed.set(last, status)
         if 1 <= last <= 50:
             outcome[last] = status if status in ORDER else "pending"
-        assert changed.picture().alt == StatusMap(50, outcome).picture().alt
+        assert changed.counts() == StatusMap(50, outcome).counts()
     assert changed.picture() == StatusMap(50, outcome).picture()
 
 
@@ -157,18 +158,18 @@ def test_ten_thousand_batches_are_a_few_kilobytes_and_milliseconds() -> None:
     times = []
     for number in range(6_100, 6_120):
         drawn.set(number, "running")
-        began = time.perf_counter()
+        began = time.process_time()
         picture = drawn.picture()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     assert len(picture.png) < 6_000
     assert min(times) < 0.005
 
 
 def test_a_change_costs_the_same_in_a_large_job() -> None:
     drawn = StatusMap(1_000_000)
-    began = time.perf_counter()
+    began = time.process_time()
     drawn.update((number, "completed") for number in range(1, 20_001))
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_the_picture_says_in_words_and_data_what_it_shows() -> None:

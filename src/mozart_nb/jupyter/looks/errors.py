@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mozart_nb.jupyter.looks.head import advice_for
 from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import spans
@@ -13,19 +14,22 @@ _HEADS: Final = ("code", "what it means", "times", "not mended", "what helps", "
 _MOST_GROUPS: Final = 30
 
 
-def errors_html(groups: Sequence[Mapping[str, Any]]) -> str:
-    """`consumers.documents.error_groups` as a table, one row per code; a sentence when there are none."""
+def errors_html(groups: Sequence[Mapping[str, Any]], *, is_over: bool = False) -> str:
+    """`consumers.documents.error_groups` as a table, one row per code; a sentence when there are none.
+
+    `is_over`: the job does not run, so nothing is retried by itself any more.
+    """
     if not groups:
         return framed(f"<p>{mark('completed')} no errors</p>", "errors")
     heads = "".join(f"<th scope=col>{head}" for head in _HEADS)
-    rows = "".join(_group(group) for group in groups[:_MOST_GROUPS])
+    rows = "".join(_group(group, is_over) for group in groups[:_MOST_GROUPS])
     left = len(groups) - _MOST_GROUPS
     more = f"<tr><td colspan={len(_HEADS)}>and {left} more codes" if left > 0 else ""
     table = f"<thead><tr>{heads}</thead><tbody>{rows}{more}</tbody>"
     return framed(f'<table class="mozart-small" aria-label="errors by code">{table}</table>', "errors")
 
 
-def _group(group: Mapping[str, Any]) -> str:
+def _group(group: Mapping[str, Any], is_over: bool) -> str:
     standing = group["unresolved_batches"]
     if standing:
         left = (
@@ -37,7 +41,7 @@ def _group(group: Mapping[str, Any]) -> str:
         escaped_line(group["meaning"]),
         f"{group['count']:,}",
         left,
-        escaped_line(group["advice"]) if group["unresolved"] else "",
+        escaped_line(advice_for(group["code"], is_over=is_over)) if group["unresolved"] else "",
         f"<bdi>{escaped_line(group['last_message'], 200)}</bdi>",
     )
     return f"<tr><th scope=row>{escaped_line(group['code'], 10)}" + "".join(f"<td>{cell}" for cell in cells)

@@ -19,6 +19,7 @@ SEPARATOR: Final = "<i> · </i>"
 BUSY_SECONDS: Final = 1.0
 """A kernel that did nothing else for so long is worth a word."""
 
+_LINE_PIXELS: Final = 20
 _WAITING_WORDS: Final = 300
 _REASON_WORDS: Final = 500
 
@@ -202,11 +203,21 @@ def _notes(busy_seconds: float, notes: Sequence[str]) -> Iterator[str]:
 def running_list(progress: Progress, most: int = RUNNING_SHOWN) -> str:
     """Running batches, the longest running first, at most so many; empty when none runs."""
     shown = progress.running_batches[:most]
-    if not shown:
+    room = _lines_kept(progress, most)
+    if not shown and not room:
         return ""
     left = len(progress.running_batches) - len(shown)
-    more = f"<li>and {left:,} more</li>" if left else ""
-    return f'<ul class="mozart-now" aria-label="running batches">{"".join(map(_running, shown))}{more}</ul>'
+    more = f"<li>and {left:,} more</li>" if shown and left else ""
+    height = f' style="min-height:{_LINE_PIXELS * room}px"' if room else ""
+    return f'<ul class="mozart-now" aria-label="running batches"{height}>{"".join(map(_running, shown))}{more}</ul>'
+
+
+def _lines_kept(progress: Progress, most: int) -> int:
+    """Lines that stay free while batches come and go, so that what stands below does not jump."""
+    if progress.status != "running" or progress.concurrency is None or most < 1:
+        return 0
+    at_once = min(progress.concurrency[1], progress.running + progress.pending + progress.waiting)
+    return min(at_once, most + 1)
 
 
 def _running(batch: RunningBatch) -> str:

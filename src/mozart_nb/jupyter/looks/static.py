@@ -69,7 +69,7 @@ def static_html(
         head(progress, running=0),
         picture_html(picture) if picture is not None and picture.grid.total else "",
         _rows(rows, caption),
-        errors_html(errors) if errors else "",
+        errors_html(errors, is_over=not progress.is_live) if errors else "",
         f'<p class="mozart-foot"><small>{_foot(progress, as_of, hint)}</small></p>',
     ]
     return framed("".join(parts), "static")

@@ -109,8 +109,8 @@ border:1px solid var(--mozart-hue);background:color-mix(in srgb,var(--mozart-hue
 .mozart-facts b{font-weight:500}
 .mozart-note{padding:1px 0 1px 9px;border-left:3px solid var(--mozart-hue);overflow-wrap:anywhere}
 .mozart-note em{color:var(--mozart-faint);font-style:normal}
-.mozart-now{list-style:none;display:grid;gap:1px}
-.mozart-now li{display:flex;gap:9px;white-space:nowrap;overflow:hidden;margin:0}
+.mozart-now{list-style:none;display:grid;gap:1px;align-content:start}
+.mozart-now li{display:flex;gap:9px;height:19px;white-space:nowrap;overflow:hidden;margin:0}
 .mozart-now b{color:var(--mozart-fg);font-weight:500;min-width:3.2em}
 .mozart-now time{min-width:4em;text-align:right}
 .mozart-now bdi{overflow:hidden;text-overflow:ellipsis;color:var(--mozart-faint)}
