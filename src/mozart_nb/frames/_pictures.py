@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.rows import AttemptRecord, ErrorRecord
@@ -61,6 +61,28 @@ _MANY: Final = 60
 _STEPS: Final = 120
 _BINS: Final = 40
 _WIDE: Final = 30.0
+_MOST_TICKS: Final = 10
+_TIME_STEPS: Final = (
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    60,
+    120,
+    300,
+    600,
+    1200,
+    1800,
+    3600,
+    7200,
+    10800,
+    21600,
+    43200,
+    86400,
+    604800,
+)
 _SECONDS_PER_DAY: Final = 86400.0
 _NAME_WIDTH: Final = 60
 
@@ -139,7 +161,7 @@ def timeline(spans: Spans, name: str, total: int, *, by: str, size: tuple[float,
         _ended(last, lines, _day(start), _day(end))
     axes.set_xlim(_day(start - 0.01 * (end - start)), _day(end + 0.01 * (end - start)))
     axes.set_ylim(rows + 0.5 + 0.01 * rows, 0.5 - min(0.4, 0.01 * rows))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
     axes.set_ylabel("batch")
     _clock_axis(last)
@@ -230,6 +252,8 @@ def durations(spans: Spans, name: str, *, size: tuple[float, float] | None) -> P
     axes = _styled(figure.add_subplot())
     seconds = [attempt.duration for attempt in ended]
     _histogram(axes, {label: by_result[label] for label in COLOURS if label in by_result}, seconds)
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(_round_times(*axes.get_xlim()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: roughly(value)))
     axes.set_ylabel("sessions")
     _mark(axes, seconds, roughly)
@@ -241,6 +265,12 @@ def durations(spans: Spans, name: str, *, size: tuple[float, float] | None) -> P
     ]
     _legend(figure, handles)
     return figure
+
+
+def _round_times(start: float, end: float) -> MultipleLocator | MaxNLocator:
+    """Ticks at times that people count in: every 5 minutes, not every 400 seconds."""
+    step = next((step for step in _TIME_STEPS if (end - start) / step <= _MOST_TICKS), None)
+    return MaxNLocator(nbins=8) if step is None or end - start <= _MOST_TICKS else MultipleLocator(step)
 
 
 def costs(state: JobState, name: str, *, size: tuple[float, float] | None) -> Picture:
