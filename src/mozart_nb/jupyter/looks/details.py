@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from mozart_nb.codes import lookup
 from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
@@ -16,6 +17,8 @@ from mozart_nb.jupyter.looks.head import advice_for, badge
 from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
+
+T = TypeVar("T")
 
 OPEN: Final = frozenset({"prompt", "answer", "checks", "log"})
 """Sections that are open where nobody says which."""
@@ -56,16 +59,16 @@ def batch_html(
     return framed(page, "details")
 
 
-def _fitting(pieces: Iterable[str], most_bytes: int) -> tuple[list[str], int]:
-    """The first pieces of HTML that fit, at least one of them, and how many were left out."""
-    shown, left_out = list[str](), 0
-    for piece in pieces:
-        most_bytes -= len(piece.encode())
-        if left_out or (shown and most_bytes < 0):
-            left_out += 1
-        else:
-            shown.append(piece)
-    return shown, left_out
+def _fitting(write: Callable[[T], str], things: Sequence[T], most_bytes: int) -> tuple[list[str], int]:
+    """HTML of the first things that fit, at least one of them, and how many were left out."""
+    shown: list[str] = []
+    for thing in things:
+        html = write(thing)
+        most_bytes -= len(html.encode())
+        if shown and most_bytes < 0:
+            break
+        shown.append(html)
+    return shown, len(things) - len(shown)
 
 
 def _section(name: str, title: str, note: str, body: str, is_open: Collection[str]) -> str:
@@ -119,11 +122,15 @@ def _notes(details: BatchDetails) -> Iterator[str]:
         ("completed", "self-healing: ", details.remedies),
         ("waiting", "warning: ", details.warnings),
     ):
-        notes = (_note(status, f"{label}<bdi>{escaped_line(text, 400)}</bdi>") for text in texts)
-        shown, left_out = _fitting(notes, _NOTES_BYTES // 3)
+        write = partial(_labelled_note, status, label)
+        shown, left_out = _fitting(write, texts, _NOTES_BYTES // 3)
         yield from shown
         if left_out:
             yield _note(status, f"{label}and {left_out} more")
+
+
+def _labelled_note(status: str, label: str, text: str) -> str:
+    return _note(status, f"{label}<bdi>{escaped_line(text, 400)}</bdi>")
 
 
 def _note(status: str, html: str) -> str:
@@ -180,10 +187,16 @@ def _rows(rows: Sequence[Any]) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, most_bytes: int) -> tuple[str, int]:
-    """A small table of the rows that fit, and how many do not. Cells are HTML, the first of a row is its head."""
-    written = (f"<tr><th scope=row>{row[0]}" + "".join(f"<td>{cell}" for cell in row[1:]) for row in rows)
-    shown, left_out = _fitting(written, most_bytes)
+def _table(
+    heads: Sequence[str], cells: Callable[[T], Sequence[str]], things: Sequence[T], caption: str, most_bytes: int
+) -> tuple[str, int]:
+    """A small table of the things that fit, and how many do not. Cells are HTML, the first of a row is its head."""
+
+    def row(thing: T) -> str:
+        first, *others = cells(thing)
+        return f"<tr><th scope=row>{first}" + "".join(f"<td>{cell}" for cell in others)
+
+    shown, left_out = _fitting(row, things, most_bytes)
     if not shown:
         return "", 0
     top = "".join(f"<th scope=col>{head}" for head in heads)
@@ -201,7 +214,7 @@ def _checks(results: Sequence[RuleResult]) -> str:
     """What failed comes first."""
     order = sorted(results, key=lambda result: result.status != "failed")
     heads = ("rule", "result", "what", "expected", "seen")
-    table, left_out = _table(heads, map(_check, order), "checks", _CHECKS_BYTES)
+    table, left_out = _table(heads, _check, order, "checks", _CHECKS_BYTES)
     return f"{table}<p>and {left_out:,} more</p>" if left_out else table
 
 
@@ -229,8 +242,8 @@ _ATTEMPT_COLUMNS: Final[tuple[tuple[str, Callable[[AttemptDetails], str]], ...]]
 def _attempts(details: BatchDetails, now: float) -> str:
     """The newest first."""
     heads = ("no.", "kind", "began", "ended as", *(name for name, _ in _ATTEMPT_COLUMNS))
-    rows = (_attempt(attempt, now) for attempt in reversed(details.attempts))
-    table, left_out = _table(heads, rows, "attempts", _ATTEMPTS_BYTES)
+    cells = partial(_attempt, now=now)
+    table, left_out = _table(heads, cells, details.attempts[::-1], "attempts", _ATTEMPTS_BYTES)
     left_out += details.attempts_omitted
     return f"{table}<p>and {left_out:,} earlier ones</p>" if left_out else table
 
