@@ -27,6 +27,7 @@ from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.rows import Attempts
 from mozart_nb.details import (
+    LARGEST_ANSWER,
     AttemptIndex,
     BatchDetails,
     Excerpt,
@@ -239,6 +240,21 @@ def test_a_job_is_known_by_its_folder_alone(tmp_path: Path) -> None:
     assert details(prepared.layout, state, 3) == details(prepared, state, 3)
 
 
+async def test_before_the_first_run_the_plan_tells_what_will_be_sent(tmp_path: Path) -> None:
+    found = await batch_details(job(tmp_path, **RETRIED), JobState(), 4)
+    assert (found.status, found.prompt.text, found.prompt_source) == ("pending", "work on 4", "composed")
+    assert found.reasons == ("waits for batch 3",)
+
+
+def test_an_answer_that_is_too_large_is_left_where_it_is(tmp_path: Path) -> None:
+    prepared = job(tmp_path, batch={"size": 1, "total_items": 1})
+    state = run(prepared)
+    state.batches[1].answer_size = LARGEST_ANSWER + 1
+    found = details(prepared, state, 1)
+    assert found.answer == Excerpt()
+    assert found.answer_note.endswith("too many to be shown")
+
+
 def test_a_batch_that_the_plan_does_not_have_is_an_error(tmp_path: Path) -> None:
     prepared = job(tmp_path, **RETRIED)
     state = run(prepared)
@@ -445,6 +461,13 @@ async def test_a_last_line_without_an_end_and_one_larger_than_the_window_are_sho
     assert line.text.startswith("…x")
     assert line.text.endswith("the end")
     assert tail.is_cut
+
+
+async def test_a_record_that_is_being_written_is_left_until_it_is_whole(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    whole = record("assistant", **message({"type": "text", "text": "hello"}))
+    write_log(layout, 1, 1, whole + b"\n" + whole[:40])
+    assert (await log_tail(layout, 1, 1)).lines == (LogLine("text", "hello"),)
 
 
 async def test_nothing_is_read_again_while_nothing_was_written(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ tail = await log_tail(job.layout, 7, details.record.attempts, known=tail)   # th
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypedDict
@@ -20,7 +19,7 @@ from mozart_nb.attempt_index import AttemptDetails, AttemptIndex
 from mozart_nb.batch_facts import Facts
 from mozart_nb.checkpoint.follow import read_answer
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.engine.state import BatchState, BatchStatus, JobState
+from mozart_nb.engine.state import BatchState, BatchStatus, JobRecord, JobState
 from mozart_nb.errors import MozartError
 from mozart_nb.events import Answer, RuleResult
 from mozart_nb.prepared import Prepared, opened
@@ -44,8 +43,8 @@ __all__ = [
     "readable",
 ]
 
-LARGEST_ANSWER: Final = 16 << 20
-"""Bytes of an answer's line that is still read: a checksummed line has to be read as a whole."""
+LARGEST_ANSWER: Final = 4 << 20
+"""Bytes of an answer's line that is still read: a checksummed line has to be read as a whole, in one breath."""
 
 _MOST_RULES: Final = 200
 _LONGEST_FACT: Final = 2000
@@ -132,6 +131,8 @@ async def batch_details(
 
     Raises `IndexError` when the plan has no such batch. What cannot be read is left out and said in the notes.
     """
+    if not state.job.seq and isinstance(source, Prepared):
+        state = JobState(JobRecord(plan=source.plan.shape))  # nothing is on disk before the first run
     return await asyncio.to_thread(read_details, source, Facts.of(state, number), attempts=attempts, limits=limits)
 
 
@@ -208,7 +209,8 @@ def _answer(layout: Layout, record: BatchState, limits: Limits) -> _AnswerParts:
         return {"answer_note": _said(error)}
     parts: _AnswerParts = {"answer": Excerpt.of(answer.text, limits.characters)}
     if answer.data is not None:
-        parts["data"] = Excerpt.of(json.dumps(answer.data, ensure_ascii=False, indent=2), limits.characters)
+        data = msgspec.json.format(msgspec.json.encode(answer.data), indent=2).decode()
+        parts["data"] = Excerpt.of(data, limits.characters)
     notes = [
         *(["kept from an earlier run: nothing was asked"] if record.reused else []),
         *(["of an earlier attempt: the last one said nothing"] if record.is_silent else []),

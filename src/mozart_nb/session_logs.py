@@ -80,6 +80,8 @@ def read_log_tail(
     if not out.is_file() and not err.is_file():
         return LogTail(attempt)
     printed, is_cut = last_lines(out)
+    if len(printed) > 1 and printed[-1].startswith(b"{") and _records(printed[-1]) is None:
+        printed.pop()  # a record that is being written
     shown = readable(printed)
     complaints = [LogLine("stderr", _text(line, "stderr")) for line in last_lines(err)[0] if line.strip()]
     is_cut = is_cut or len(shown) > lines or len(complaints) > MOST_STDERR
