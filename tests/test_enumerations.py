@@ -66,6 +66,7 @@ INTERNAL_ERRORS = {
     "SyncFailedError": "checkpoint.writer writes the events anew, or raises CheckpointUnwritableError",
     "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
+    "MozartInterrupted": "an interrupt stays a KeyboardInterrupt, so that a front end stops the cells behind it",
 }
 """Exceptions outside the tree: none of them leaves the module that is named here."""
 

@@ -124,6 +124,7 @@ FILE_METHODS = set(
 """Methods that touch the file system, unless they are called on a `Files` or `Materials` port."""
 
 COMES_WITH = {
+    "IPython": "ipython",
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
     "annotated_types": "pydantic",
