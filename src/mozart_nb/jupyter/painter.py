@@ -148,8 +148,8 @@ class Painter:
             self._timer = None
 
     def flush(self, name: str) -> None:
-        """Send one piece now, whatever the budget says: the last word before the painter is closed."""
-        self._paint(self._pieces[name], self._loop.time(), is_last=True)
+        """Send one piece now and outside of the budget: the first word before anything is shown, or the last one."""
+        self._paint(self._pieces[name], self._loop.time(), is_free=True)
 
     # --- ticking ------------------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class Painter:
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    def _paint(self, piece: Piece, now: float, *, is_last: bool = False) -> bool:
+    def _paint(self, piece: Piece, now: float, *, is_free: bool = False) -> bool:
         """Send `piece` if it has changed; whether this was the turn of this tick."""
         try:
             content = piece.make()
@@ -209,11 +209,11 @@ class Painter:
                 piece.is_dirty = piece.is_urgent = False
                 return False
             size = ENVELOPE_BYTES + len(json.dumps(content, default=str))
-            if not is_last and not self._budget.fits(now, size):
+            if not is_free and not self._budget.fits(now, size):
                 return True  # the others wait too, or a large piece would wait for ever
             piece.is_dirty = piece.is_urgent = False
             piece.shown, piece.shown_at = content, now
-            self._budget.spend(now, size)
+            self._budget.spend(now, 0 if is_free else size)
             piece.put(content)
         except Exception as error:
             piece.is_dirty, piece.is_urgent = False, False
