@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
@@ -215,11 +215,16 @@ class JobReader:
         index = self._inputs.index if self._inputs is not None else None
         return {"schema": schema_of(self.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
 
-    def compare(self, other: JobReader) -> pd.DataFrame:
-        """Two runs side by side, one row per item: both answers, whether they agree, costs and durations."""
+    def compare(
+        self, other: JobReader, *, on: str | Sequence[str] = "auto", how: Literal["outer", "inner"] = "outer"
+    ) -> pd.DataFrame:
+        """Two runs side by side, one row per item: both answers, whether they agree, costs and durations.
+
+        `on` and `how` are those of `frames.compare`; its `.attrs["summary"]` has the totals.
+        """
         from mozart_nb.frames import compare
 
-        return compare(self._side(), other._side())
+        return compare(self._side(), other._side(), on=on, how=how)
 
     def _side(self) -> Run:
         from mozart_nb.frames import reading_answers, run_of
@@ -228,11 +233,11 @@ class JobReader:
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
             return run_of(self.name, self._still(), self.config, read, **self._known_answers())
 
-    def plot(self, kind: str = "timeline") -> Any:
-        """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`."""
+    def plot(self, kind: str = "timeline", **options: Any) -> Any:
+        """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`. `options` are those of `frames.plot`."""
         from mozart_nb.frames import plot
 
-        return plot(kind, self._still(), self._events())
+        return plot(kind, self._still(), self._events(), **options)
 
     def _still(self) -> JobState:
         """The state of this moment, for as long as it takes to make something of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mozart_nb.codes import lookup
+from mozart_nb.codes import Category, lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 from mozart_nb.words import clock, count, dollars, one_line, plural, time_of_day
 
@@ -98,13 +98,21 @@ def running_phrases(batch: RunningBatch) -> list[str]:
     return facts
 
 
+def advice_for(code: str, *, is_over: bool) -> str:
+    """What helps against a failure with that code; `is_over`: what is done about it by itself has been done."""
+    row = lookup(code)
+    if is_over and row.category in (Category.TRANSIENT, Category.RATE_LIMIT):
+        return "a resume tries it again"
+    return row.advice
+
+
 def next_steps(progress: Progress, mozart: str = "mozart") -> Sequence[str]:
     """Commands that make sense now; `mozart` is how they begin, in a notebook `%mozart`."""
     job = progress.job_id
     if progress.status == "completed":
         return ()
     if progress.status == "failed":
-        advice = lookup(progress.code).advice if progress.code else ""
+        advice = advice_for(progress.code, is_over=True) if progress.code else ""
         steps = [f"{mozart} errors {job}", f"{mozart} resume {job}"]
         return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
     if progress.is_live:

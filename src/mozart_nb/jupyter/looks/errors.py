@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mozart_nb.jupyter.looks.head import advice_for
+from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import spans

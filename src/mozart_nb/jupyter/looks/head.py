@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mozart_nb.codes import Category, lookup
-from mozart_nb.consumers.phrases import money_text, repeat_phrases, running_phrases, wait_text
+from mozart_nb.codes import lookup
+from mozart_nb.consumers.phrases import advice_for, money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import LOOKS, framed, mark
@@ -174,14 +174,6 @@ def reason_words(progress: Progress) -> str:
     if progress.status == "interrupted":
         return f"{said} Nobody runs this job any more; nothing is lost, it can be resumed.".strip()
     return said
-
-
-def advice_for(code: str, *, is_over: bool) -> str:
-    """What helps against a failure with that code; `is_over`: what is done about it by itself has been done."""
-    row = lookup(code)
-    if is_over and row.category in (Category.TRANSIENT, Category.RATE_LIMIT):
-        return "a resume tries it again"
-    return row.advice
 
 
 def _waits(progress: Progress) -> Iterator[str]:
