@@ -13,21 +13,19 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-import msgspec
 from rich.text import Text
 
-from mozart_nb.checkpoint.follow import answer_reader, look
+from mozart_nb.checkpoint.follow import look
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.output import OK, Output, status_text
 from mozart_nb.consumers.answer_files import FORMATS, AnswerFormat, write_answers
 from mozart_nb.consumers.answers import AnswerTable, answer_records, answer_table, input_columns
-from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
-from mozart_nb.events import Answer
+from mozart_nb.frames.reading import reading_answers
 from mozart_nb.frozen import FrozenPlan, read_frozen
 from mozart_nb.job.answers import schema_of
-from mozart_nb.validation.answer import JsonContract
 from mozart_nb.words import clean, one_line, plural
 
 SHOWN_ROWS: Final = 50
@@ -109,17 +107,7 @@ def _rows(
     layout: Layout, frozen: FrozenPlan, state: JobState, table: AnswerTable, wish: AnswersWish, tally: _Tally
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """The rows, counted while they go by."""
-    answer, plan = frozen.loaded.config.answer, state.plan
-    contract = JsonContract.of(answer, frozen.texts) if answer.wants_json else None
-    with answer_reader(layout) as read_at:
-
-        def read(batch: BatchState) -> Answer:
-            found = read_at(batch.answer_at, batch.answer_size)
-            if contract is None or found.data is not None:
-                return found
-            # Given before its form was asked for, or counted later by `recover`: only its text was kept.
-            first, last = plan.items_of(batch.number)
-            return msgspec.structs.replace(found, data=contract.read_now(found.text, last - first + 1).data)
+    with reading_answers(layout, frozen, state.plan) as read:
 
         def rows() -> Iterator[dict[str, Any]]:
             inputs = frozen.rows if wish.with_items else None
