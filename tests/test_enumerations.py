@@ -57,6 +57,9 @@ INTERNAL_ERRORS = {
     "_OverrideError": "job.overrides turns it into a ConfigError",
     "UnsupportedError": "the rehearsal turns a pattern or schema it cannot imitate into a warning",
     "SchemaFaultError": "a check turns it into a finding, validation.answer into a ConfigError",
+    "NotPlainError": "job.borrowed turns it into a ConfigError",
+    "NotAFormError": "job.borrowed turns it into a ConfigError",
+    "UnfitFunctionError": "job.borrowed turns it into a ConfigError, or says it when a run needs the function",
     "NotJsonError": "validation.answer turns it into what is wrong with the answer",
     "_UnfitError": "backends._claude_schema leaves the schema to the prompt",
     "_UnsendableError": "backends._anthropic_schema leaves the schema to the prompt",
@@ -66,6 +69,7 @@ INTERNAL_ERRORS = {
     "SyncFailedError": "checkpoint.writer writes the events anew, or raises CheckpointUnwritableError",
     "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
+    "InterruptedReadError": "raised only where the caller said that it may give up; timeline turns it into None",
     "MozartInterrupted": "an interrupt stays a KeyboardInterrupt, so that a front end stops the cells behind it",
 }
 """Exceptions outside the tree: none of them leaves the module that is named here."""

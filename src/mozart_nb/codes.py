@@ -68,7 +68,7 @@ CODES: dict[str, ErrorCode] = _table(
     ErrorCode(
         "E202", _V, _B, "the answer is not the JSON or schema asked for", True, "see the answer; simplify the schema"
     ),
-    ErrorCode("E203", _V, _B, "a validation command could not run or timed out", True, "run the command by hand"),
+    ErrorCode("E203", _V, _B, "a command or function of a rule could not run or timed out", True, "run it by hand"),
     ErrorCode("E301", _O, _B, "execution timed out", True, "raise backend.timeout_seconds"),
     ErrorCode("E302", _O, _B, "killed after its timeout", True, "raise backend.timeout_seconds"),
     ErrorCode("E303", _O, _B, "session went silent", True, "raise stale_detection.idle_timeout_seconds"),

@@ -8,7 +8,6 @@ from typing import Any, Final, get_origin
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -42,10 +41,9 @@ class AnswerClass:
         try:
             adapter = given if isinstance(given, TypeAdapter) else TypeAdapter(given)
             schema = adapter.json_schema(schema_generator=_Generator)
-        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
-            raise NotAFormError(f"no JSON Schema can be made of it: {error.message}") from error
-        except (TypeError, NameError) as error:
-            raise NotAFormError(f"no JSON Schema can be made of it: {error}") from error
+        except Exception as error:  # a class may have its own ideas of how it is described
+            said = " ".join(getattr(error, "message", str(error)).split())
+            raise NotAFormError(f"no JSON Schema can be made of it: {said}") from error
         try:
             written = plain(schema)
         except NotPlainError as error:

@@ -340,7 +340,7 @@ def require_functions(config: JobConfig, borrowed: Borrowed) -> None:
             raise MisuseError(
                 f"this job has a rule of the notebook function `{name}` ({'.'.join(map(str, path))}): {why}",
                 hint=f"open it in the notebook that defines `{name}`: run that cell, then `%mozart resume "
-                f"{config.job_id}`",
+                f"{config.job_id}`, or in Python `Job.open('{config.job_id}', namespace=globals())`",
                 job_id=config.job_id,
             )
 

@@ -100,8 +100,8 @@ def _parameters(name: str, given: Any) -> list[inspect.Parameter]:
         raise UnfitFunctionError(f"`{name}` yields values; a rule must return one", allowed="`return` instead")
     try:
         return list(inspect.signature(given).parameters.values())
-    except (TypeError, ValueError):
-        message = f"the parameters of `{name}` cannot be read"
+    except Exception as error:  # also where an annotation names what does not exist, from Python 3.14 on
+        message = f"the parameters of `{name}` cannot be read: {error}"
         raise UnfitFunctionError(message, allowed="a function with a `def`") from None
 
 

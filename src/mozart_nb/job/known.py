@@ -63,7 +63,6 @@ class Gap:
     path: KeyPath
     is_used: Callable[[JobConfig], bool]
     message: str
-    is_error: bool = False
 
 
 def _used(key: str) -> Callable[[JobConfig], bool]:

@@ -23,7 +23,6 @@ from mozart_nb.job.document import Document, KeyPath, Positions, parse_document,
 from mozart_nb.job.explain import explain
 from mozart_nb.job.given import Given
 from mozart_nb.job.keys import Canonical, canonical
-from mozart_nb.job.known import gaps
 from mozart_nb.job.model import JobConfig, missing_counts
 from mozart_nb.job.notices import notices_about
 from mozart_nb.job.overrides import override
@@ -237,7 +236,7 @@ def _borrowed(
 
 def _config_or_problems(keys: Canonical, positions: Positions, file: str, problems: list[Problem]) -> JobConfig | None:
     try:
-        config = JobConfig.model_validate(keys.data)
+        return JobConfig.model_validate(keys.data)
     except ValidationError as error:
         found = explain(error, positions, file)
         batch = keys.data.get("batch") or {}
@@ -249,8 +248,6 @@ def _config_or_problems(keys: Canonical, positions: Positions, file: str, proble
         garbled = {problem.path for problem in problems}
         problems += [problem for problem in found if problem.path not in garbled]
         return None
-    problems += [locate(gap.path, positions, gap.message, file=file) for gap in gaps(config) if gap.is_error]
-    return config
 
 
 def _in_file_order(problems: Sequence[_P]) -> list[_P]:

@@ -38,8 +38,7 @@ Finding = tuple[str, KeyPath, str]
 
 def _gaps(config: JobConfig) -> Iterator[Finding]:
     for gap in gaps(config):
-        if not gap.is_error:
-            yield NO_EFFECT, gap.path, gap.message
+        yield NO_EFFECT, gap.path, gap.message
     for path in email_notifications(config):
         yield NO_EFFECT, path, "notifications by `email` are not supported"
 

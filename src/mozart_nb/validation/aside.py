@@ -24,7 +24,8 @@ class Ended(NamedTuple):
 async def run_aside(call: Callable[[], Any], *, seconds: float, fair: Callable[[], float] = time.monotonic) -> Ended:
     """Run `call` in a thread. Raises `TimeoutError` after `seconds` on the `fair` clock; the thread is then left alone.
 
-    So it is on cancellation. Whatever the call raises, `SystemExit` included, is in the result.
+    So it is on cancellation. Whatever the call raises, `SystemExit` included, is in the result, and so is what keeps a
+    thread from being started.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Ended] = loop.create_future()
@@ -38,7 +39,10 @@ async def run_aside(call: Callable[[], Any], *, seconds: float, fair: Callable[[
         if not ended.done():
             ended.set_result(found)
 
-    threading.Thread(target=work, name="mozart-rule", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="mozart-rule", daemon=True).start()
+    except RuntimeError as error:
+        return Ended(error=error)
     began = fair()
     while not ended.done():
         left = seconds - (fair() - began)
