@@ -224,6 +224,8 @@ class Dashboard:
         """The job has another status."""
         self.touch()
         self._painter.touch("static", is_rested=True)
+        if self.job.is_settled:
+            self._painter.flush("static")  # whoever saves the notebook now saves the last word
         self._consider_end()
 
     def _pulse(self) -> None:
