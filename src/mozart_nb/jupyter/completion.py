@@ -23,8 +23,9 @@ _LINE: Final = re.compile(r"\s*(?:[\w.,\s\[\]\"'()*]+=\s*)?%mozart(?=\s|$)")
 
 _IDENTIFIER: Final = "mozart"
 
-_LONGEST_NOTE: Final = 60
-"""Characters of a note; frontends show it beside the completion."""
+_LONGEST_NOTE: Final = 50
+"""Characters of a note; front ends show it beside the completion."""
+_UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,6 @@ def _result(found: Found | None, context: CompletionContext) -> SimpleMatcherRes
 
 
 def _short(note: str) -> str:
-    return note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1].rstrip() + "…"
+    """In one piece: JupyterLab makes its list as wide as the longest word and would put lines over each other."""
+    cut = note if len(note) <= _LONGEST_NOTE else note[: _LONGEST_NOTE - 1].rstrip() + "…"
+    return cut.replace(" ", _UNBROKEN)
