@@ -20,8 +20,6 @@ from support.histories import history
 from support.recorded import recordings
 
 from mozart_nb import events as ev
-from mozart_nb.attempt_index import attempts_of
-from mozart_nb.batch_facts import Facts
 from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
@@ -38,13 +36,15 @@ from mozart_nb.details import (
     read_details,
     readable,
 )
+from mozart_nb.details.attempts import attempts_of
+from mozart_nb.details.facts import Facts
+from mozart_nb.details.logs import WINDOW_BYTES
 from mozart_nb.engine.fold import apply, fold
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.job.load import load_job
 from mozart_nb.prepared import Prepared, prepare
 from mozart_nb.runtime import run_job
-from mozart_nb.session_logs import WINDOW_BYTES
 
 
 def job(folder: Path, **sections: Any) -> Prepared:

@@ -17,15 +17,15 @@ from support.checkpoints import layout_in, write_job
 from support.histories import History, ListSink, history
 
 from mozart_nb import events as ev
-from mozart_nb.catching_up import SLICE_SECONDS, InterruptedReadError, Slices
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.journal import Tip
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import CheckpointCorruptError, UnknownJobError
-from mozart_nb.keyframes import Keyframes
 from mozart_nb.timeline import Timeline
+from mozart_nb.timeline.catching_up import SLICE_SECONDS, InterruptedReadError, Slices
+from mozart_nb.timeline.keyframes import Keyframes
 
 
 def write_events(layout: Layout, events: Sequence[ev.Event], *, segment: int = 1, mode: str = "wb") -> None:
