@@ -181,6 +181,27 @@ def test_without_the_class_only_its_schema_is_checked_and_that_is_said(kernel: C
     assert [said for said in second.told if "against the schema of `Person` only" in said]
 
 
+def test_a_rehearsal_of_the_cell_calls_nothing_of_the_notebook(kernel: Callable[..., Kernel]) -> None:
+    class Person(BaseModel):
+        name: str
+        age: int
+
+        @model_validator(mode="after")
+        def _refuse(self) -> Person:
+            raise ValueError("never")
+
+    def knows(data: Any) -> None:
+        raise ValueError("never")
+
+    here = kernel(Person=Person, knows=knows)
+    given = Given(rows=ROWS, variables={"year": 2026}, namespace=here.namespace)
+    cell = CELL.replace("type: rehearsal", "type: anthropic_api")
+    rehearsal = prepare(load_text(cell, base_dir=here.folder, given=given), rehearse=True)
+    state = here.run(rehearsal)
+    assert state.status == "completed"
+    assert [rule.status for rule in state.batches[1].validation_details] == ["rehearsed"]
+
+
 def test_the_cells_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
     namespace: dict[str, Any] = {}
