@@ -39,8 +39,11 @@ def mozart_cell(job: Mapping[str, Any], options: str = "") -> str:
 
 
 def root_of(kernel: Kernel) -> str:
-    """The widget that is displayed: the box that no other widget has among its children."""
-    boxes = kernel.models_with(_model_name="VBoxModel")
-    inside = {child for state in kernel.models.values() for child in state.get("children", ())}
-    (root,) = (box for box in boxes if f"IPY_MODEL_{box}" not in inside)
-    return root
+    """The widget of a dashboard that is displayed: the box that no other widget has among its children."""
+
+    def root() -> str:
+        inside = {child for state in list(kernel.models.values()) for child in state.get("children", ())}
+        boxes = kernel.models_with(_model_name="VBoxModel")
+        return next((box for box in boxes if f"IPY_MODEL_{box}" not in inside and kernel.models[box]["children"]), "")
+
+    return kernel.wait_until(root, what="a dashboard")
