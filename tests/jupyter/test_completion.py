@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -37,6 +38,13 @@ class Review(pydantic.BaseModel):
     stars: int
 
 
+@dataclasses.dataclass
+class Verdict:
+    """What was found."""
+
+    text: str
+
+
 def is_polite(answer: str) -> bool:
     """Whether the answer says please."""
     return "please" in answer
@@ -48,6 +56,9 @@ NOTEBOOK = Names(
         "rows": [1, 2, 3],
         "topic": "pears",
         "Review": Review,
+        "Verdict": Verdict,
+        "BaseModel": pydantic.BaseModel,
+        "Path": Path,
         "is_polite": is_polite,
         "pd": pd,
         "_hidden": 1,
@@ -448,7 +459,11 @@ def test_files_of_a_job_complete_in_quotes_where_yaml_needs_them(elsewhere: Path
     assert offered(CELL_HEAD + "items:\n  file: ro¦") == ["  file: rows.csv"]
     assert offered(CELL_HEAD + "items:\n  file: my¦") == ['  file: "my rows.csv"']
     assert offered(CELL_HEAD + "items:\n  file: 'my¦") == ["  file: 'my rows.csv'"]
-    assert offered(CELL_HEAD + "answer:\n  schema: ¦") == ["  schema: Review", "  schema: schema.json"]
+    assert offered(CELL_HEAD + "answer:\n  schema: ¦") == [
+        "  schema: Review",
+        "  schema: Verdict",
+        "  schema: schema.json",
+    ]
     assert "  template_file: notes.md" in offered(CELL_HEAD + "prompt:\n  template_file: ¦")
 
 

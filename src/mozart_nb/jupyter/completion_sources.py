@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mozart_nb.checkpoint.index import DEFAULT_WORKSPACE, home, registered_ids
 from mozart_nb.checkpoint.layout import ARCHIVE, STATE_FOLDER
+from mozart_nb.job.answer_class import classes as fitting
 from mozart_nb.jupyter.completion import Choice, Names
 
 JOB_FILES: Final = (".yaml", ".yml")
@@ -123,8 +124,8 @@ def variables(names: Names) -> list[Choice]:
 
 
 def classes(names: Names) -> list[Choice]:
-    """Pydantic models, for `answer.schema`."""
-    return _named(names, lambda value: isinstance(value, type) and hasattr(value, "model_json_schema"), _describe)
+    """Classes that describe data, for `answer.schema`: those of pydantic and their like."""
+    return [Choice(name, first_sentence(names.names[name].__doc__ or "") or "class") for name in fitting(dict(names))]
 
 
 def functions(names: Names) -> list[Choice]:
@@ -154,8 +155,6 @@ def _is_list(value: Any) -> bool:
 
 def _describe(value: Any) -> str:
     """What a value is, in few words and without looking far into it."""
-    if isinstance(value, type):
-        return "pydantic class"
     if isinstance(value, types.FunctionType):
         return first_sentence(value.__doc__ or "") or "function"
     kind = type(value).__name__
