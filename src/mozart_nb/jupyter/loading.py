@@ -48,6 +48,7 @@ def unload(shell: Any) -> None:
     magics = manager.registry.pop(NAME, None)
     if isinstance(magics, MozartMagics):
         magics.disconnect()
+        choose_loop("auto")
     shell.configurables[:] = [one for one in shell.configurables if one is not magics]
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Rewriter)]
