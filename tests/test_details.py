@@ -279,6 +279,16 @@ async def test_the_state_may_change_while_details_are_read(tmp_path: Path) -> No
     assert found.attempts[-1].attempt == expected.attempts
 
 
+def test_of_a_moment_of_the_past_only_what_had_happened_is_shown(tmp_path: Path) -> None:
+    prepared = job(tmp_path, **RETRIED)
+    run(prepared)
+    events = list(read_events(prepared.layout))
+    until = next(n for n, one in enumerate(events, 1) if isinstance(one, ev.SessionOpened) and one.batch == 3)
+    found = details(prepared, fold(events[:until]), 3)
+    assert [(one.attempt, one.passed, one.outcome) for one in found.attempts] == [(1, None, "")]
+    assert (found.status, found.answer, found.prompt_note) == ("running", Excerpt(), "as attempt 1 sent it")
+
+
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
 

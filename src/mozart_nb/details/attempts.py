@@ -67,13 +67,14 @@ class AttemptIndex:
         self._reader = CatchingUp(layout, self._places)
         self._lock = threading.Lock()
 
-    def attempts(self, number: int) -> tuple[AttemptDetails, ...]:
+    def attempts(self, number: int, *, until: int = 0) -> tuple[AttemptDetails, ...]:
         """The attempts of a batch, oldest first, after reading what is new. Blocks: call it in a worker thread.
 
-        Of a batch with more than a thousand events only the last attempts. Raises `UnknownJobError`,
+        `until` is the last event that counts, by its number; 0 means all of them. Of a batch with more than a thousand events only the last attempts. Raises `UnknownJobError`,
         `CheckpointCorruptError`, `CheckpointTooNewError`.
         """
-        return attempts_of(self.events(number))
+        events = self.events(number)
+        return attempts_of(event for event in events if not until or event.seq <= until)
 
     def events(self, number: int) -> list[ev.Event]:
         """The events of a batch, at most the last thousand. Blocks and raises as `attempts`."""

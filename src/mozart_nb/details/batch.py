@@ -120,7 +120,7 @@ def read_details(
     """The part of `batch_details` that reads files, for threads: it blocks."""
     layout = source if isinstance(source, Layout) else source.layout
     record = facts.record
-    told = _attempts(attempts or AttemptIndex(layout), record)
+    told = _attempts(attempts or AttemptIndex(layout), facts)
     shown = told[-limits.attempts :]
     found = BatchDetails(
         number=facts.number,
@@ -153,12 +153,12 @@ def read_details(
     )
 
 
-def _attempts(index: AttemptIndex, record: BatchState) -> Sequence[AttemptDetails]:
-    """Those that had begun when the record was copied."""
-    if not record.attempts:
+def _attempts(index: AttemptIndex, facts: Facts) -> Sequence[AttemptDetails]:
+    """As far as the state knows of them: it may be one of the past."""
+    if not facts.record.attempts:
         return ()
     try:
-        return [attempt for attempt in index.attempts(record.number) if attempt.attempt <= record.attempts]
+        return index.attempts(facts.number, until=facts.seq)
     except (MozartError, OSError):
         return ()  # a damaged journal must not hide what the state knows
 

@@ -19,10 +19,11 @@ MOST_EARLIER: Final = 200
 class Facts:
     """What is known about a batch without reading a file; nothing in it changes when the state does.
 
-    `items` are first and last; `earlier` says where answers before it stand: batch, offset and size in bytes.
+    `seq` is the last event that the state knows; `items` are first and last; `earlier` says where answers before it stand: batch, offset and size in bytes.
     """
 
     number: int
+    seq: int
     status: BatchStatus
     items: tuple[int, int]
     record: BatchState
@@ -35,7 +36,9 @@ class Facts:
         record = state.batches.get(number)
         record = copy.copy(record) if record is not None else BatchState(number)
         reasons = tuple(_reasons(state, number, record))
-        return cls(number, state.status_of(number), items, record, reasons, tuple(_earlier(state, number)))
+        return cls(
+            number, state.job.seq, state.status_of(number), items, record, reasons, tuple(_earlier(state, number))
+        )
 
 
 def _reasons(state: JobState, number: int, record: BatchState) -> Iterator[str]:
