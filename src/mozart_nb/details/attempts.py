@@ -70,8 +70,8 @@ class AttemptIndex:
     def attempts(self, number: int, *, until: int = 0) -> tuple[AttemptDetails, ...]:
         """The attempts of a batch, oldest first, after reading what is new. Blocks: call it in a worker thread.
 
-        `until` is the last event that counts, by its number; 0 means all of them. Of a batch with more than a thousand events only the last attempts. Raises `UnknownJobError`,
-        `CheckpointCorruptError`, `CheckpointTooNewError`.
+        `until` is the number of the last event that counts; 0 means all of them. Of a batch with more than a thousand
+        events only the last attempts. Raises `UnknownJobError`, `CheckpointCorruptError`, `CheckpointTooNewError`.
         """
         events = self.events(number)
         return attempts_of(event for event in events if not until or event.seq <= until)

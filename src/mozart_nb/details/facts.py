@@ -19,7 +19,8 @@ MOST_EARLIER: Final = 200
 class Facts:
     """What is known about a batch without reading a file; nothing in it changes when the state does.
 
-    `seq` is the last event that the state knows; `items` are first and last; `earlier` says where answers before it stand: batch, offset and size in bytes.
+    `seq` is the last event that the state knows; `items` are first and last; `earlier` says where answers before it
+    stand: batch, offset and size in bytes.
     """
 
     number: int
