@@ -190,7 +190,10 @@ class JobWait:
     async def there(self) -> Any:
         await until_settled(self.job)
         if self.dashboard is not None:
-            await _shown_or_closed(self.dashboard)
+            try:
+                await _shown_or_closed(self.dashboard)
+            except asyncio.CancelledError:
+                raise interrupted(self.job) from None
         return self._over()
 
     def _over(self) -> Any:
