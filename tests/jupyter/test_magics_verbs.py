@@ -187,7 +187,10 @@ def test_logs_are_lines_and_a_diagnosis_is_one(failed: Shell) -> None:
     assert "job.failed" in lines[-1]
     assert "there is no such level" in failed.fails("%mozart logs --level LOUD")
     assert all("batch=2" in line for line in str(failed.fine("%mozart logs --batch 2").value).splitlines())
-    assert isinstance(failed.fine("%mozart diagnose").value, Diagnosis)
+    found = failed.fine("%mozart diagnose")
+    assert isinstance(found.value, Diagnosis)
+    assert found.value.headline in found.shown
+    assert "Diagnosis(" not in found.shown
 
 
 def test_a_dashboard_in_a_terminal_is_text(failed: Shell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mozart_nb.checkpoint.follow import ShownStatus
 from mozart_nb.consumers.progress import LIVE
@@ -144,6 +144,10 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How IPython displays it: as lines for a person."""
+        printer.text(str(self))
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
