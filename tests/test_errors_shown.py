@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from mozart_nb.errors import AmbiguousJobError, ConfigError, MisuseError, MozartError, Problem, UnreadableError
 from mozart_nb.excerpts import WIDTH, excerpt, width_of
+from mozart_nb.job.answers import parse_schema
 from mozart_nb.job.lint import lint
 from mozart_nb.job.load import DiskFiles, load_job, load_mapping, load_text
 
@@ -283,6 +284,16 @@ def test_a_script_that_fails_shows_line_and_hint_below_the_message() -> None:
     assert "hint: try" in "".join(traceback.format_exception_only(MisuseError("no", hint="try")))
 
 
+def test_a_hint_that_is_changed_is_shown_as_it_is_now() -> None:
+    error = ConfigError([Problem("wrong", line=1, source="a")], hint="one")
+    error.add_note("by somebody else")
+    error.hint = "another"
+    assert error.shown()[-1] == "hint: another"
+    assert error.__notes__ == ["  1 | a", "hint: another", "by somebody else"]
+    error.hint = ""
+    assert error.__notes__ == ["  1 | a", "by somebody else"]
+
+
 def test_the_text_of_an_error_stays_the_message_alone() -> None:
     error = UnreadableError([Problem("wrong", line=1, source="a")], hint="right")
     assert str(error) == error.message == "1: wrong"
@@ -321,3 +332,9 @@ def test_a_file_is_shown_by_the_name_it_was_given(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_job(file)
     assert caught.value.shown()[0].startswith(f"ConfigError: {file}:2:15: ")
+
+
+def test_a_schema_that_is_no_json_is_shown_where_it_is_not() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_schema('{\n  "type": "object",,\n}', "schema.json")
+    assert caught.value.shown()[1:] == ['  2 |   "type": "object",,', "    |                    ^"]

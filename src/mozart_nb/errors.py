@@ -103,13 +103,24 @@ class MozartError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self._own_notes: list[str] = []
         self.job_id = job_id
         self.batch = batch
         self.attempt = attempt
         self.code = code
-        for note in self._notes():
-            self.add_note(note)
+        self.hint = hint
+
+    @property
+    def hint(self) -> str:
+        """The next thing to try, in one sentence; empty where there is nothing to advise."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, text: str) -> None:
+        self._hint = text
+        others = [note for note in getattr(self, "__notes__", []) if note not in self._own_notes]
+        self._own_notes = self._notes()
+        self.__notes__ = [*self._own_notes, *others]
 
     def shown(self) -> list[str]:
         """The error as lines for a person: its name, what is wrong, and the next thing to try."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mozart_nb.errors import ConfigError, Problem
 from mozart_nb.job.model import AnswerConfig
+from mozart_nb.masking import blotted
 
 ROWS: Final = "items"
 """Key of the object that a list of rows is sent in."""
@@ -33,7 +34,13 @@ def parse_schema(text: str, name: str) -> dict[str, Any]:
     try:
         schema = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        problem = Problem(f"it is not JSON: {error.msg}", line=error.lineno, column=error.colno, file=name)
+        problem = Problem(
+            f"it is not JSON: {error.msg}",
+            line=error.lineno,
+            column=error.colno,
+            file=name,
+            source=blotted(error.doc).split("\n")[error.lineno - 1],
+        )
         raise ConfigError([problem]) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError([Problem(f"it is not JSON: {error}", file=name)]) from None
