@@ -111,12 +111,12 @@ def test_a_browser_that_is_closed_before_the_job_settles_leaves_the_last_state_i
     window: LabPage, new_window: Callable[..., Page], tmp_path: Path
 ) -> None:
     lab = window.lab
-    cells = [LOAD, mozart_cell(rehearsed("left", 40, latency=0.4, at_once=4)), "job"]
+    cells = [LOAD, mozart_cell(rehearsed("left", 60, latency=0.5, at_once=3)), "job"]
     lab.write_notebook("left/left.ipynb", cells)
     notebook = window.open("left/left.ipynb")
     notebook.run_to_end(0)
     notebook.run_to_end(1)
-    notebook.wait_for_match(1, r"\b[4-9] of 40 batches done")
+    notebook.wait_for_match(1, r"\b([3-9]|[1-4]\d) of 60 batches done")
     notebook.save()
     window.page.context.close()
 
@@ -124,11 +124,11 @@ def test_a_browser_that_is_closed_before_the_job_settles_leaves_the_last_state_i
     wait_until(lambda: Job.open("left", folder).status == "completed", lambda: "the job to end without a browser")
     later = LabPage(lab, new_window(), tmp_path)
     again = later.open("left/left.ipynb")  # its kernel is still there, and knows more
-    again.wait_for_match(1, r"\d+ of 40 batches done")
+    again.wait_for_match(1, r"\d+ of 60 batches done")
     again.run_to_end(2)
-    again.wait_for_text(2, "40 of 40 batches done")
+    again.wait_for_text(2, "60 of 60 batches done")
     again.close()
     lab.end_sessions()
     offline = later.open("left/left.ipynb", with_kernel=False)
-    offline.wait_for_match(1, r"\d+ of 40 batches done")
+    offline.wait_for_match(1, r"\d+ of 60 batches done")
     later.page.context.close()

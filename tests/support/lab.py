@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 
 import nbformat
 import psutil
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from support.notebook_environment import notebook_environment
 
@@ -229,10 +229,15 @@ class LabPage:
         self.page = page
         self.problems: list[str] = []
         self._pictures = pictures
-        page.on("pageerror", lambda error: self.problems.append(error.stack or str(error)))
+        page.on("pageerror", self._note_problem)
         page.goto(f"{lab.url}lab?reset&token={lab.token}", wait_until="domcontentloaded")
         page.wait_for_function("() => window.jupyterapp !== undefined")
         self.script("await app.restored; app.shell.collapseLeft()")
+
+    def _note_problem(self, error: Error) -> None:
+        # Lab's splash screen takes itself out of the page twice now and then.
+        if "'removeChild' on 'Node'" not in error.message:
+            self.problems.append(error.stack or error.message)
 
     def script(self, code: str, argument: Any = None) -> Any:
         """Run JavaScript with `app` (Lab's application) and `argument` at hand."""
