@@ -335,5 +335,5 @@ def test_events_about_several_batches_concern_each_of_them() -> None:
     skipped = ev.BatchSkipped(batch=1, last=3, reason="start_batch")
     assert [n for n in range(1, 7) if concerns(blocked, n)] == [2, 4, 5]
     assert [n for n in range(1, 7) if concerns(skipped, n)] == [1, 2, 3]
-    assert [n for n in range(1, 7) if concerns(ev.BatchesRenewed(batches=(2, 6)), n)] == [2, 6]
+    assert [n for n in range(1, 7) if concerns(ev.BatchRenewed(batches=(2, 6)), n)] == [2, 6]
     assert not concerns(ev.JobPaused(reason="x"), 1)

@@ -22,7 +22,7 @@ from mozart_nb.job.given import Given
 from mozart_nb.job.items import ItemTable, dump_items
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 
-CONFIG, TEXTS, ITEMS, PLACES = "config.json", "texts.json", "items.jsonl", "places.json"
+CONFIG, TEXTS, ITEMS, PLACES, LABELS = "config.json", "texts.json", "items.jsonl", "places.json", "labels.json"
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class FrozenPlan:
     texts: Mapping[str, str]
     rows: Sequence[Any] | None = None
     apart: Apart | None = None
+    labels: Mapping[str, Any] | None = None
+    """Which row is which in the table that the rows came from (`frames.index_of`)."""
 
     @property
     def item_count(self) -> int | None:
@@ -75,6 +77,7 @@ class FrozenPlan:
             rows=self.rows if items is not None and items.given else None,
             variables={name: prompt.variables[name] for name in names if name in prompt.variables},
             namespace=self.loaded.given.namespace,
+            labels=self.labels,
             is_kept=True,
         )
 
@@ -100,6 +103,8 @@ class FrozenPlan:
         }
         if self.rows is not None:
             files[ITEMS] = b"".join(dump_items(self.rows))
+        if self.labels is not None:
+            files[LABELS] = json.dumps(dict(self.labels), ensure_ascii=False).encode()
         if self.apart is not None:
             files[PLACES] = json.dumps({"workspace": self.apart.relative, "absolute": self.apart.absolute}).encode()
         freeze_plan(layout, files)
@@ -112,7 +117,7 @@ def freeze_job(loaded: LoadedJob, rows: Sequence[Any] | None, apart: Apart | Non
         path = loaded.resolve(name)
         if _is_file(path):
             texts[name] = path.read_text(encoding="utf-8-sig", errors="replace")
-    return FrozenPlan(loaded, texts, rows, apart)
+    return FrozenPlan(loaded, texts, rows, apart, loaded.given.labels if rows is not None else None)
 
 
 def _named_texts(loaded: LoadedJob) -> Iterator[str]:
@@ -143,6 +148,7 @@ def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
         loaded = thaw(json.loads(files[CONFIG]), given=given)
         texts = json.loads(files[TEXTS])
         places = json.loads(files[PLACES]) if PLACES in files else None
+        labels = json.loads(files[LABELS]) if LABELS in files else None
         apart = Apart(str(places["workspace"]), str(places["absolute"])) if places is not None else None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointCorruptError(
@@ -151,7 +157,7 @@ def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
             job_id=layout.job_id,
             code="E701",
         ) from error
-    return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None, apart)
+    return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None, apart, labels)
 
 
 def workspace_of(frozen: FrozenPlan, layout: Layout) -> Path:

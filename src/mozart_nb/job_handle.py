@@ -301,10 +301,10 @@ def _given(
 ) -> tuple[InputRows | None, Given]:
     if items is None and not variables and namespace is None:
         return None, NOTHING_GIVEN
-    inputs = None
-    if items is not None:
-        from mozart_nb.frames.inputs import input_rows
+    if items is None:
+        return None, Given(variables=variables or {}, namespace=namespace)
+    from mozart_nb.frames.inputs import input_rows, labels_of
 
-        inputs = input_rows(items)
-    rows = inputs.rows if inputs is not None else None
-    return inputs, Given(rows=rows, variables=variables or {}, namespace=namespace)
+    inputs = input_rows(items)
+    given = Given(rows=inputs.rows, variables=variables or {}, namespace=namespace, labels=labels_of(inputs))
+    return inputs, given

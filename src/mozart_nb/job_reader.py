@@ -205,15 +205,26 @@ class JobReader:
 
         prepared, known = self._prepared, self._known_answers()
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
-            beside = self._inputs.columns if self._inputs is not None and not inputs else ()
+            beside = self._input_names() if not inputs else ()
             shown = input_columns(prepared.frozen.rows or ()) if inputs else ()
             return answers_frame(self._still(), self.config, read, beside=beside, inputs=shown, **known)
 
     def _known_answers(self) -> dict[str, Any]:
         """What answers are typed by and join on."""
+        from mozart_nb.frames import index_of
+
         frozen = self._prepared.frozen
         index = self._inputs.index if self._inputs is not None else None
+        if index is None and frozen.labels is not None:
+            index = index_of(frozen.labels)
         return {"schema": schema_of(self.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
+
+    def _input_names(self) -> Sequence[str]:
+        """Columns of the table that the items came from: the answers stand beside them."""
+        if self._inputs is not None:
+            return self._inputs.columns
+        labels = self._prepared.frozen.labels
+        return labels["columns"] if labels is not None else ()
 
     def compare(
         self, other: JobReader, *, on: str | Sequence[str] = "auto", how: Literal["outer", "inner"] = "outer"

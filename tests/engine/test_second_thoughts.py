@@ -46,7 +46,7 @@ def test_failed_batches_are_tried_again_while_the_others_run() -> None:
     )
     state = world.run()
     assert (state.status, state.count("completed"), state.job.runs) == ("completed", 6, 1)
-    assert [event.batches for event in world.all(ev.BatchesRenewed)] == [(1, 2)]
+    assert [event.batches for event in world.all(ev.BatchRenewed)] == [(1, 2)]
 
 
 def test_only_the_named_batch_is_tried_again_and_those_that_have_not_failed_are_left_alone() -> None:
@@ -60,7 +60,7 @@ def test_only_the_named_batch_is_tried_again_and_those_that_have_not_failed_are_
     )
     state = world.run()
     assert (state.status_of(1), state.status_of(2), state.status) == ("completed", "failed", "failed")
-    assert [event.batches for event in world.all(ev.BatchesRenewed)] == [(1,)]
+    assert [event.batches for event in world.all(ev.BatchRenewed)] == [(1,)]
 
 
 def test_a_retry_withdraws_the_stop_that_the_failure_caused() -> None:

@@ -179,7 +179,7 @@ class History:
             *(ev.BatchCompleted(batch=number, recovered=True) for number in failed[:1]),
         ]
         if failed:
-            choices.append(ev.BatchesRenewed(batches=tuple(rng.sample(failed, rng.randint(1, len(failed)))), by="test"))
+            choices.append(ev.BatchRenewed(batches=tuple(rng.sample(failed, rng.randint(1, len(failed)))), by="test"))
         if state.status == "pausing":
             choices.append(ev.JobPauseWithdrawn(by="test"))
         choices.append(self._of_a_remote_batch())

@@ -87,7 +87,7 @@ def changed_by(event: ev.Event, state: JobState) -> Iterable[int]:
         return event.batches
     if isinstance(event, ev.BatchSkipped) and event.last:
         return ()
-    if isinstance(event, ev.BatchesRenewed):
+    if isinstance(event, ev.BatchRenewed):
         behind = [n for n, batch in batches.items() if batch.status == "blocked" and batch.blocked_by in event.batches]
         return (*event.batches, *behind)
     if isinstance(event, ev.BatchCompleted):

@@ -48,7 +48,7 @@ def concerns(event: ev.Event, batch: int) -> bool:
     match event:
         case ev.BatchBlocked():
             return batch in event.batches or batch == event.by
-        case ev.BatchesRenewed():
+        case ev.BatchRenewed():
             return batch in event.batches
         case ev.BatchSkipped() if event.last:
             return event.batch <= batch <= event.last

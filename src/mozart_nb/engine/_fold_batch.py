@@ -187,7 +187,7 @@ def _blocked(state: JobState, event: ev.BatchBlocked) -> None:
         batch.reason = f"waits for batch {event.by}, which failed"
 
 
-def _renewed(state: JobState, event: ev.BatchesRenewed) -> None:
+def _renewed(state: JobState, event: ev.BatchRenewed) -> None:
     for number in event.batches:
         batch = state.batches[number]
         if batch.run == state.job.runs:
@@ -227,7 +227,7 @@ HANDLERS: Handlers = {
     ev.BatchCompleted: _batch_completed,
     ev.BatchFailed: _batch_failed,
     ev.BatchBlocked: _blocked,
-    ev.BatchesRenewed: _renewed,
+    ev.BatchRenewed: _renewed,
     ev.BatchSkipped: _skipped,
     ev.ValidationPassed: _judged,
     ev.ValidationFailed: _judged,

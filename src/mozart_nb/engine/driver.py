@@ -334,7 +334,7 @@ class Driver:
             case "resume" if job.stop is not None and job.stop.is_asked:
                 self._journal(ev.JobPauseWithdrawn(by=request.by))
             case "retry" if job.stop is None and (failed := self._failed(request.batches)):
-                self._journal(ev.BatchesRenewed(batches=failed, by=request.by))
+                self._journal(ev.BatchRenewed(batches=failed, by=request.by))
             case "clear_limit" if job.limit is not None:
                 self._journal(ev.LimitCleared(by=request.by or "request"))
 

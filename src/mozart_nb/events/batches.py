@@ -109,7 +109,7 @@ class BatchFailed(Event, frozen=True, kw_only=True, tag="batch.failed"):
     message: str = ""
 
 
-class BatchesRenewed(Event, frozen=True, kw_only=True, tag="batch.renewed"):
+class BatchRenewed(Event, frozen=True, kw_only=True, tag="batch.renewed"):
     """Somebody wants these failed batches tried again while the job runs: they get fresh budgets."""
 
     batches: tuple[int, ...]

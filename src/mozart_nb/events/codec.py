@@ -12,11 +12,11 @@ from mozart_nb.events.batches import (
     BatchBlocked,
     BatchCompleted,
     BatchCompleting,
-    BatchesRenewed,
     BatchFailed,
     BatchHealed,
     BatchHealing,
     BatchPreflight,
+    BatchRenewed,
     BatchRetrying,
     BatchSkipped,
     BatchStarted,
@@ -74,7 +74,7 @@ AnyEvent = (
     | BatchRetrying
     | BatchCompleting
     | BatchWaiting
-    | BatchesRenewed
+    | BatchRenewed
     | BatchHealed
     | BatchHealing
     | BatchCompleted

@@ -5,7 +5,7 @@ Importing this package does not import pandas; making the first frame does. Plot
 
 from mozart_nb.frames.answers import answers_frame
 from mozart_nb.frames.compare import Run, compare, run_of
-from mozart_nb.frames.inputs import InputRows, input_rows, rows_of_frame
+from mozart_nb.frames.inputs import InputRows, index_of, input_rows, labels_of, rows_of_frame
 from mozart_nb.frames.plots import plot
 from mozart_nb.frames.reading import reading_answers
 from mozart_nb.frames.tables import (
@@ -27,7 +27,9 @@ __all__ = [
     "errors_frame",
     "events_frame",
     "history_frame",
+    "index_of",
     "input_rows",
+    "labels_of",
     "plot",
     "reading_answers",
     "rows_of_frame",

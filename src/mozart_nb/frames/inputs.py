@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
@@ -55,6 +55,36 @@ def input_rows(source: Any) -> InputRows:
             f"items cannot be of the type {type(source).__name__}", hint="give a DataFrame, a Series or a list of rows"
         )
     return InputRows([_row(row, number) for number, row in enumerate(source)])
+
+
+def labels_of(inputs: InputRows) -> dict[str, Any] | None:
+    """The labels of the rows as JSON data, so that a job which is opened later joins on them; see `index_of`.
+
+    None for a list, and for labels that JSON cannot give back as they were (moments, several levels, categories).
+    """
+    import pandas as pd
+
+    index = inputs.index
+    if index is None or isinstance(index, pd.MultiIndex) or not (index.name is None or isinstance(index.name, str)):
+        return None
+    labels: dict[str, Any] = {"name": index.name, "columns": list(inputs.columns)}
+    if isinstance(index, pd.RangeIndex):
+        return {**labels, "range": [index.start, index.stop, index.step]}
+    values = index.tolist()
+    if set(map(type, values)) not in ({int}, {str}):
+        return None
+    return {**labels, "values": values, "dtype": str(index.dtype)}
+
+
+def index_of(labels: Mapping[str, Any]) -> pd.Index[Any]:
+    """The index that `labels_of` described."""
+    import pandas as pd
+
+    if "range" in labels:
+        start, stop, step = labels["range"]
+        return pd.RangeIndex(start, stop, step, name=labels["name"])
+    index: pd.Index[Any] = pd.Index(labels["values"], dtype=labels["dtype"], name=labels["name"])
+    return index
 
 
 def rows_of_frame(source: Any) -> list[Any]:

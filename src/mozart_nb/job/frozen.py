@@ -39,7 +39,7 @@ def config_digest(config: JobConfig, contents: Mapping[str, str] | None = None) 
 
     `contents` are texts the config only names (templates, schemas): label to text.
     """
-    data = {key: value for key, value in _plain(config).items() if key not in _TOLD}
+    data = {key: value for key, value in _chosen(config).items() if key not in _TOLD}
     return _digest(data, contents)
 
 
@@ -48,10 +48,12 @@ def work_digest(config: JobConfig, contents: Mapping[str, str] | None = None) ->
 
     Retries, limits, waiting and concurrency are left out: changing those does not make finished work wrong.
     """
-    data = {key: value for key, value in _plain(config).items() if key in _WORK}
-    data["backend"] = {key: value for key, value in data["backend"].items() if key not in _NOT_WORK_OF_BACKEND}
+    chosen = _chosen(config)
+    data = {key: value for key, value in chosen.items() if key in _WORK}
+    backend = chosen.get("backend", {})
+    data["backend"] = {key: value for key, value in backend.items() if key not in _NOT_WORK_OF_BACKEND}
     if config.backend.type == "rehearsal":
-        data["rehearsal"] = _plain(config)["rehearsal"]
+        data["rehearsal"] = chosen.get("rehearsal", {})
     return _digest(data, contents)
 
 
@@ -104,6 +106,11 @@ def thaw(
 
 def _plain(config: JobConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", by_alias=True)
+
+
+def _chosen(config: JobConfig) -> dict[str, Any]:
+    """What differs from the defaults: a key that a later version adds must not make earlier jobs look changed."""
+    return config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _digest(data: Mapping[str, Any], contents: Mapping[str, str] | None) -> str:

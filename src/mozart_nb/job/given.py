@@ -20,12 +20,14 @@ class Given:
     `rows` are its items (`--items df`), plain JSON data or what `plain` makes such of; `variables` join
     `prompt.variables` and win over them (`--var name`). `namespace` is that of the notebook, None outside of one; only
     names that the job file itself names are ever looked up in it: a class for `answer.schema`, functions of rules.
+    `labels` say which row is which in the table that the rows come from, as plain data (`frames.labels_of`).
     `is_kept`: this was given when the job was planned, and the job file is read anew: rows that it names come first.
     """
 
     rows: Sequence[Any] | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     namespace: Mapping[str, Any] | None = field(default=None, repr=False)
+    labels: Mapping[str, Any] | None = None
     is_kept: bool = False
 
     def find(self, name: str) -> Any:
