@@ -239,6 +239,12 @@ def test_resume_tries_failed_batches_again_or_leaves_them(failed: Shell, here: P
     assert len(failed["job"].attempts()) == 6
 
 
+def test_resume_can_infer_what_is_done_from_the_rules(failed: Shell, here: Path) -> None:
+    (here / "broken-results" / "given.txt").write_text("here it is")
+    failed.fine("%mozart resume --infer --wait --max-concurrent 2")
+    assert (failed["job"].status, len(failed["job"].attempts())) == ("completed", 3)
+
+
 def test_a_job_gets_a_new_config_and_goes_on_with_it(shell: Shell) -> None:
     job = rehearsed("modified", 6, latency=0.1, at_once=1)
     shell.fine(f"%mozart run {write(job)}")

@@ -143,6 +143,8 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
         reload=reload,
         batches=given.batches,
         keep_failed=given.keep_failed,
+        infer=given.infer,
+        max_concurrent=given.max_concurrent or notebook.settings.max_concurrent,
         self_healing=given.self_healing or notebook.settings.self_healing,
         **_asking(notebook, job),
     )
