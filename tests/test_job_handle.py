@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
@@ -64,8 +65,6 @@ def until(what: Any, seconds: float = 20) -> None:
 
 
 def test_a_file_a_text_and_a_mapping_are_the_same_job(space: Path, tmp_path: Path) -> None:
-    import yaml
-
     mapping = config(space)
     text = yaml.safe_dump(mapping)
     file = tmp_path / "job.yaml"
@@ -215,6 +214,34 @@ def test_representations_read_no_files(space: Path, monkeypatch: pytest.MonkeyPa
     assert repr(job) == "<Job trial: completed, 6 of 6 batches done>"
 
 
+SCRIPT = """
+import sys, yaml
+from mozart_nb import Job
+job = Job.load(yaml.safe_load(sys.stdin.read())).start()
+print("started", flush=True)
+job.wait()
+"""
+
+
+def test_ctrl_c_in_a_script_pauses_the_job_and_lets_running_batches_finish(space: Path) -> None:
+    script = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=-1, stderr=-1, text=True)
+    assert script.stdin is not None
+    assert script.stdout is not None
+    script.stdin.write(yaml.safe_dump(config(space, batches=100, rehearsal={"latency_seconds": 0.6})))
+    script.stdin.close()
+    assert script.stdout.readline() == "started\n"
+    until(lambda: Layout(space, "trial").exists)
+    job = Job.open("trial", space)
+    until(lambda: job.progress().running == 2)
+    script.send_signal(signal.SIGINT)
+    assert script.wait(20) != 0
+    script.stdin = None
+    _, said = script.communicate()
+    assert "MozartInterrupted: job `trial` pauses: " in said
+    assert (job.status, job.progress().running) == ("paused", 0)
+    assert job.progress().completed >= 2
+
+
 # --- in an asyncio program --------------------------------------------------------------------------------------------
 
 
@@ -277,8 +304,6 @@ async def test_an_error_of_the_run_is_kept_and_told(space: Path) -> None:
 
 
 def elsewhere(space: Path, tmp_path: Path) -> subprocess.Popen[bytes]:
-    import yaml
-
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(config(space, batches=100, rehearsal={"latency_seconds": 0.3})), encoding="utf-8")
     command = [sys.executable, "-m", "mozart_nb", "run", str(file), "--quiet"]

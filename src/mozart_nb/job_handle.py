@@ -8,7 +8,9 @@ Job.open("reviews")                     one that another process runs, or that r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,11 +22,14 @@ from mozart_nb.engine.ports import Confirmations, Request
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
 from mozart_nb.healing import Ask
 from mozart_nb.hosts.channel import Wish
+from mozart_nb.hosts.interrupts import interrupted, is_cell
+from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_reader import JobReader
+from mozart_nb.parts import from_notebook
 from mozart_nb.planning import plan_document
 from mozart_nb.prepared import Prepared, opened, prepare, renewed, standing
 from mozart_nb.starting import Decision, decide, run_options
@@ -140,6 +145,23 @@ class Job(JobReader):
         prepared = opened(layout, given=Given(namespace=namespace))
         return cls(prepared.loaded, prepared)
 
+    def reread(self, file: str | Path | None = None, *, namespace: Mapping[str, Any] | None = None) -> Job:
+        """The same job as its file, or `file`, describes it now, with the rows and variables it was planned with.
+
+        Raises as `load`, and `MisuseError` when that describes another job or this one was not described in a file.
+        """
+        loaded, job = self._prepared.loaded, self.job_id
+        if file is None:
+            file = loaded.base_dir / Path(loaded.file).name
+            if not loaded.file or not file.is_file():
+                raise MisuseError(f"the file that describes job `{job}` is not there", job_id=job)
+        given = replace(self._prepared.frozen.given, namespace=namespace)
+        new = self._made(load_job(file, given=given), self.workspace, rehearse=False, inputs=self._inputs)
+        if new.job_id != job:
+            hint = f"a job keeps its name; `run {file}` starts another one"
+            raise MisuseError(f"{file} describes job `{new.job_id}`, not `{job}`", hint=hint, job_id=job)
+        return new
+
     # --- what can be done with it -------------------------------------------------------------------------------------
 
     def start(
@@ -174,6 +196,7 @@ class Job(JobReader):
         if decision.said:
             self.notices.append(decision.said)
         if decision.kind == "run":
+            self.notices += from_notebook(self._prepared)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
             self._begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
         return self
@@ -222,8 +245,10 @@ class Job(JobReader):
             only=options.only, max_concurrent=max_concurrent, self_healing=self_healing, keep_failed=keep_failed
         )
         how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}
+        now = renewed(self._prepared, reload._loaded) if reload is not None else self._prepared
+        self.notices += from_notebook(now)
         if reload is not None:
-            how["reload"] = renewed(self._prepared, reload._loaded)
+            how["reload"] = now
         wish = Wish(self._prepared, options, how)
         if self._channel.want_back(wish):
             return self
@@ -231,7 +256,7 @@ class Job(JobReader):
             self._channel.request(Request(kind="resume", by="notebook"))
             return self
         if reload is not None:
-            self._prepared, self._loaded = how["reload"], reload._loaded
+            self._prepared, self._loaded = now, reload._loaded
         self._begin(wish)
         return self
 
@@ -267,19 +292,35 @@ class Job(JobReader):
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Job]:
-        """Until nobody runs it any more; look at `status` then. Cancelling the wait leaves the job alone."""
+        """Until nobody runs it any more; look at `status` then.
+
+        Cancelling the wait leaves the job alone; interrupting a cell that waits pauses it.
+        """
         return self._settled().__await__()
 
     async def _settled(self) -> Job:
-        await self._channel.settled()
+        try:
+            await self._channel.settled()
+        except asyncio.CancelledError:
+            if not is_cell():
+                raise
+            raise interrupted(self) from None  # the kernel was interrupted
         return self
 
     def wait(self, timeout: float | None = None) -> Job:
-        """The same for code that cannot await; at most `timeout` seconds. An interrupt leaves the job alone.
+        """The same for code that cannot await; at most `timeout` seconds. An interrupt (Ctrl-C) pauses the job.
 
-        Raises `TimeoutError`. In an asyncio program outside notebooks use `await job`: a `MisuseError` says so.
+        Raises `TimeoutError`, and `MozartInterrupted` at once in IPython, in a script when the job has paused. In an
+        asyncio program outside notebooks use `await job`: a `MisuseError` says so.
         """
-        wait_for(self._channel.settled, self.host, timeout)
+        try:
+            wait_for(self._channel.settled, self.host, timeout)
+        except KeyboardInterrupt:
+            said = interrupted(self)
+            if shell() is None and self.runs_here:
+                # The program ends with this, and the job with it: running batches are given the time they need.
+                wait_for(self._channel.settled, self.host)
+            raise said from None
         return self
 
     def dashboard(self) -> Dashboard:

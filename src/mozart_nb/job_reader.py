@@ -113,6 +113,11 @@ class JobReader:
         return self._channel.is_live
 
     @property
+    def runs_here(self) -> bool:
+        """Whether this very process runs it."""
+        return self._channel.run is not None
+
+    @property
     def is_settled(self) -> bool:
         """Whether it is over for now: completed, failed, cancelled or paused."""
         return not self.is_live and self.read(lambda state: state.is_settled)
