@@ -407,10 +407,10 @@ def test_the_static_output_is_refreshed_on_turns_and_every_ten_seconds(comms: Co
         for number in range(1, 61):
             scene.job.complete(number)
             await asyncio.sleep(1)
-        assert 5 <= len(scene.publisher.updates) <= 8
+        assert 4 <= len(scene.publisher.updates) <= 7
         scene.publisher.updates.clear()
         scene.job.happen(ev.JobPausing(reason="asked"))
-        await scene.settle(2)
+        await scene.settle(5)
         assert "pausing" in scene.publisher.updates[0][2]["text/plain"]
 
     tell(story)

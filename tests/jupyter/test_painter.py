@@ -83,6 +83,40 @@ def test_pieces_take_turns() -> None:
     assert names[:9] == list("abcabcabc")
 
 
+def test_an_eager_piece_has_every_second_turn() -> None:
+    async def story() -> Board:
+        board = Board("a b c d")
+        board.pieces[3].is_eager = True
+        for number in range(200):
+            for name in "abcd":
+                board.change(name, number)
+            await asyncio.sleep(0.1)
+        return board
+
+    board, _ = run_virtual(story())
+    names = [name for _, name, _ in board.sent][4:12]
+    assert names.count("d") == 4
+    assert {*names} == set("abcd")
+
+
+def test_a_piece_that_does_not_fit_lets_others_go_first_but_not_for_ever() -> None:
+    async def story() -> Board:
+        board = Board("a b", patience_seconds=2.0)
+        board.change("a", "x" * 14_000)
+        await asyncio.sleep(0.1)
+        board.change("a", "y" * 14_000)
+        for number in range(100):
+            board.change("b", number)
+            await asyncio.sleep(0.1)
+        return board
+
+    board, _ = run_virtual(story())
+    large = [at for at, name, _ in board.sent if name == "a"]
+    between = [name for at, name, _ in board.sent if large[0] < at < large[1]]
+    assert 2.0 <= large[1] - large[0] <= 4.0
+    assert between.count("b") >= 4
+
+
 def test_what_has_not_changed_is_not_sent_and_does_not_take_a_turn() -> None:
     async def story() -> Board:
         board = Board()

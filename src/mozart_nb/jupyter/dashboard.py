@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 STATIC_SECONDS: Final = 10.0
 """How old the static output may get while the job runs."""
 
+STATIC_PATIENCE: Final = 1.5
+"""How long it lets the widget go first, beside which nobody sees it."""
+
 _DONE: Final = frozenset({"completed", "cancelled"})
 _TURNS: Final = (
     ev.JobPlanned,
@@ -93,7 +96,9 @@ class Dashboard:
         self.travel = Travel(job, self._arrived)
         self.inspector = Inspector(job, lambda: self.scene, lambda: self.touch("details", "log", at_once=True))
         pieces = self._pieces()
-        static = Piece("static", self._panes.static, self._outputs.refresh, True, STATIC_SECONDS)
+        static = Piece(
+            "static", self._panes.static, self._outputs.refresh, True, STATIC_SECONDS, patience_seconds=STATIC_PATIENCE
+        )
         self._painter = Painter(
             self._host.loop, [*pieces, static], is_live=self._lives, report=self._piece_broke, pulse=self._pulse
         )
@@ -122,7 +127,9 @@ class Dashboard:
             ("open", panes.open, controls.put_into(controls.open)),
             ("number", panes.number, controls.put_into(controls.number)),
         ]
-        return [Piece(name, self._if_seen(make), put, pulses=name == "head") for name, make, put in painted]
+        pieces = [Piece(name, self._if_seen(make), put) for name, make, put in painted]
+        pieces[0].pulses = pieces[0].is_eager = True
+        return pieces
 
     def _if_seen(self, make: Callable[[], Content | None]) -> Callable[[], Content | None]:
         """Nothing new for a widget that is gone, or that front ends showed and show no more."""

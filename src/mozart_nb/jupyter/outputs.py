@@ -26,6 +26,12 @@ HIDES_STATIC: Final = (
 )
 """CSS: of two outputs, one after the other, the static one is not shown beside the live one."""
 
+_HIDES_EMPTY: Final = (
+    f"<style>.jp-OutputArea-child:not(:has(.{LIVE_CLASS})):has(+ .jp-OutputArea-child .{STATIC_CLASS})"
+    " { display: none; }</style>"
+)
+"""The other way round: the place of the widget is not shown without one (closed, or a saved notebook without kernel)."""
+
 NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
 """An output that takes no room; one without any content would be reported as unrenderable."""
 
@@ -94,4 +100,4 @@ def live_bundle(widget_bundle: Bundle, job_id: str) -> Bundle:
 
 def static_bundle(html: str, text: str) -> Bundle:
     """The static output; `html` is an element of the class `STATIC_CLASS`."""
-    return {"text/html": html, "text/plain": text}
+    return {"text/html": _HIDES_EMPTY + html, "text/plain": text}

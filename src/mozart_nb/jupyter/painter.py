@@ -27,9 +27,9 @@ MEND_SECONDS: Final = 5.0
 LATE_SECONDS: Final = 1.0
 """A tick that comes so much too late tells of a loop that did something else."""
 
-ENVELOPE_BYTES: Final = 900
+ENVELOPE_BYTES: Final = 1_000
 """What a comm message weighs beyond the state it carries: headers, ids, the message it answers (measured with
-ipykernel 7.4: 780 to 880 bytes)."""
+ipykernel 7.4: 780 to 880 bytes), rounded up."""
 
 Content = Mapping[str, Any]
 """What a piece shows, as JSON data; for a widget, its traits."""
@@ -40,7 +40,8 @@ class Piece:
     """One thing that is sent as a whole: a widget, or an output of the cell.
 
     `make` says what should be shown now, None for nothing new; `put` sends it. `pulses`: it changes with time alone.
-    `rest_seconds` pass between two of it, unless somebody asked for it at once.
+    `rest_seconds` pass between two of it, unless somebody asked for it at once. `is_eager`: it may have every second
+    turn. When it does not fit into the budget, others go first until it has waited for `patience_seconds`.
     """
 
     name: str
@@ -48,14 +49,21 @@ class Piece:
     put: Callable[[Content], None]
     pulses: bool = False
     rest_seconds: float = 0.0
+    is_eager: bool = False
+    patience_seconds: float = 1.0
     shown: Content | None = None
     shown_at: float = field(default=float("-inf"))
     is_dirty: bool = False
     is_urgent: bool = False
     turn: int = 0
+    refused_at: float | None = None
 
     def is_due(self, now: float) -> bool:
         return self.is_dirty and (self.is_urgent or now - self.shown_at >= self.rest_seconds)
+
+    def is_impatient(self, now: float) -> bool:
+        """It has been too large for what was left of the budget for too long."""
+        return self.refused_at is not None and now - self.refused_at >= self.patience_seconds
 
 
 class Budget:
@@ -184,9 +192,13 @@ class Painter:
                     self._soil(piece)
 
     def _waiting(self, now: float) -> list[Piece]:
-        """What is due: what a person waits for, then what has been waiting longest."""
-        due = [piece for piece in self._pieces.values() if piece.is_due(now)]
-        return sorted(due, key=lambda piece: (not piece.is_urgent, piece.turn))
+        """What is due: what waits impatiently or a person waits for, then what has been waiting longest."""
+
+        def order(piece: Piece) -> tuple[bool, bool, bool, int]:
+            is_eager = piece.is_eager and now - piece.shown_at >= 2 * TICK_SECONDS
+            return not piece.is_impatient(now), not piece.is_urgent, not is_eager, piece.turn
+
+        return sorted((piece for piece in self._pieces.values() if piece.is_due(now)), key=order)
 
     def _go_on(self, now: float) -> None:
         waits = [
@@ -202,16 +214,19 @@ class Painter:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _paint(self, piece: Piece, now: float, *, is_free: bool = False) -> bool:
-        """Send `piece` if it has changed; whether this was the turn of this tick."""
+        """Send `piece` if it has changed; whether the others have to wait, because it was sent or must be next."""
         try:
             content = piece.make()
             if content is None or content == piece.shown:
                 piece.is_dirty = piece.is_urgent = False
+                piece.refused_at = None
                 return False
             size = ENVELOPE_BYTES + len(json.dumps(content, default=str))
             if not is_free and not self._budget.fits(now, size):
-                return True  # the others wait too, or a large piece would wait for ever
+                piece.refused_at = now if piece.refused_at is None else piece.refused_at
+                return piece.is_impatient(now)
             piece.is_dirty = piece.is_urgent = False
+            piece.refused_at = None
             piece.shown, piece.shown_at = content, now
             self._budget.spend(now, 0 if is_free else size)
             piece.put(content)
