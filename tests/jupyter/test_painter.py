@@ -102,9 +102,9 @@ def test_an_eager_piece_has_every_second_turn() -> None:
 def test_a_piece_that_does_not_fit_lets_others_go_first_but_not_for_ever() -> None:
     async def story() -> Board:
         board = Board("a b", patience_seconds=2.0)
-        board.change("a", "x" * 14_000)
+        board.change("a", "x" * 11_500)
         await asyncio.sleep(0.1)
-        board.change("a", "y" * 14_000)
+        board.change("a", "y" * 11_500)
         for number in range(100):
             board.change("b", number)
             await asyncio.sleep(0.1)

@@ -30,7 +30,7 @@ _HIDES_EMPTY: Final = (
     f"<style>.jp-OutputArea-child:not(:has(.{LIVE_CLASS})):has(+ .jp-OutputArea-child .{STATIC_CLASS})"
     " { display: none; }</style>"
 )
-"""The other way round: the place of the widget is not shown without one (closed, or a saved notebook without kernel)."""
+"""The other way round: the place of the widget is not shown without one (closed, or saved and without a kernel)."""
 
 NOTHING: Final[Bundle] = {"text/html": "", "text/plain": ""}
 """An output that takes no room; one without any content would be reported as unrenderable."""
