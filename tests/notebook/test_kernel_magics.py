@@ -71,9 +71,14 @@ def test_inside_another_magic_the_wait_is_synchronous(kernel: Kernel, around: st
     assert kernel.value("job.status") == "completed"
 
 
-def test_a_wait_inside_another_magic_can_be_interrupted_too(kernel: Kernel, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("batches", "latency"), [(30, 0.3), (20_000, 0.0)], ids=["idle loop", "busy loop"])
+def test_a_wait_inside_another_magic_can_be_interrupted_too(
+    kernel: Kernel, tmp_path: Path, batches: int, latency: float
+) -> None:
+    """Wherever the interrupt strikes: it must not be raised in the engine, which runs in the same thread."""
     kernel.run(LOAD)
-    cell = kernel.execute(f"%%capture out\n{mozart_cell(rehearsed('captured', 30, latency=0.3, at_once=1), '--wait')}")
+    job = rehearsed("captured", batches, latency=latency, at_once=1)
+    cell = kernel.execute(f"%%capture out\n{mozart_cell(job, '--wait')}")
     kernel.wait_until(lambda: list(tmp_path.glob("captured-results/.mozart/captured/answers.jsonl")))
     time.sleep(0.3)
     kernel.interrupt()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Final
 
 from mozart_nb.errors import MisuseError
@@ -53,5 +56,33 @@ def _turn(
     import nest_asyncio2  # patches asyncio, so only for whoever waits like this
 
     nest_asyncio2.apply(loop)
-    work = asyncio.wait_for(settled(), timeout)
-    loop.run_until_complete(work)
+    work = loop.create_task(asyncio.wait_for(settled(), timeout))
+    with _interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as was_interrupted:
+        try:
+            loop.run_until_complete(work)
+        except asyncio.CancelledError:
+            if was_interrupted():
+                raise KeyboardInterrupt from None
+            raise
+
+
+@contextmanager
+def _interrupts(then: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+    """Have an interrupt of the kernel call `then`, where it would be raised in whatever turns at that moment.
+
+    That might be the very job that is waited for. Yields whether there was one.
+    """
+    came: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        came.append(number)
+        then()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)
