@@ -100,21 +100,21 @@ def test_an_eager_piece_has_every_second_turn() -> None:
 
 
 def test_a_piece_that_does_not_fit_lets_others_go_first_but_not_for_ever() -> None:
-    async def story() -> Board:
+    async def story() -> tuple[Board, float]:
         board = Board("a b", patience_seconds=2.0)
-        board.change("a", "x" * 11_500)
-        await asyncio.sleep(0.1)
-        board.change("a", "y" * 11_500)
+        asked = 0.0
         for number in range(100):
-            board.change("b", number)
+            board.change("b", f"{number}" + "z" * 3_000)
+            if number == 20:
+                board.change("a", "x" * 11_500)
+                asked = board.time()
             await asyncio.sleep(0.1)
-        return board
+        return board, asked
 
-    board, _ = run_virtual(story())
-    large = [at for at, name, _ in board.sent if name == "a"]
-    between = [name for at, name, _ in board.sent if large[0] < at < large[1]]
-    assert 2.0 <= large[1] - large[0] <= 4.0
-    assert between.count("b") >= 4
+    (board, asked), _ = run_virtual(story())
+    [sent] = [at for at, name, _ in board.sent if name == "a"]
+    assert 2.0 <= sent - asked <= 4.0
+    assert [name for at, name, _ in board.sent if asked < at < sent].count("b") >= 4
 
 
 def test_what_has_not_changed_is_not_sent_and_does_not_take_a_turn() -> None:
