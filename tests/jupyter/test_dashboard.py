@@ -433,6 +433,21 @@ def test_a_dashboard_opened_on_a_settled_job_stays_until_it_is_closed(comms: Com
     tell(story)
 
 
+def test_closing_it_while_the_job_runs_leaves_a_static_output_that_goes_on(comms: Comms) -> None:
+    async def story() -> None:
+        scene = Scene(comms, 3).show()
+        await scene.click("close")
+        assert scene.publisher.live == NOTHING
+        assert not any(comm.is_open for comm in comms.opened.values())
+        scene.job.complete(1, 2, 3)
+        scene.job.happen(ev.JobCompleted())
+        await scene.settle()
+        assert "3 of 3 batches done" in scene.publisher.static["text/plain"]
+        assert scene.job.observers == 0
+
+    tell(story)
+
+
 def test_a_host_that_dies_is_noticed(comms: Comms) -> None:
     async def story() -> None:
         scene = Scene(comms, 3).show()

@@ -161,7 +161,7 @@ class Dashboard:
         return f"<Dashboard of job {self.job.job_id}>"
 
     def close(self) -> None:
-        """Remove the widget and leave the static output; may be called from any thread and more than once."""
+        """Remove the widget and leave the static output as it is; from any thread, and more than once if you like."""
         self._host.call(self.end)
 
     @property
@@ -296,8 +296,16 @@ class Dashboard:
             self._outputs.empty_live()
             self.controls.close()
 
+    def leave(self) -> None:
+        """A person has seen enough: the static output stays, and follows the job as long as it can go on."""
+        if self.job.status in _DONE:
+            self.end()
+        else:
+            self._stays = False
+            self._end_widget()
+
     def end(self) -> None:
-        """The same, on the host's thread."""
+        """The same as `close`, on the host's thread."""
         if self._is_closed:
             return
         self._end_widget()
