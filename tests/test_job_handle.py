@@ -162,8 +162,8 @@ def test_a_paused_job_is_resumed(space: Path) -> None:
     job = slow(space).start()
     job.pause().wait(timeout=20)
     job.resume()
-    until(lambda: job.status == "running")
-    assert job.read(lambda state: state.job.runs) == 2
+    assert job.status == "running"
+    until(lambda: job.read(lambda state: state.job.runs) == 2)
 
 
 def test_failed_batches_are_tried_again(space: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mozart_nb.frames import InputRows, Run
 
 T = TypeVar("T")
+
+_ENDED: Final[Mapping[str, str]] = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
 
 
 class JobReader:
@@ -104,6 +107,8 @@ class JobReader:
     @property
     def status(self) -> ShownStatus:
         """`pending` before the first run; `interrupted` when whoever ran it is gone."""
+        if begins := self._channel.beginning:
+            return begins
         live = self.is_live
         return self.read(lambda state: shown_status(state, is_live=live))
 
@@ -143,7 +148,9 @@ class JobReader:
     def progress(self) -> Progress:
         """One look at it: counts, cost, time left, waits."""
         live, pulses = self.is_live, self.pulses
-        return self.read(lambda state: progress_of(state, self.config, time.time(), pulses=pulses, is_live=live))
+        begins = self._channel.beginning
+        seen = self.read(lambda state: progress_of(state, self.config, time.time(), pulses=pulses, is_live=live))
+        return replace(seen, status=begins, reason="", code="") if begins else seen
 
     def observe(self, observer: Callable[[Sequence[ev.Event]], None]) -> Callable[[], None]:
         """Have `observer` called on the host's loop with every burst of events, whoever runs the job.
@@ -162,8 +169,9 @@ class JobReader:
         code = f"{progress.code} " if progress.code else ""
         reason = f": {code}{one_line(progress.reason)}" if progress.reason else ""
         counts = ", ".join(count_phrases(progress))
+        ended = _ENDED.get(progress.status, f"is {progress.status}")
         raise UnfinishedError(
-            f"job `{self.job_id}` is {progress.status}{reason}{f' ({counts})' if counts else ''}",
+            f"job `{self.job_id}` {ended}{reason}{f' ({counts})' if counts else ''}",
             hint="; ".join(next_steps(progress, "%mozart")),
             job_id=self.job_id,
             code=progress.code or None,

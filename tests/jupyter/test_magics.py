@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from mozart_nb import Job
 from mozart_nb.errors import JobChangedError, MozartError, OptionError, UnfinishedError
-from mozart_nb.jupyter.waiting import Rewriter
+from mozart_nb.jupyter.rewriting import Rewriter
 
 
 @pytest.fixture(autouse=True)
@@ -191,7 +191,7 @@ def test_waiting_for_a_job_that_does_not_complete_is_an_error_unless_that_is_exp
     job = rehearsed("unlucky", 3, at_once=1, **{"rehearsal": {"usage": {"cost_usd": 0.02}}, **sections})
     ran = shell.run(mozart_cell(job, "--wait"))
     assert isinstance(ran.error, UnfinishedError)
-    assert f"job `unlucky` is {status}" in ran.shown
+    assert f"job `unlucky` {'failed: ' if status == 'failed' else 'is paused'}" in ran.shown
     assert "%mozart resume unlucky" in ran.shown
     assert shell["job"].status == status
     shell.fine("%mozart resume --wait --no-raise")

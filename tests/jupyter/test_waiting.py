@@ -16,15 +16,14 @@ from support.notebook_cells import rehearsed
 
 from mozart_nb import Job
 from mozart_nb.errors import UnfinishedError
+from mozart_nb.hosts.interrupts import MozartInterrupted
 from mozart_nb.jupyter.lines import AWAITED
+from mozart_nb.jupyter.rewriting import Rewriter
 from mozart_nb.jupyter.settings import Settings
 from mozart_nb.jupyter.waiting import (
-    MozartInterrupted,
-    Rewriter,
     require_completed,
     until_done,
     until_settled,
-    wait_here,
 )
 
 BODY = "name: 'x'\nprompt:\n  template: |\n    --wait {x} $y \\n äöü \"q\" '''\n"
@@ -251,7 +250,7 @@ async def test_the_loop_turns_while_a_cell_waits_for_something_quiet() -> None:
 
 def test_waiting_where_nothing_can_be_awaited(started: Any) -> None:
     job = started("plain")
-    wait_here(job)
+    job.wait()
     assert job.status == "completed"
 
 

@@ -133,7 +133,7 @@ def test_a_failure_that_was_waited_for_stops_the_cells_behind_it(kernel: Kernel)
     cell, behind = kernel.execute(mozart_cell(job, "--wait")), kernel.execute("print('behind')")
     assert kernel.finish(cell).status == "error"
     assert kernel.finish(behind).status == "aborted"
-    assert "job `failing` is failed" in "\n".join(errors(cell))
+    assert "job `failing` failed" in "\n".join(errors(cell))
     assert "Traceback" not in cell.text
     assert "failing: failed, 0 of 2 batches done" in cell.text  # the static output, with the last word of the job
     assert kernel.run(mozart_cell(job, "--wait --no-raise")).status == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from support.kernel_driver import Kernel
 from support.notebook_cells import LOAD, mozart_cell, rehearsed
 
@@ -35,6 +36,26 @@ def test_an_interrupt_gives_the_prompt_back_at_once_and_the_job_pauses_with_ever
     assert done == 3
     kernel.run("job.resume(batches='4-6'); await job")
     assert kernel.value("[job.progress().done, len(job.attempts())]") == [6, 6]
+
+
+@pytest.mark.parametrize("wait", ["await job", "job.wait()", "%mozart resume --wait"])
+def test_however_a_cell_waits_an_interrupt_pauses_the_job_in_one_line(kernel: Kernel, wait: str) -> None:
+    kernel.run(LOAD)
+    kernel.run(mozart_cell(rehearsed("stopped", 30, latency=1.0, at_once=3)))
+    kernel.wait_until(lambda: kernel.value("job.progress().running") == 3)
+    cell = kernel.execute(wait)
+    time.sleep(0.4)
+    began = time.monotonic()
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.replied_at is not None
+    assert cell.replied_at - began < BACK_SECONDS
+    [said] = [output for output in cell.outputs if output["kind"] == "error"]
+    assert len(said["traceback"]) == 1
+    assert "`stopped` pauses" in said["traceback"][0]
+    assert kernel.value("job.status") == "pausing"
+    kernel.run("await job")
+    assert kernel.value("[job.status, job.progress().done]") == ["paused", 3]
 
 
 def test_after_a_restart_the_same_cells_go_on_and_run_nothing_again_that_was_done(kernel: Kernel) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from mozart_nb import events as ev
@@ -60,6 +60,11 @@ class LocalRun:
         self.then: Wish | None = None
         """What is begun if this run settles as paused: somebody wanted it back while it was pausing."""
         self._waiting: list[Request] = []
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether it was asked to stop before it had begun."""
+        return any(request.kind in ("pause", "cancel") for request in self._waiting)
 
     def attach(self, driver: Driver) -> None:
         self.driver = driver
@@ -109,6 +114,14 @@ class Channel:
     def is_live(self) -> bool:
         """Whether a host runs the job, here or elsewhere."""
         return self.run is not None or self.owner is not None
+
+    @property
+    def beginning(self) -> Literal["running", "pausing"] | None:
+        """What a run of this process comes to that was asked for and has not said anything yet; else None."""
+        run = self.run
+        if run is None or run.driver is not None:
+            return None
+        return "pausing" if run.is_to_stop else "running"
 
     @property
     def owner(self) -> Owner | None:

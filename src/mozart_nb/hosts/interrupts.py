@@ -6,8 +6,10 @@ import asyncio
 from typing import Any, Protocol
 
 from mozart_nb.consumers.progress import Progress
-from mozart_nb.hosts.kernel import in_kernel
+from mozart_nb.hosts.kernel import in_kernel, shell
 from mozart_nb.words import plural
+
+MAGIC = "%mozart"
 
 _CELL = "run_cell_async"
 """The coroutine of IPython that executes a cell."""
@@ -33,13 +35,13 @@ class Interruptible(Protocol):
     def pause(self) -> Any: ...
 
 
-def interrupted(job: Interruptible) -> MozartInterrupted:
+def interrupted(job: Interruptible, mozart: str = "") -> MozartInterrupted:
     """Have the job pause, and say what is saved and how to go on.
 
-    A job of another process goes on: only the wait has ended.
+    A job of another process goes on: only the wait has ended. `mozart` is how commands begin here.
     """
     name = f"job `{job.job_id}`"
-    mozart = "%mozart" if in_kernel() else "mozart"
+    mozart = mozart or ("mozart" if shell() is None else MAGIC)
     progress = job.progress()
     done = f"{progress.done:,} of {plural(progress.total, 'batch')} done and saved"
     if not job.is_live:

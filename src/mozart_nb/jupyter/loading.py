@@ -13,8 +13,8 @@ from typing import Any, Final
 from mozart_nb.hosts.kernel import choose_loop
 from mozart_nb.jupyter.completion import connect
 from mozart_nb.jupyter.magics import MozartMagics
+from mozart_nb.jupyter.rewriting import Rewriter, has_kernel
 from mozart_nb.jupyter.settings import NAME, drop_bad_values, project_settings
-from mozart_nb.jupyter.waiting import Rewriter, has_kernel
 
 _STOPS_WHILE_WAITING: Final = (7, 4)
 """Since this version of ipykernel clicks are handled while a cell awaits."""

@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from mozart_nb.errors import MisuseError, OptionError, UnknownJobError
+from mozart_nb.hosts.interrupts import MAGIC, interrupted
 from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.lines import nearest
+from mozart_nb.jupyter.rewriting import has_kernel
 from mozart_nb.jupyter.settings import Settings
 from mozart_nb.jupyter.text_view import wait_in_terminal
-from mozart_nb.jupyter.waiting import (
-    TICK_SECONDS,
-    has_kernel,
-    interrupted,
-    require_completed,
-    until_done,
-    until_settled,
-    wait_here,
-)
+from mozart_nb.jupyter.waiting import TICK_SECONDS, require_completed, until_done, until_settled
 from mozart_nb.looking import known_layouts
 
 if TYPE_CHECKING:
@@ -179,12 +173,12 @@ class JobWait:
 
     def here(self) -> Any:
         if self.notebook.has_kernel:
-            wait_here(self.job)
+            self.job.wait()
         else:
             try:
                 wait_in_terminal(self.job)
             except KeyboardInterrupt:
-                raise interrupted(self.job) from None
+                raise interrupted(self.job, MAGIC) from None
         return self._over()
 
     async def there(self) -> Any:
@@ -193,7 +187,7 @@ class JobWait:
             try:
                 await _shown_or_closed(self.dashboard)
             except asyncio.CancelledError:
-                raise interrupted(self.job) from None
+                raise interrupted(self.job, MAGIC) from None
         return self._over()
 
     def _over(self) -> Any:

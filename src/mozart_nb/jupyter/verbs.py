@@ -19,13 +19,13 @@ from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.estimating import Counted, can_be_counted, counted, estimate
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import running_here
+from mozart_nb.hosts.interrupts import finishing
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.lines import RunWish
 from mozart_nb.jupyter.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.pages import estimate_page, jobs_page
 from mozart_nb.jupyter.runs import modify, resume, run_file
 from mozart_nb.jupyter.text_view import Page, page, wait_in_terminal
-from mozart_nb.jupyter.waiting import finishing
 from mozart_nb.looking import Found, find, known_layouts
 from mozart_nb.runtime import recover_job
 from mozart_nb.selection import numbers_in, parse_batches
