@@ -178,6 +178,23 @@ def test_failed_batches_are_tried_again(space: Path) -> None:
     assert attempts.to_dict() == {1: 1, 2: 2, 3: 1, 4: 1, 5: 1, 6: 1}
 
 
+def test_a_job_is_read_anew_from_its_file_with_the_rows_it_was_given(space: Path, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    rows = [{"text": "a"}, {"text": "b"}]
+    described = config(space) | {"batch": {"size": 1}, "prompt": {"template": "say {{ item.text }}"}}
+    file.write_text(yaml.safe_dump(described), encoding="utf-8")
+    job = Job.load(file, items=rows).start(limit=1).wait(timeout=60)
+    assert (job.status, job.progress().completed) == ("paused", 1)
+    file.write_text(yaml.safe_dump(described | {"retry": {"max_retries": 5}}), encoding="utf-8")
+    opened = Job.open("trial", space)
+    opened.resume(reload=opened.reread()).wait(timeout=60)
+    assert (opened.status, opened.config.retry.max_retries) == ("completed", 5)
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(described | {"name": "other"}), encoding="utf-8")
+    with pytest.raises(MisuseError, match="describes job `other`"):
+        opened.reread(other)
+
+
 def test_what_is_not_running_cannot_be_paused(space: Path) -> None:
     job = Job.load(config(space))
     with pytest.raises(MisuseError, match="not running"):

@@ -158,7 +158,7 @@ class Job(JobReader):
         given = replace(self._prepared.frozen.given, namespace=namespace)
         new = self._made(load_job(file, given=given), self.workspace, rehearse=False, inputs=self._inputs)
         if new.job_id != job:
-            hint = f"a job keeps its name; `run {file}` starts another one"
+            hint = f"a job keeps its name; `%mozart run {file}` starts another one"
             raise MisuseError(f"{file} describes job `{new.job_id}`, not `{job}`", hint=hint, job_id=job)
         return new
 

@@ -162,16 +162,12 @@ def _new_config(notebook: Notebook, job: Job, given: Namespace) -> Job | None:
     if loaded.file in ("", CELL):
         hint = "run that cell with `%%mozart --reload-config`"
         raise MisuseError(f"job `{job.job_id}` was described in a cell", hint=hint, job_id=job.job_id)
-    return _same_job(notebook, job, loaded.base_dir / Path(loaded.file).name)
+    return _same_job(notebook, job)
 
 
-def _same_job(notebook: Notebook, job: Job, file: Path) -> Job:
-    """The job as `file` describes it. Raises `ConfigError`, and `MisuseError` when that is another job."""
-    new = Job.load(file, workspace=job.workspace, namespace=notebook.names)
-    if new.job_id != job.job_id:
-        message = f"{file} describes job `{new.job_id}`, not `{job.job_id}`"
-        hint = f"a job keeps its name; `%mozart run {file}` starts another one"
-        raise MisuseError(message, hint=hint, job_id=job.job_id)
+def _same_job(notebook: Notebook, job: Job, file: Path | None = None) -> Job:
+    """The job as `file`, or its own file, describes it now. Raises as `Job.reread`."""
+    new = job.reread(file, namespace=notebook.names)
     notebook.warn(new.notices)
     return new
 
