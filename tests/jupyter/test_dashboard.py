@@ -277,6 +277,25 @@ def test_a_click_on_a_row_opens_that_batch(comms: Comms) -> None:
     tell(story)
 
 
+def test_the_table_makes_room_for_details_and_keeps_the_open_batch_in_sight(comms: Comms) -> None:
+    async def story() -> None:
+        scene = Scene(comms).show()
+        scene.hear(scene.dashboard.controls.command, value="open 22 1")
+        await scene.settle()
+        assert scene.rows == list(range(18, 27))
+        await scene.click("batch_on")
+        assert scene.rows == list(range(18, 27))  # calm: it is in sight
+        scene.hear(scene.dashboard.controls.number, value=60)
+        await scene.settle()
+        assert scene.rows == list(range(52, 61))
+        await scene.click("page_back")
+        assert scene.rows == list(range(43, 52))
+        await scene.click("open")
+        assert scene.rows == list(range(26, 51))
+
+    tell(story)
+
+
 def test_rows_and_map_hand_clicks_to_the_hidden_field(comms: Comms) -> None:
     async def story() -> None:
         controls = Scene(comms).show().dashboard.controls

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from mozart_nb.jupyter.controls import FILTERS, SLIDER_STEPS
-from mozart_nb.jupyter.panes import PAGE_ROWS
 from mozart_nb.jupyter.questions import WidgetConfirmations
 
 if TYPE_CHECKING:
     from mozart_nb.jupyter.dashboard import Dashboard
 
-_BATCH_PIECES: Final = ("table", "details", "log", "retry_one", "open", "number", "map")
+_BATCH_PIECES: Final = ("table", "details", "log", "retry_one", "open", "number")
 """In the order in which they are sent."""
 
 
@@ -89,23 +88,26 @@ class Acts:
 
     def _filter(self, which: Any) -> None:
         if which in FILTERS:
-            self._dashboard.view.filter, self._dashboard.view.page = which, 0
+            self._dashboard.view.filter, self._dashboard.view.first = which, 0
             self._dashboard.touch("table")
 
     def _page(self, pages: int) -> None:
-        self._dashboard.view.page += pages  # cut to what there is when the table is made
+        view = self._dashboard.view
+        if view.first + pages * view.rows < self._dashboard.scene.index.count(view.filter):
+            view.first = max(0, view.first + pages * view.rows)
         self._dashboard.touch("table")
 
     def open(self, number: Any) -> None:
-        """Show the details of that batch, and the page of the table that it is on."""
+        """Show the details of that batch, and its neighbours in the table."""
         dashboard, index = self._dashboard, self._dashboard.scene.index
         if not index.total:
             return
         view = dashboard.view
         view.batch = min(max(1, int(number)), index.total)
         place = index.place(view.filter, view.batch)
-        if index.window(view.filter, place, 1) == [view.batch]:
-            view.page = place // PAGE_ROWS
+        if index.window(view.filter, place, 1) == [view.batch] and not view.first <= place < view.first + view.rows:
+            last = max(0, index.count(view.filter) - view.rows)
+            view.first = min(max(0, place - view.rows // 2), last)
         dashboard.inspector.open(view.batch)
         dashboard.touch(*_BATCH_PIECES)
 
@@ -114,7 +116,9 @@ class Acts:
         if not dashboard.view.batch:
             self.open(dashboard.controls.number.value)
             return
-        dashboard.view.batch = 0
+        view = dashboard.view
+        view.batch = 0
+        view.first = view.first // view.rows * view.rows
         dashboard.inspector.open(0)
         dashboard.touch(*_BATCH_PIECES)
 

@@ -24,6 +24,9 @@ from mozart_nb.jupyter.watched import Watched
 if TYPE_CHECKING:
     from mozart_nb.jupyter.controls import Controls
 
+PAGE_ROWS: Final = 25
+PAGE_ROWS_BESIDE_DETAILS: Final = 9
+
 STATIC_SECONDS: Final = 10.0
 """How old the static output may get while the job runs."""
 
@@ -47,14 +50,23 @@ _TURNS: Final = (
 
 @dataclass
 class View:
-    """What a person has chosen to see. `page` counts from 0, `batch` is the open one, `then` the moment of the past."""
+    """What a person has chosen to see.
+
+    `first` is the place (from 0) of the first row of the table among those that the filter lets through, `batch` the
+    open one, `then` the moment of the past.
+    """
 
     filter: Filter = "all"
-    page: int = 0
+    first: int = 0
     batch: int = 0
     then: Then | None = None
     asks_cancel: bool = False
     note: str = ""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table has; fewer while the details of a batch need the room below it."""
+        return PAGE_ROWS_BESIDE_DETAILS if self.batch else PAGE_ROWS
 
 
 class Dashboard:

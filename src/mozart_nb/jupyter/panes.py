@@ -22,7 +22,6 @@ from mozart_nb.words import plural, time_of_day
 if TYPE_CHECKING:
     from mozart_nb.jupyter.dashboard import Dashboard
 
-PAGE_ROWS: Final = 25
 _ROW_PIXELS: Final = 23
 _NOTE_PIXELS: Final = 28
 _LIST_PIXELS: Final = 20
@@ -117,18 +116,18 @@ class Panes:
     def table(self) -> Content:
         view, scene = self._dashboard.view, self._dashboard.scene
         count = scene.index.count(view.filter)
-        view.page = max(0, min(view.page, (count - 1) // PAGE_ROWS))
-        first = view.page * PAGE_ROWS
-        rows = [BatchRow.of(scene.state, n) for n in scene.index.window(view.filter, first, PAGE_ROWS)]
+        if view.first >= count:
+            view.first = max(0, (count - 1) // view.rows * view.rows)
+        rows = [BatchRow.of(scene.state, n) for n in scene.index.window(view.filter, view.first, view.rows)]
         what = "" if view.filter == "all" else view.filter
-        caption = window_caption(first + 1, len(rows), count, what)
+        caption = window_caption(view.first + 1, len(rows), count, what)
         html = table(rows, caption, selected=view.batch)
         return {"value": f'<div style="min-height:{self._room(len(rows))}px">{clickable(html)}</div>'}
 
     def _room(self, rows: int) -> int:
         """Pixels that the table takes at least: what stands below it does not jump as rows come and go."""
         view = self._dashboard.view
-        looked_at = (view.filter, view.page, view.then)
+        looked_at = (view.filter, view.first, view.rows, view.then)
         if looked_at != self._rows_of:
             self._rows_of, self._most_rows = looked_at, 0
         self._most_rows = max(self._most_rows, rows)
