@@ -24,7 +24,11 @@ from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.rows import Attempts
-from mozart_nb.details import (
+from mozart_nb.engine.fold import apply, fold
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import UnknownJobError
+from mozart_nb.job.load import load_job
+from mozart_nb.looking.details import (
     LARGEST_ANSWER,
     AttemptIndex,
     BatchDetails,
@@ -36,14 +40,10 @@ from mozart_nb.details import (
     read_details,
     readable,
 )
-from mozart_nb.details.attempts import attempts_of
-from mozart_nb.details.facts import Facts
-from mozart_nb.details.logs import WINDOW_BYTES
-from mozart_nb.engine.fold import apply, fold
-from mozart_nb.engine.state import JobState
-from mozart_nb.errors import UnknownJobError
-from mozart_nb.job.load import load_job
-from mozart_nb.prepared import Prepared, prepare
+from mozart_nb.looking.details.attempts import attempts_of
+from mozart_nb.looking.details.facts import Facts
+from mozart_nb.looking.details.logs import WINDOW_BYTES
+from mozart_nb.plans.prepared import Prepared, prepare
 from mozart_nb.runtime import run_job
 
 

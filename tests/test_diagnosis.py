@@ -20,13 +20,13 @@ from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.codes import CODES
 from mozart_nb.consumers.lines import LEVELS, level_of, line_of
-from mozart_nb.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose, last_events, log_lines
-from mozart_nb.diagnosis.journal_end import concerns
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.job.load import load_job
-from mozart_nb.prepared import Prepared, prepare
+from mozart_nb.looking.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose, last_events, log_lines
+from mozart_nb.looking.diagnosis.journal_end import concerns
+from mozart_nb.looking.timeline.catching_up import InterruptedReadError
+from mozart_nb.plans.prepared import Prepared, prepare
 from mozart_nb.runtime import run_job
-from mozart_nb.timeline.catching_up import InterruptedReadError
 
 PLANNED = ev.JobPlanned(job_id="job", name="A job", plan=ev.PlanShape(6, 1, 1, 6), seed=1, config_digest="d")
 STARTED = ev.JobStarted(run_id="one")

@@ -23,9 +23,9 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import CheckpointCorruptError, UnknownJobError
-from mozart_nb.timeline import Timeline
-from mozart_nb.timeline.catching_up import SLICE_SECONDS, InterruptedReadError, Slices
-from mozart_nb.timeline.keyframes import Keyframes
+from mozart_nb.looking.timeline import Timeline
+from mozart_nb.looking.timeline.catching_up import SLICE_SECONDS, InterruptedReadError, Slices
+from mozart_nb.looking.timeline.keyframes import Keyframes
 
 
 def write_events(layout: Layout, events: Sequence[ev.Event], *, segment: int = 1, mode: str = "wb") -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mozart_nb.errors import MozartError
     from mozart_nb.job_handle import Job
-    from mozart_nb.known_jobs import history
+    from mozart_nb.looking.history import history
 
 __all__ = ["Job", "MozartError", "__version__", "history"]
 
 __version__ = "0.1.0"
 
-_PLACES = {"Job": "job_handle", "MozartError": "errors", "history": "known_jobs"}
+_PLACES = {"Job": "job_handle", "MozartError": "errors", "history": "looking.history"}
 """Public name → the module it is imported from at its first use: loading the extension must not cost a second."""
 
 
@@ -32,13 +32,13 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext mozart_nb`: the magics `%mozart` and `%%mozart`."""
-    from mozart_nb.jupyter.loading import load
+    from mozart_nb.jupyter.magics.loading import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """`%unload_ext mozart_nb`: takes the magics out again; jobs that run go on."""
-    from mozart_nb.jupyter.loading import unload
+    from mozart_nb.jupyter.magics.loading import unload
 
     unload(shell)

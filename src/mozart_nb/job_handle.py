@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mozart_nb import events as ev
-from mozart_nb.checking import require_valid
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Confirmations, Request
@@ -30,13 +29,14 @@ from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_reader import JobReader
 from mozart_nb.parts import from_notebook
-from mozart_nb.planning import plan_document
-from mozart_nb.prepared import Prepared, opened, prepare, renewed, standing
-from mozart_nb.starting import Decision, decide, run_options
+from mozart_nb.plans.checking import require_valid
+from mozart_nb.plans.outlook import plan_document
+from mozart_nb.plans.prepared import Prepared, opened, prepare, renewed, standing
+from mozart_nb.plans.starting import Decision, decide, run_options
 
 if TYPE_CHECKING:
     from mozart_nb.frames.inputs import InputRows
-    from mozart_nb.jupyter.dashboard import Dashboard
+    from mozart_nb.jupyter.dashboard.dashboard import Dashboard
 
 T = TypeVar("T")
 Source = str | Path | Mapping[str, Any]
@@ -325,7 +325,7 @@ class Job(JobReader):
 
     def dashboard(self) -> Dashboard:
         """Show it live below this cell, with buttons. Needs a notebook."""
-        from mozart_nb.jupyter.dashboard import Dashboard  # the door to the notebook, opened here only
+        from mozart_nb.jupyter.dashboard.dashboard import Dashboard  # the door to the notebook, opened here only
 
         return Dashboard(self).show()
 

@@ -24,14 +24,14 @@ from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.loops import Host
 from mozart_nb.job.answers import schema_of
 from mozart_nb.job.model import JobConfig
-from mozart_nb.prepared import Prepared
+from mozart_nb.plans.prepared import Prepared
 from mozart_nb.words import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mozart_nb.diagnosis import Diagnosis
     from mozart_nb.frames import InputRows, Run
+    from mozart_nb.looking.diagnosis import Diagnosis
 
 T = TypeVar("T")
 
@@ -274,13 +274,13 @@ class JobReader:
 
     def log(self, count: int = 50, *, level: Level = "INFO", batch: int = 0) -> str:
         """The last events as lines of text, of one batch if that is given."""
-        from mozart_nb.diagnosis import log_lines
+        from mozart_nb.looking.diagnosis import log_lines
 
         return "\n".join(log_lines(self.layout, count, level=level, batch=batch)) if self.layout.exists else ""
 
     def diagnose(self) -> Diagnosis:
         """Why it is where it is, and what to do about it."""
-        from mozart_nb.diagnosis import diagnose
+        from mozart_nb.looking.diagnosis import diagnose
 
         return diagnose(self.layout)
 

@@ -23,13 +23,13 @@ from mozart_nb.engine.off import FreeText, NoPost
 from mozart_nb.engine.ports import AnswerContract, Backend, Gate, Pace, Remote
 from mozart_nb.engine.remote import Dispatch
 from mozart_nb.engine.state import JobState
-from mozart_nb.frozen import PlanMaterials
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.healing import Ask, JobHealer, Site
 from mozart_nb.job.borrowed import left_out, require_functions
 from mozart_nb.job.prices import table_for
 from mozart_nb.pace import NoPace, configured_pace, minute_pace
-from mozart_nb.prepared import Prepared
+from mozart_nb.plans.frozen import PlanMaterials
+from mozart_nb.plans.prepared import Prepared
 from mozart_nb.validation import RuleChecker
 from mozart_nb.validation.answer import JsonContract
 

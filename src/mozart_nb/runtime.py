@@ -37,7 +37,6 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
 from mozart_nb.healing import Ask, Finding, find_stale_lock
 from mozart_nb.job.plan import compatible, spans
-from mozart_nb.kept_answers import earlier_record
 from mozart_nb.parts import (
     backend_for,
     checker_for,
@@ -49,7 +48,8 @@ from mozart_nb.parts import (
     healer_for,
     post_for,
 )
-from mozart_nb.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
+from mozart_nb.plans.kept_answers import earlier_record
+from mozart_nb.plans.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.validation import RuleChecker
 from mozart_nb.workspace_archive import Archived, WorkspaceArchive
 

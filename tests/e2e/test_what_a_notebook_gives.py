@@ -19,9 +19,9 @@ from mozart_nb.checkpoint.follow import look, read_answer, read_events
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import ConfigError, MisuseError
-from mozart_nb.frozen import read_frozen
 from mozart_nb.job.given import Given
 from mozart_nb.job.load import load_job, load_text
+from mozart_nb.plans.frozen import read_frozen
 from mozart_nb.runtime import Prepared, opened, prepare, recover_job, run_job
 
 CELL = """\

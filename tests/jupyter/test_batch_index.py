@@ -10,7 +10,7 @@ from support.engine import OK, World, failed, refused
 from mozart_nb import events as ev
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.state import JobState
-from mozart_nb.jupyter.batch_index import STATUSES, BatchIndex
+from mozart_nb.jupyter.dashboard.batch_index import STATUSES, BatchIndex
 
 
 def planned(total: int) -> JobState:

@@ -18,8 +18,8 @@ from mozart_nb.job.lint import Severity, lint
 from mozart_nb.job.load import DiskFiles, load_text
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job_handle import Job
-from mozart_nb.jupyter.cell_help import EXAMPLE, page, starting_cell
-from mozart_nb.jupyter.options import CELL, VERBS
+from mozart_nb.jupyter.magics.cell_help import EXAMPLE, page, starting_cell
+from mozart_nb.jupyter.magics.options import CELL, VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -131,7 +131,7 @@ def test_loading_the_extension_makes_no_page() -> None:
     code = (
         "import sys\nfrom IPython.core.interactiveshell import InteractiveShell as S\ns = S()\n"
         "from mozart_nb import load_ipython_extension as load\nload(s)\n"
-        "print('mozart_nb.jupyter.cell_help' in sys.modules, 'mozart_nb.job.model' in sys.modules)"
+        "print('mozart_nb.jupyter.magics.cell_help' in sys.modules, 'mozart_nb.job.model' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "False False\n"

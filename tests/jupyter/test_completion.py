@@ -25,9 +25,9 @@ from mozart_nb.job.document import parse_document
 from mozart_nb.job.fields import field_type, keys_of, shape_of
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.section import Section
-from mozart_nb.jupyter.completion import Found, Names, complete, connect
-from mozart_nb.jupyter.model_paths import type_at
-from mozart_nb.jupyter.options import CELL, VERBS
+from mozart_nb.jupyter.completion.matcher import Found, Names, complete, connect
+from mozart_nb.jupyter.completion.model_paths import type_at
+from mozart_nb.jupyter.magics.options import CELL, VERBS
 
 CELL_HEAD = "%%mozart\nname: x\n"
 
@@ -593,14 +593,14 @@ def timed(cell: str) -> float:
 
 
 def test_loading_the_completion_imports_none_of_the_models() -> None:
-    code = "import sys, mozart_nb.jupyter.completion; print('pydantic' in sys.modules, 'pandas' in sys.modules)"
+    code = "import sys, mozart_nb.jupyter.completion.matcher; print('pydantic' in sys.modules, 'pandas' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "False False\n"
 
 
 def test_the_first_completion_imports_neither_pandas_nor_the_sdk() -> None:
     code = (
-        "import sys; from mozart_nb.jupyter.completion import complete\n"
+        "import sys; from mozart_nb.jupyter.completion.matcher import complete\n"
         "complete('%%mozart\\nba', 1, 2); complete('%mozart status ', 0, 15)\n"
         "print({'pandas', 'anthropic', 'ipywidgets', 'matplotlib'} & set(sys.modules))"
     )

@@ -12,9 +12,9 @@ from support.virtual_time import run_virtual
 from support.watched import Comms, Publisher, ToldJob, recorded_comms
 
 from mozart_nb import events as ev
-from mozart_nb.jupyter.controls import FILTERS, SLIDER_STEPS
-from mozart_nb.jupyter.dashboard import Dashboard
-from mozart_nb.jupyter.outputs import NOTHING, STATIC_CLASS, WIDGET_MIME
+from mozart_nb.jupyter.dashboard.controls import FILTERS, SLIDER_STEPS
+from mozart_nb.jupyter.dashboard.dashboard import Dashboard
+from mozart_nb.jupyter.dashboard.outputs import NOTHING, STATIC_CLASS, WIDGET_MIME
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_a_display_that_breaks_says_so_and_the_job_goes_on(comms: Comms, monkeyp
         def broken(*_: Any) -> str:
             raise KeyError("colour")
 
-        monkeypatch.setattr("mozart_nb.jupyter.panes.table", broken)
+        monkeypatch.setattr("mozart_nb.jupyter.dashboard.panes.table", broken)
         scene.job.complete(1)
         await scene.settle(20)
         assert scene.text("head").count("the table of this display broke") == 1
@@ -240,7 +240,7 @@ def test_a_display_that_breaks_says_so_and_the_job_goes_on(comms: Comms, monkeyp
 def test_a_broken_head_is_replaced_by_a_sentence(comms: Comms, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         scene = Scene(comms).show()
-        monkeypatch.setattr("mozart_nb.jupyter.panes.head", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("mozart_nb.jupyter.dashboard.panes.head", lambda *_, **__: 1 / 0)
         scene.job.complete(1)
         await scene.settle()
         assert "the head of this display broke" in scene.text("head")

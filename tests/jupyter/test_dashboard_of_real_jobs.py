@@ -12,9 +12,9 @@ import pytest
 from support.watched import Comms, Publisher, recorded_comms
 
 from mozart_nb.job_handle import Job
-from mozart_nb.jupyter.controls import SLIDER_STEPS
-from mozart_nb.jupyter.dashboard import Dashboard
-from mozart_nb.jupyter.outputs import NOTHING
+from mozart_nb.jupyter.dashboard.controls import SLIDER_STEPS
+from mozart_nb.jupyter.dashboard.dashboard import Dashboard
+from mozart_nb.jupyter.dashboard.outputs import NOTHING
 
 PATIENCE_SECONDS = 30.0
 

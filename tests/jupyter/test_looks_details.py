@@ -10,11 +10,11 @@ from support.html_pages import Page
 from support.jobs_to_look_at import NOW, details, error_group
 
 from mozart_nb.codes import CODES
-from mozart_nb.details import BatchDetails, Excerpt, LogLine, LogTail
 from mozart_nb.engine.state import BatchState
 from mozart_nb.events import RuleResult
 from mozart_nb.jupyter.looks.details import batch_html, log_html
 from mozart_nb.jupyter.looks.errors import errors_html
+from mozart_nb.looking.details import BatchDetails, Excerpt, LogLine, LogTail
 
 ALL_SECTIONS = {"prompt", "answer", "rows", "checks", "attempts", "log"}
 

@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from mozart_nb import Job
 from mozart_nb.errors import JobChangedError, MozartError, OptionError, UnfinishedError
-from mozart_nb.jupyter.rewriting import Rewriter
+from mozart_nb.jupyter.magics.rewriting import Rewriter
 
 
 @pytest.fixture(autouse=True)

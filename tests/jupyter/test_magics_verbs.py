@@ -13,8 +13,8 @@ from support.notebook_cells import mozart_cell, rehearsed
 from support.notebook_shell import Shell, notebook_shell
 
 from mozart_nb import Job
-from mozart_nb.diagnosis import Diagnosis
-from mozart_nb.jupyter.options import VERBS
+from mozart_nb.jupyter.magics.options import VERBS
+from mozart_nb.looking.diagnosis import Diagnosis
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 import mozart_nb
 from mozart_nb.job_handle import Job
-from mozart_nb.jupyter.lines import parse_cell, parse_verb, split_line
-from mozart_nb.jupyter.options import CELL, VERBS
-from mozart_nb.jupyter.settings import Settings, trait_names
+from mozart_nb.jupyter.magics.lines import parse_cell, parse_verb, split_line
+from mozart_nb.jupyter.magics.options import CELL, VERBS
+from mozart_nb.jupyter.magics.settings import Settings, trait_names
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "notebook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```text\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)

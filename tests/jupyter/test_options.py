@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mozart_nb.errors import OptionError
-from mozart_nb.jupyter.lines import RunWish, help_of, overview, parse_cell, parse_verb, split_line, verb_called
-from mozart_nb.jupyter.options import CELL, HELP_FLAGS, VERBS, Verb
+from mozart_nb.jupyter.magics.lines import RunWish, help_of, overview, parse_cell, parse_verb, split_line, verb_called
+from mozart_nb.jupyter.magics.options import CELL, HELP_FLAGS, VERBS, Verb
 
 EVERY_VERB = [CELL, *VERBS.values()]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.virtual_time import VirtualLoop, run_virtual
 
-from mozart_nb.jupyter.painter import BYTES_PER_SECOND, ENVELOPE_BYTES, MEND_SECONDS, Budget, Painter, Piece
+from mozart_nb.jupyter.dashboard.painter import BYTES_PER_SECOND, ENVELOPE_BYTES, MEND_SECONDS, Budget, Painter, Piece
 
 
 class Board:

@@ -14,8 +14,8 @@ from support.virtual_time import run_virtual
 from support.watched import Comms, Publisher, ToldJob, recorded_comms
 
 from mozart_nb.engine.ports import Question, Reply
-from mozart_nb.jupyter.dashboard import Dashboard
-from mozart_nb.jupyter.questions import RENDER_SECONDS, WidgetConfirmations
+from mozart_nb.jupyter.dashboard.dashboard import Dashboard
+from mozart_nb.jupyter.dashboard.questions import RENDER_SECONDS, WidgetConfirmations
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from traitlets.config import Config
 from traitlets.config.loader import DeferredConfigString
 
-from mozart_nb.jupyter.settings import NONINTERACTIVE, Settings, drop_bad_values, project_settings, trait_names
+from mozart_nb.jupyter.magics.settings import NONINTERACTIVE, Settings, drop_bad_values, project_settings, trait_names
 
 
 def project(folder: Path, text: str) -> Path:

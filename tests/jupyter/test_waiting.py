@@ -17,10 +17,10 @@ from support.notebook_cells import rehearsed
 from mozart_nb import Job
 from mozart_nb.errors import UnfinishedError
 from mozart_nb.hosts.interrupts import MozartInterrupted
-from mozart_nb.jupyter.lines import AWAITED
-from mozart_nb.jupyter.rewriting import Rewriter
-from mozart_nb.jupyter.settings import Settings
-from mozart_nb.jupyter.waiting import (
+from mozart_nb.jupyter.magics.lines import AWAITED
+from mozart_nb.jupyter.magics.rewriting import Rewriter
+from mozart_nb.jupyter.magics.settings import Settings
+from mozart_nb.jupyter.magics.waiting import (
     require_completed,
     until_done,
     until_settled,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import pytest
 from support.notebook_cells import LOAD, mozart_cell, rehearsed
 
 LIMIT_SECONDS = 120
@@ -105,9 +104,8 @@ def test_the_same_notebook_has_the_same_final_output_wherever_it_is_executed(
     assert "5 passed" in said
 
 
-@pytest.mark.parametrize("program", EXECUTE)
 def test_a_job_nobody_waits_for_neither_hangs_the_run_of_a_notebook_nor_loses_its_last_state(
-    program: str, tmp_path: Path, environ: dict[str, str]
+    tmp_path: Path, environ: dict[str, str]
 ) -> None:
     cells = [
         LOAD,
@@ -115,11 +113,11 @@ def test_a_job_nobody_waits_for_neither_hangs_the_run_of_a_notebook_nor_loses_it
         mozart_cell(rehearsed("attended", 10, latency=0.1, at_once=2), "-o short"),
         "print((await short).status)",
     ]
-    unattended, attended, waited = outputs(execute(program, cells, tmp_path, environ))[1:]
+    unattended, attended, waited = outputs(execute("nbclient", cells, tmp_path, environ))[1:]
     last = "\n".join(output["text/html"] for output in unattended if "text/html" in output)
     assert "unattended" in last
     assert "200" in last
     assert waited[0]["text"] == "completed\n"
     assert any("completed" in output.get("text/html", "") for output in attended)
-    shown = python("-m", "mozart_nb", "status", "unattended", "--json", folder=tmp_path / program, environ=environ)
+    shown = python("-m", "mozart_nb", "status", "unattended", "--json", folder=tmp_path / "nbclient", environ=environ)
     assert '"interrupted"' in shown

@@ -14,7 +14,7 @@ BACK_SECONDS = 0.5
 
 def test_an_interrupt_gives_the_prompt_back_at_once_and_the_job_pauses_with_everything_saved(kernel: Kernel) -> None:
     kernel.run(LOAD)
-    job = rehearsed("interrupted", 30, latency=1.0, at_once=3)
+    job = rehearsed("interrupted", 30, latency=2.0, at_once=3)
     cell, queued = kernel.execute(mozart_cell(job, "--wait")), kernel.execute("print('queued')")
     kernel.wait_until(lambda: cell.outputs)
     time.sleep(0.2)

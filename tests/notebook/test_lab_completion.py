@@ -16,7 +16,7 @@ def open_with(window: LabPage, name: str, *cells: str) -> Notebook:
 
     Lab waits for a second; on a busy machine that import may take longer.
     """
-    first = "import mozart_nb.jupyter.line_completion\n%load_ext mozart_nb"
+    first = "import mozart_nb.jupyter.completion.line\n%load_ext mozart_nb"
     window.lab.write_notebook(name, [first, *cells])
     notebook = window.open(name)
     notebook.run_to_end(0)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
-from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
 from mozart_nb.engine.state import BatchState, JobRecord, JobState
 from mozart_nb.events import PlanShape, RuleResult, Usage
+from mozart_nb.looking.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
 
 NOW = 1_790_000_000.0
 

@@ -24,8 +24,8 @@ from mozart_nb.consumers.answers import AnswerTable, answer_records, answer_tabl
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
 from mozart_nb.frames.reading import reading_answers
-from mozart_nb.frozen import FrozenPlan, read_frozen
 from mozart_nb.job.answers import schema_of
+from mozart_nb.plans.frozen import FrozenPlan, read_frozen
 from mozart_nb.words import clean, one_line, plural
 
 SHOWN_ROWS: Final = 50

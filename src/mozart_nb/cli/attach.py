@@ -17,8 +17,8 @@ from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.errors import UnknownJobError
-from mozart_nb.following import POLL_SECONDS, Follower, follow
 from mozart_nb.job.model import JobConfig
+from mozart_nb.looking.following import POLL_SECONDS, Follower, follow
 
 APPEAR_SECONDS: Final = 15.0
 """How long a host that holds a job's lock may take to write the job's first event."""

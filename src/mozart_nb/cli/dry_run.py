@@ -10,7 +10,7 @@ from rich.text import Text
 from mozart_nb.cli.estimate import cost_text
 from mozart_nb.cli.output import Output
 from mozart_nb.engine.preflight import MAX_TOKENS, WARN_TOKENS
-from mozart_nb.planning import HOW_ESTIMATED
+from mozart_nb.plans.outlook import HOW_ESTIMATED
 from mozart_nb.words import clean, count, one_line, plural
 
 SHOWN: Final = 20

@@ -11,9 +11,9 @@ from rich.text import Text
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import OK, Output
 from mozart_nb.errors import MisuseError
-from mozart_nb.estimating import Counted, can_be_counted, counted, estimate
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.headless import run_briefly
+from mozart_nb.plans.estimating import Counted, can_be_counted, counted, estimate
 from mozart_nb.runtime import prepare
 from mozart_nb.words import count, dollars, one_line, plural, roughly
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from mozart_nb.cli.output import Output
 from mozart_nb.errors import MozartError
 from mozart_nb.job.load import LoadedJob, load_job
-from mozart_nb.prepared import Prepared, Standing, prepare, standing
-from mozart_nb.starting import nothing_to_do
+from mozart_nb.plans.prepared import Prepared, Standing, prepare, standing
+from mozart_nb.plans.starting import nothing_to_do
 
 _HEAD_BYTES = 512
 _COMPLETED = b'"status": "completed"'

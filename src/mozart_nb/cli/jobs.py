@@ -18,10 +18,10 @@ from mozart_nb.engine.ports import Request, RequestKind
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, UnknownJobError
 from mozart_nb.events import Event, RunOptions
-from mozart_nb.following import Follower, follow
 from mozart_nb.hosts.headless import run_briefly, run_headless
 from mozart_nb.job.load import LoadedJob
-from mozart_nb.looking import Found, find
+from mozart_nb.looking.finding import Found, find
+from mozart_nb.looking.following import Follower, follow
 from mozart_nb.runtime import Prepared, Revalidated, opened, prepare, recover_job, renewed, standing
 from mozart_nb.words import one_line, plural
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mozart_nb.checking import require_valid
 from mozart_nb.cli.output import Output
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job
+from mozart_nb.plans.checking import require_valid
 
 
 def load_checked(

@@ -21,9 +21,9 @@ from mozart_nb.consumers.lines import LEVELS, event_document, level_of, line_of
 from mozart_nb.consumers.rows import Attempts, ErrorRecord, errors_of, iso
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import Event, RuleResult
-from mozart_nb.following import POLL_SECONDS
 from mozart_nb.gate import GateEntry
-from mozart_nb.looking import find, known_layouts
+from mozart_nb.looking.finding import find, known_layouts
+from mozart_nb.looking.following import POLL_SECONDS
 from mozart_nb.runtime import gate_book
 from mozart_nb.words import clean, clock, last_lines, moment, one_line, plural, spans, time_of_day
 

@@ -13,10 +13,10 @@ from mozart_nb.cli.output import FAILED, Output
 from mozart_nb.cli.run import drive
 from mozart_nb.errors import MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
-from mozart_nb.following import follow
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.job.plan import compatible
-from mozart_nb.looking import Found, find
+from mozart_nb.looking.finding import Found, find
+from mozart_nb.looking.following import follow
 from mozart_nb.runtime import Prepared, opened, renewed
 from mozart_nb.words import plural
 

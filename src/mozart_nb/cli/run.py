@@ -25,10 +25,10 @@ from mozart_nb.errors import JobBusyError, MisuseError
 from mozart_nb.events import RunOptions
 from mozart_nb.hooks import ends_chain, hook_rows, words
 from mozart_nb.hosts.headless import finish_headless, run_headless
-from mozart_nb.planning import plan_document
+from mozart_nb.plans.outlook import plan_document
+from mozart_nb.plans.starting import decide, nothing_to_do, run_options
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
 from mozart_nb.selection import parse_at
-from mozart_nb.starting import decide, nothing_to_do, run_options
 from mozart_nb.words import plural
 
 STOP_HINT = "Ctrl-C pauses: running batches finish first"

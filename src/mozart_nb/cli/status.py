@@ -25,8 +25,8 @@ from mozart_nb.cli.render import (
 from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
-from mozart_nb.following import Follower
-from mozart_nb.looking import Found, find, known_layouts
+from mozart_nb.looking.finding import Found, find, known_layouts
+from mozart_nb.looking.following import Follower
 from mozart_nb.selection import numbers_in, parse_batches
 from mozart_nb.words import clock, cost, moment, one_line
 

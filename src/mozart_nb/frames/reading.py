@@ -12,8 +12,8 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.answers import ReadAnswer
 from mozart_nb.engine.state import BatchState
 from mozart_nb.events import Answer
-from mozart_nb.frozen import FrozenPlan
 from mozart_nb.job.plan import Plan
+from mozart_nb.plans.frozen import FrozenPlan
 from mozart_nb.validation.answer import JsonContract
 
 

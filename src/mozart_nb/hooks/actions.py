@@ -15,7 +15,7 @@ from typing import Any, Final
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.outputs import HookConfig
 from mozart_nb.job.placeholders import expand
-from mozart_nb.prepared import Prepared
+from mozart_nb.plans.prepared import Prepared
 
 COMMAND_SECONDS: Final = 300.0
 """How long a command or a program may take that says nothing else."""

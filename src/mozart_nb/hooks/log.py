@@ -15,7 +15,7 @@ from mozart_nb.hooks.actions import hook_values
 from mozart_nb.hooks.chain import Chain
 from mozart_nb.hooks.record import HookResult
 from mozart_nb.job.placeholders import expand
-from mozart_nb.prepared import Prepared
+from mozart_nb.plans.prepared import Prepared
 
 
 class ConcertLog:

@@ -23,7 +23,7 @@ from mozart_nb.hooks.record import HookRecord, HookResult, HookStatus, read_hook
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.outputs import HookConfig
 from mozart_nb.masking import masked
-from mozart_nb.prepared import Prepared
+from mozart_nb.plans.prepared import Prepared
 
 KEPT_CHARACTERS: Final = 2000
 """How much of a hook's output is kept, from its end."""

@@ -26,10 +26,10 @@ from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError, UnknownJobError
-from mozart_nb.following import OWNER_EVERY, POLL_SECONDS, Follower
 from mozart_nb.hooks import run_hooks
 from mozart_nb.hosts.loops import Host
-from mozart_nb.prepared import Prepared
+from mozart_nb.looking.following import OWNER_EVERY, POLL_SECONDS, Follower
+from mozart_nb.plans.prepared import Prepared
 from mozart_nb.runtime import run_job
 
 IDLE_SECONDS: Final = 1.0

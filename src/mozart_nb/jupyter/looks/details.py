@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.phrases import advice_for
-from mozart_nb.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
 from mozart_nb.events import RuleResult
 from mozart_nb.jupyter.looks.head import badge
 from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
+from mozart_nb.looking.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
 from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
 
 T = TypeVar("T")

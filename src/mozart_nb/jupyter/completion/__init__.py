@@ -1,0 +1,1 @@
+"""What Tab offers on the line of a magic and in the YAML below it."""

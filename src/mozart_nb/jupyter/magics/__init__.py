@@ -1,0 +1,1 @@
+"""The magics `%mozart` and `%%mozart`: their lines, what they do, how cells wait."""

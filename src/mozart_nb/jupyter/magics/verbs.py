@@ -1,0 +1,263 @@
+"""What may be asked of `%mozart`: one function per verb, each returning what the notebook displays.
+
+A verb gets the notebook and its parsed options. Mistakes are `MozartError`s; what takes a while is left pending, so
+that a cell which awaits stays interruptible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.consumers.lines import LEVELS, Level
+from mozart_nb.consumers.progress import Progress
+from mozart_nb.errors import MisuseError, MozartError
+from mozart_nb.events import RunOptions
+from mozart_nb.hosts.channel import running_here
+from mozart_nb.hosts.interrupts import finishing
+from mozart_nb.job_handle import Job
+from mozart_nb.jupyter.magics.lines import RunWish
+from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
+from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
+from mozart_nb.jupyter.magics.runs import modify, resume, run_file
+from mozart_nb.jupyter.magics.text_view import Page, page, wait_in_terminal
+from mozart_nb.looking.finding import Found, find, known_layouts
+from mozart_nb.plans.estimating import Counted, can_be_counted, counted, estimate
+from mozart_nb.runtime import recover_job
+from mozart_nb.selection import numbers_in, parse_batches
+from mozart_nb.words import one_line, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_JOBS: Final = 20
+"""Jobs that `%mozart` alone shows."""
+
+
+def perform(notebook: Notebook, verb: str, given: Namespace) -> Outcome:
+    """Do what `%mozart VERB` asks. Raises `MozartError`."""
+    return _VERBS[verb](notebook, given)
+
+
+# --- asking a job for something ---------------------------------------------------------------------------------------
+
+
+def _run(notebook: Notebook, given: Namespace) -> Outcome:
+    return run_file(notebook, RunWish.of(given))
+
+
+def _pause(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    if job.status == "paused":
+        notebook.say(f"job `{job.job_id}` is paused already")
+        return Outcome(job)
+    running = job.progress().running
+    job.pause()
+    notebook.say(f"job `{job.job_id}` is asked to pause{finishing(running)}")
+    return Outcome(job)
+
+
+def _cancel(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    job.cancel()
+    notebook.say(f"job `{job.job_id}` is asked to end at once; `%mozart resume {job.job_id}` can go on with it")
+    return Outcome(job)
+
+
+def _recover(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    if job.is_live:
+        hint = f"`%mozart pause {job.job_id}` first"
+        raise MisuseError(f"job `{job.job_id}` is {job.status}", hint=hint, job_id=job.job_id)
+
+    async def work() -> Page:
+        found = await recover_job(job.prepared, dry_run=given.dry_run)
+        lines = []
+        for entry in found:
+            failed = next((result for result in entry.results if result.status == "failed"), None)
+            why = "no rule says what it should have produced" if failed is None else one_line(failed.message)
+            lines.append(f"batch {entry.batch}  {'passes now' if entry.passed else f'still fails: {why}'}")
+        passed = sum(entry.passed for entry in found)
+        done = "would be completed" if given.dry_run else "completed"
+        told = f"{passed:,} of {plural(len(found), 'failed batch')} {done}; nothing was executed"
+        return page([*lines, told if found else "no batch has failed"])
+
+    return Outcome(pending=Work(work))
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def say_jobs(notebook: Notebook) -> Outcome:
+    """`%mozart` alone: the jobs of this notebook, of this process and of this folder; never an error."""
+    here: dict[Layout, tuple[Progress, str]] = {}
+    for job in notebook.jobs:
+        with contextlib.suppress(MozartError, OSError):  # its workspace may have been deleted
+            here[job.layout] = job.progress(), "this notebook"
+    others = [(channel.layout, "this kernel") for channel in running_here()]
+    others += [(layout, "") for layout in known_layouts(None) if layout.workspace.is_relative_to(Path.cwd())]
+    for layout, place in others:
+        found = None if layout in here or len(here) >= MOST_JOBS else _on_disk(layout)
+        if found is not None:
+            here[layout] = found.progress, place or str(found.workspace)
+    if not here:
+        return Outcome(Page("no jobs here yet; `%%mozart --help` shows how to start one, `%mozart list` lists all"))
+    return Outcome(jobs_page(here.values()))
+
+
+def _on_disk(layout: Layout) -> Found | None:
+    """None for a job that is just being started, or cannot be read."""
+    try:
+        return find(layout)
+    except (MozartError, OSError):
+        return None
+
+
+def _status(notebook: Notebook, given: Namespace) -> Outcome:
+    if not given.job and not given.workspace:
+        return say_jobs(notebook)
+    job = notebook.job(given.job, given.workspace)
+    if not notebook.has_kernel:
+        notebook.say(notebook.text_of(job))
+    return Outcome(job)
+
+
+def _list(notebook: Notebook, given: Namespace) -> Outcome:
+    frame = _history(given)
+    if given.status:
+        frame = frame[frame["status"] == given.status]
+    columns = ["job_id", "status", "batches", "done", "failed", "cost", "updated_at", "workspace"]
+    return Outcome(_first(frame, given.limit)[columns])
+
+
+def _all(notebook: Notebook, given: Namespace) -> Outcome:
+    return Outcome(_first(_history(given), given.limit))
+
+
+def _history(given: Namespace) -> pd.DataFrame:
+    from mozart_nb import history
+
+    return history(given.workspace or None)
+
+
+def _first(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
+    return frame.head(limit) if limit else frame
+
+
+def _batches(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    frame = job.batches(given.status or None)
+    if given.batches:
+        wanted = numbers_in(parse_batches(given.batches, job.progress().total))
+        frame = frame[frame.index.isin(wanted)]
+    return Outcome(frame)
+
+
+def _errors(notebook: Notebook, given: Namespace) -> Outcome:
+    frame = notebook.job(given.job, given.workspace).errors()
+    if given.code:
+        frame = frame[frame["code"] == given.code.upper()]
+    if given.batch:
+        frame = frame[frame["batch"] == given.batch]
+    return Outcome(frame)
+
+
+def _answers(notebook: Notebook, given: Namespace) -> Outcome:
+    frame = notebook.job(given.job, given.workspace).answers(inputs=given.with_items)
+    return Outcome(frame[~frame["status"].isin(["completed", "pending"])] if given.failed else frame)
+
+
+def _logs(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    text = job.log(given.lines, level=_level(given.level), batch=given.batch)
+    return Outcome(Page(text or "no events"))
+
+
+def _level(text: str) -> Level:
+    for level in LEVELS:
+        if level == text.upper():
+            return level
+    raise MisuseError(f"--level {text}: there is no such level", hint=f"one of {', '.join(LEVELS)}")
+
+
+def _diagnose(notebook: Notebook, given: Namespace) -> Outcome:
+    return Outcome(notebook.job(given.job, given.workspace).diagnose())
+
+
+def _dashboard(notebook: Notebook, given: Namespace) -> Outcome:
+    job = notebook.job(given.job, given.workspace)
+    if notebook.has_kernel:
+        job.dashboard()
+        return Outcome(job)
+    try:
+        wait_in_terminal(job)
+    except KeyboardInterrupt:
+        notebook.say(f"job `{job.job_id}` goes on; `%mozart pause {job.job_id}` pauses it")
+        return Outcome(job)
+    notebook.say(notebook.text_of(job))
+    return Outcome(job)
+
+
+# --- before a job is run ----------------------------------------------------------------------------------------------
+
+
+def _described(notebook: Notebook, given: Namespace, **how: Any) -> Job:
+    return Job.load(
+        Path(given.file),
+        workspace=given.workspace or None,
+        overrides=given.overrides,
+        namespace=notebook.names,
+        **how,
+    )
+
+
+def _validate(notebook: Notebook, given: Namespace) -> Outcome:
+    job = _described(notebook, given, strict=given.strict)
+    batches, rules = plural(job.prepared.plan.count, "batch"), plural(len(job.config.validations), "rule")
+    warnings = [f"  warning: {text}" for text in job.notices]
+    return Outcome(page([f"{given.file} is valid: job `{job.job_id}`, {batches}, {rules}", *warnings]))
+
+
+def _estimate(notebook: Notebook, given: Namespace) -> Outcome:
+    job = _described(notebook, given)
+
+    async def work() -> Page:
+        asks = not given.offline and can_be_counted(job.prepared)
+        sizes = await counted(job.prepared) if asks else Counted()
+        options = RunOptions(max_concurrent=given.max_concurrent)
+        return estimate_page(estimate(job.prepared, sizes, options))
+
+    return Outcome(pending=Work(work))
+
+
+def _init(notebook: Notebook, given: Namespace) -> Outcome:
+    from mozart_nb.jupyter.magics.cell_help import starting_cell
+
+    notebook.shell.set_next_input(starting_cell())
+    return Outcome()
+
+
+_VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
+    "run": _run,
+    "resume": resume,
+    "pause": _pause,
+    "cancel": _cancel,
+    "modify": modify,
+    "recover": _recover,
+    "status": _status,
+    "list": _list,
+    "batches": _batches,
+    "errors": _errors,
+    "answers": _answers,
+    "history": _all,
+    "logs": _logs,
+    "diagnose": _diagnose,
+    "validate": _validate,
+    "estimate": _estimate,
+    "dashboard": _dashboard,
+    "init": _init,
+}
