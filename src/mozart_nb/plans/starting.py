@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mozart_nb.consumers.progress import shown_status
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
 from mozart_nb.events import RunOptions
@@ -57,7 +58,8 @@ def nothing_to_do(job_id: str) -> str:
 
 def _going_on(state: JobState) -> str:
     done = state.count("completed") + state.count("skipped")
-    how = f"{state.status}: {state.job.reason}" if state.job.reason else state.status
+    status = shown_status(state, is_live=False)
+    how = f"{status}: {state.job.reason}" if state.job.reason else status
     return f"job `{state.job.job_id}` goes on: {done:,} of {plural(state.total, 'batch')} done so far ({how})"
 
 
