@@ -8,7 +8,7 @@ import sys
 import pytest
 from support.watched import Publisher
 
-from mozart_nb.jupyter.outputs import NOTHING, STATIC_CLASS, WIDGET_MIME, Outputs, live_bundle, static_bundle
+from mozart_nb.jupyter.dashboard.outputs import NOTHING, STATIC_CLASS, WIDGET_MIME, Outputs, live_bundle, static_bundle
 
 WIDGET = {WIDGET_MIME: {"model_id": "m1"}, "text/plain": "VBox(children=(HTML(value='<style>…"}
 
@@ -51,6 +51,8 @@ def test_without_ipython_nothing_is_published() -> None:
 
 @pytest.mark.parametrize("module", ["dashboard", "questions", "painter", "outputs", "batch_index"])
 def test_ipywidgets_is_loaded_only_when_a_dashboard_is_made(module: str) -> None:
-    code = f"import sys, mozart_nb.jupyter.{module}; print('ipywidgets' in sys.modules, 'pandas' in sys.modules)"
+    code = (
+        f"import sys, mozart_nb.jupyter.dashboard.{module}; print('ipywidgets' in sys.modules, 'pandas' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

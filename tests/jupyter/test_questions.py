@@ -160,6 +160,18 @@ def test_closing_the_last_dashboard_answers_safely(comms: Comms) -> None:
     tell(story)
 
 
+def test_closing_its_widget_while_the_job_runs_answers_safely_too(comms: Comms) -> None:
+    async def story() -> None:
+        desk = Desk(comms)
+        asking = asyncio.create_task(desk.person.ask(question()))
+        await asyncio.sleep(1)
+        desk.controls().verb["close"].click()
+        assert (await asking).action == "abort"
+        desk.close()
+
+    tell(story)
+
+
 def test_all_dashboards_ask_and_the_first_answer_counts(comms: Comms) -> None:
     async def story() -> None:
         desk = Desk(comms, dashboards=2)

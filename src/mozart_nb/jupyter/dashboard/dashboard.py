@@ -116,7 +116,8 @@ class Dashboard:
         )
         for piece in pieces:
             self._painter.flush(piece.name)
-        self._ends = [job.observe(self._hear), self.desk.add(self)]
+        self._leave_desk = self.desk.add(self)
+        self._ends = [job.observe(self._hear)]
         self.touch()
 
     def _pieces(self) -> list[Piece]:
@@ -304,6 +305,7 @@ class Dashboard:
         """From here on there is only the static output."""
         if self._has_widget:
             self._has_widget = False
+            self._leave_desk()
             self._painter.flush("static")
             self._outputs.empty_live()
             self.controls.close()
