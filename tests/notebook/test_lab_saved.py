@@ -21,6 +21,18 @@ pytestmark = pytest.mark.browser
 BACK_SECONDS = 0.5
 """Within this time an interrupt gives the prompt back; pages of busy machines get three times as long."""
 
+REVIEWS = """\
+%%mozart
+name: reviews
+batch: {size: 1, total_items: 60}
+parallel: {enabled: true, max_concurrent: 4}
+prompt:
+  template: "Review number {{ batch_num }}: what does the customer want to be changed?"
+backend: {type: rehearsal}
+rehearsal:
+  latency_seconds: 0.5
+  usage: {input_tokens: 1840, output_tokens: 420, cost_usd: 0.0118}"""
+
 COUNT_ATTEMPTS = "print(len(job.attempts()), 'attempts', (job.events().kind == 'batch.completed').sum(), 'completed')"
 
 
@@ -28,13 +40,12 @@ def test_an_interrupted_and_a_restarted_job_go_on_and_are_seen_wherever_the_note
     window: LabPage, new_window: Callable[..., Page], tmp_path: Path
 ) -> None:
     waited = mozart_cell(rehearsed("waited", 60, latency=4.0, at_once=3), "--wait -o slow")
-    restarted = mozart_cell(rehearsed("restarted", 60, latency=0.5, at_once=4))
     cells = [
         LOAD,
         waited,
         "print(slow.status)",
         "await slow\nprint(slow.status)",
-        restarted,
+        REVIEWS,
         "await job",
         COUNT_ATTEMPTS,
     ]

@@ -270,6 +270,8 @@ class LabPage:
 
     def screenshot(self, name: str, what: Locator | None = None) -> Path:
         """A picture of the window, or of one thing in it, to be kept where `MOZART_NB_SCREENSHOTS` says."""
+        if SCREENSHOTS:
+            self.page.wait_for_timeout(2000)  # what people look at shows a page that has caught up
         return self._picture(Path(SCREENSHOTS) if SCREENSHOTS else self._pictures, name, what or self.page)
 
     def evidence(self) -> Path:

@@ -35,7 +35,8 @@ def rehearsed(
 
 def mozart_cell(job: Mapping[str, Any], options: str = "") -> str:
     """The same job as a cell of a notebook."""
-    return f"%%mozart {options}".rstrip() + "\n" + yaml.safe_dump(dict(job), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(dict(job), sort_keys=False, allow_unicode=True)
+    return f"%%mozart {options}".rstrip() + "\n" + text.rstrip()
 
 
 def root_of(kernel: Kernel) -> str:

@@ -191,7 +191,7 @@ def _answer(layout: Layout, record: BatchState, limits: Limits) -> _AnswerParts:
         parts["data"] = Excerpt.of(data, limits.characters)
     notes = [
         *(["kept from an earlier run: nothing was asked"] if record.reused else []),
-        *(["of an earlier attempt: the last one said nothing"] if record.is_silent else []),
+        *(["of an earlier attempt: the last one said nothing"] if record.is_silent and answer.text else []),
     ]
     return {**parts, "answer_note": "; ".join(notes)}
 
