@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.obedient import write_obedient
 from support.watched import Comms, Publisher, recorded_comms
 
 from mozart_nb.job_handle import Job
@@ -80,6 +81,22 @@ async def test_details_show_prompt_answer_and_attempts_as_text(comms: Comms, tmp
     assert not dashboard.is_closed  # somebody looks at it
     controls.open.click()
     await until(lambda: controls.details.value == "", "the details to go")
+    dashboard.close()
+
+
+async def test_details_of_hostile_and_endless_texts_stay_one_small_message(comms: Comms, tmp_path: Path) -> None:
+    hostile = "<img src=x onerror='harm()'>\"&" * 5_000
+    job = await rehearsal(
+        tmp_path, 2, prompt={"template": "{% raw %}" + hostile + "{% endraw %}"}, rehearsal={"answer": hostile}
+    ).start()
+    dashboard, _ = open_dashboard(comms, job)
+    comms.opened[dashboard.controls.command.comm.comm_id].hear(value="open 2 1")
+    details = dashboard.controls.details
+    await until(lambda: "Answer" in details.value, "the details")
+    assert len(details.value.encode()) < 13_000
+    assert "<img" not in details.value
+    assert "&lt;img src=x onerror=" in details.value
+    assert "left out in the middle" in details.value
     dashboard.close()
 
 
@@ -162,6 +179,29 @@ async def test_a_job_asks_in_the_widget_it_was_resumed_from(comms: Comms, tmp_pa
     await until(lambda: "Deploy now?" in dashboard.controls.asked.value, "the question")
     dashboard.controls.answers["proceed"].click()
     await until(lambda: job.status == "completed")
+
+
+async def test_the_log_of_an_open_batch_grows_while_its_session_speaks(comms: Comms, tmp_path: Path) -> None:
+    prompt = (
+        "open_()\n"
+        "for number in range(1, 400):\n"
+        "    say(type='assistant', message={'content': [{'type': 'text', 'text': f'line <b>{number}</b>'}]})\n"
+        "    time.sleep(0.05)\n"
+        "done()\n# that is all"
+    )
+    backend = {"type": "claude_cli", "cli_path": write_obedient(tmp_path)}
+    job = rehearsal(tmp_path, 1, backend=backend, prompt={"template": prompt})
+    dashboard, _ = open_dashboard(comms, job)
+    comms.opened[dashboard.controls.command.comm.comm_id].hear(value="open 1 1")
+    job.start()
+    log = dashboard.controls.log
+    await until(lambda: "line &lt;b&gt;" in log.value, "the log")
+    before = log.value
+    await until(lambda: log.value != before, "more of it")
+    assert "<b>1" not in log.value
+    job.cancel()
+    await job
+    dashboard.close()
 
 
 async def test_a_dashboard_on_a_thread_host_is_painted_from_there(comms: Comms, tmp_path: Path) -> None:

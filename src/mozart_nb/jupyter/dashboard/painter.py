@@ -221,7 +221,7 @@ class Painter:
                 piece.is_dirty = piece.is_urgent = False
                 piece.refused_at = None
                 return False
-            size = ENVELOPE_BYTES + len(json.dumps(content, default=str))
+            size = ENVELOPE_BYTES + len(json.dumps(content, default=str, ensure_ascii=False).encode())
             if not is_free and not self._budget.fits(now, size):
                 piece.refused_at = now if piece.refused_at is None else piece.refused_at
                 return piece.is_impatient(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mozart_nb.jupyter.dashboard.controls import SLIDER_STEPS, clickable
@@ -17,6 +18,7 @@ from mozart_nb.jupyter.looks.picture import picture_html
 from mozart_nb.jupyter.looks.static import MOST_ROWS, rows_to_keep, static_html, static_text
 from mozart_nb.jupyter.looks.table import BatchRow, table, window_caption
 from mozart_nb.jupyter.looks.text import escaped, escaped_line
+from mozart_nb.looking.details import BatchDetails, Excerpt
 from mozart_nb.words import plural, time_of_day
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ _NOTE_PIXELS: Final = 28
 _LIST_PIXELS: Final = 20
 _ROOM_SECONDS: Final = 12.0
 _BUSY_SHOWN_SECONDS: Final = 10.0
+_CODES_SHOWN: Final = 8
+_DETAILS_BYTES: Final = 11_000
+_CHARACTERS: Final = (3_000, 1_200, 500, 150)
+"""Of prompt and answer, as many as fit: what is escaped takes up to six times its room."""
 _PROMPT_SHOWN: Final = 2_000
 _ROWS_MEANWHILE: Final = 8
 """Rows in the static output of a running job: it is sent every few seconds beside everything else."""
@@ -109,7 +115,7 @@ class Panes:
 
     def errors(self) -> Content:
         groups = self._dashboard.scene.index.troubles.groups()
-        return {"value": errors_html(groups) if groups else ""}
+        return {"value": errors_html(groups[:_CODES_SHOWN]) if groups else ""}
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
@@ -155,8 +161,7 @@ class Panes:
             return {"value": f'<p class="mozart-look">{escaped_line(text, 500)}</p>'}
         if inspector.details is None:
             return {"value": f'<p class="mozart-look">batch {inspector.number} …</p>'}
-        job_id = self._dashboard.job.job_id
-        return {"value": batch_html(inspector.details, now=time.time(), job_id=job_id, with_log=False)}
+        return {"value": _fitting(inspector.details, self._dashboard.job.job_id)}
 
     def log(self) -> Content:
         inspector = self._dashboard.inspector
@@ -212,3 +217,29 @@ class Panes:
         as_of = now.state.job.finished_at if is_over else time.time()
         html = static_html(progress, now.index.map.picture(), rows, caption, as_of=as_of, errors=errors)
         return static_bundle(html, static_text(progress, rows))
+
+
+def _fitting(details: BatchDetails, job_id: str) -> str:
+    """The details as HTML, with so much of the texts that they are one message of a reasonable size."""
+    html = ""
+    for characters in _CHARACTERS:
+        html = batch_html(_cut(details, characters), now=time.time(), job_id=job_id, with_log=False)
+        if len(html.encode()) <= _DETAILS_BYTES:
+            break
+    return html
+
+
+def _cut(details: BatchDetails, characters: int) -> BatchDetails:
+    data = _shorter(details.data, characters) if details.data is not None else None
+    return replace(
+        details,
+        prompt=_shorter(details.prompt, characters),
+        answer=_shorter(details.answer, characters),
+        data=data,
+        rows=details.rows if characters == _CHARACTERS[0] else details.rows[:1],
+    )
+
+
+def _shorter(text: Excerpt, characters: int) -> Excerpt:
+    """Begin and end of it; what is left out is said beside it."""
+    return replace(Excerpt.of(text.text, characters), size=text.size)
