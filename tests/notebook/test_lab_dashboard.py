@@ -119,7 +119,8 @@ def test_a_job_is_watched_paused_searched_looked_back_at_and_cancelled(window: L
 
     notebook.click(1, "Cancel …")
     notebook.click(1, "Yes, cancel the job")
-    notebook.wait_for_text(1, "cancelled")
+    # Not in the list of statuses that can be filtered for, but as the status of the job.
+    expect(notebook.output(1).locator(".mozart-badge:visible").first).to_contain_text("cancelled")
     notebook.run_to_end(3)
     notebook.wait_for_match(3, r"cancelled \d+")
     assert not window.problems
