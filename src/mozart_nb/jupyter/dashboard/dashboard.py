@@ -242,6 +242,7 @@ class Dashboard:
 
     def _turned(self) -> None:
         """The job has another status."""
+        self._panes.looks_elsewhere()
         self.touch()
         self._painter.touch("static", is_rested=True)
         if self.job.is_settled:
@@ -264,6 +265,7 @@ class Dashboard:
 
     def look_elsewhere(self) -> None:
         """Another moment is looked at."""
+        self._panes.looks_elsewhere()
         self.inspector.open(self.view.batch)
         self._painter.forget("slider")  # a person has moved it since it was sent
         self.touch("map", "head", "table", "moment", "errors", "details", "log", "now", "slider", at_once=True)

@@ -56,6 +56,10 @@ class _Room:
         self._seen.append((now, pixels))
         return self._seen[0][1] - pixels
 
+    def clear(self) -> None:
+        """What was needed before is not needed any more."""
+        self._seen.clear()
+
 
 class Panes:
     """The contents of one dashboard's pieces. Called on the host's thread; every method looks at few batches."""
@@ -65,6 +69,10 @@ class Panes:
         self._head_room = _Room()
         self._most_rows = 0
         self._rows_of: tuple[object, ...] = ()
+
+    def looks_elsewhere(self) -> None:
+        """Something else is shown from now on: no place is kept for what was there before."""
+        self._head_room.clear()
 
     # --- about the job ------------------------------------------------------------------------------------------------
 
