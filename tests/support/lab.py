@@ -29,7 +29,7 @@ from support.notebook_environment import notebook_environment
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """How long anything may take before it counts as stuck; machines that run tests are busy."""
 
 SCREENSHOTS = os.environ.get("MOZART_NB_SCREENSHOTS", "")
