@@ -30,16 +30,22 @@ assert {*FILTERS} == {"all", *STATUSES}
 
 _COMMAND_CLASS: Final = "mozart-command"
 
-_OPENS: Final = (
-    "var t=event.target.closest('[data-batch],img[data-columns]'),n=0;if(!t)return;"
-    "if(t.dataset.batch)n=+t.dataset.batch;"
-    "else{var d=t.dataset,r=t.getBoundingClientRect(),"
+_BATCH_UNDER_POINTER: Final = (
+    "var t=event.target.closest('[data-batch],img[data-columns]'),n=0;"
+    "if(t&&t.dataset.batch)n=+t.dataset.batch;"
+    "else if(t){var d=t.dataset,r=t.getBoundingClientRect(),"
     "x=Math.floor((event.clientX-r.left)/r.width*d.columns),y=Math.floor((event.clientY-r.top)/r.height*d.rows);"
-    "n=(y*d.columns+x)*d.perCell+1;if(x<0||x>=+d.columns||n>+d.total)return}"
+    "if(x>=0&&x<+d.columns)n=(y*d.columns+x)*d.perCell+1;if(n>+d.total)n=0}"
+)
+_OPENS: Final = (
+    f"{_BATCH_UNDER_POINTER}if(!n)return;"
     f"var i=this.closest('.{LIVE_CLASS}').querySelector('.{_COMMAND_CLASS} input');"
     "i.value='open '+n+' '+Date.now();i.dispatchEvent(new Event('change',{bubbles:true}))"
 )
 """What a click on a row or on a cell of the map does: it writes into the hidden text field as a person would."""
+
+_NAMES: Final = f"{_BATCH_UNDER_POINTER}if(t)t.title=n?'batch '+n:''"
+"""What the pointer over the map does: a tooltip says which batch a cell is."""
 
 _CSS: Final = f"""
 {HIDES_STATIC}
@@ -54,9 +60,13 @@ _CSS: Final = f"""
 """
 
 
-def clickable(html: str) -> str:
-    """Our own HTML, in which a click on anything with `data-batch`, or on the map, opens that batch."""
-    return f'<div onclick="{escape(_OPENS)}">{html}</div>'
+def clickable(html: str, *, names: bool = False) -> str:
+    """Our own HTML, in which a click on anything with `data-batch`, or on the map, opens that batch.
+
+    `names`: a tooltip says which one that would be.
+    """
+    hover = f' onmousemove="{escape(_NAMES)}"' if names else ""
+    return f'<div onclick="{escape(_OPENS)}"{hover}>{html}</div>'
 
 
 class Controls:

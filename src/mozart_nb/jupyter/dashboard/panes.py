@@ -119,7 +119,9 @@ class Panes:
 
     def map(self) -> Content:
         picture = self._dashboard.scene.index.map.picture()
-        return {"value": clickable(picture_html(picture, selected=self._dashboard.view.batch))}
+        # Decoded before it is drawn: else the place would be white for a moment each time.
+        html = picture_html(picture, 'decoding="sync"', selected=self._dashboard.view.batch)
+        return {"value": clickable(html, names=True)}
 
     def errors(self) -> Content:
         groups = self._dashboard.scene.index.troubles.groups()
