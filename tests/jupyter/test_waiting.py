@@ -88,7 +88,9 @@ def test_settings_decide_where_the_line_says_nothing(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "shell", [AnyShell(kernel=None), AnyShell(autoawait=False), AnyShell(loop_runner=asyncio.run)], ids=str
+    "shell",
+    [AnyShell(kernel=None), AnyShell(autoawait=False), AnyShell(loop_runner=asyncio.run)],
+    ids=["no kernel", "no autoawait", "another runner"],
 )
 def test_nothing_is_awaited_where_ipython_could_not(shell: AnyShell) -> None:
     assert unchanged(f"%%mozart --wait\n{BODY}", shell)
