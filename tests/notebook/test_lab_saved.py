@@ -102,7 +102,6 @@ def test_an_interrupted_and_a_restarted_job_go_on_and_are_seen_wherever_the_note
     picture = untrusted.output(4).locator("img")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 0
-    window.screenshot("untrusted")
 
     exported = export(again.file, tmp_path, window.lab.environ)
     page = new_window()
