@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from mozart_nb.codes import lookup
-from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.events import RuleResult
+from mozart_nb.jupyter.looks.advice import advice_here
 from mozart_nb.jupyter.looks.head import badge
 from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
@@ -112,7 +112,7 @@ def _notes(details: BatchDetails) -> Iterator[str]:
     record = details.record
     if record.code and details.status not in ("completed", "skipped"):
         has_failed = details.status == "failed"
-        meaning, advice = lookup(record.code).meaning, advice_for(record.code, is_over=has_failed)
+        meaning, advice = lookup(record.code).meaning, advice_here(record.code, is_over=has_failed)
         yield _note(
             "failed" if has_failed else "waiting",
             f"<b>{escaped_line(record.code, 10)}</b> {escaped_line(meaning)}: "

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mozart_nb.codes import lookup
-from mozart_nb.consumers.phrases import advice_for, money_text, repeat_phrases, running_phrases, wait_text
+from mozart_nb.consumers.phrases import money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
+from mozart_nb.jupyter.looks.advice import advice_here
 from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import LOOKS, framed, mark
 from mozart_nb.words import clock, count, dollars, plural, rough_eta
@@ -170,7 +171,7 @@ def reason_words(progress: Progress) -> str:
         said = f"{about}: {said}" if said else about
         if progress.status not in ("failed", "paused"):
             return said
-        return f"{said} <em>{escaped_line(advice_for(progress.code, is_over=progress.status == 'failed'))}</em>"
+        return f"{said} <em>{escaped_line(advice_here(progress.code, is_over=progress.status == 'failed'))}</em>"
     if progress.status == "interrupted":
         return f"{said} Nobody runs this job any more; nothing is lost, it can be resumed.".strip()
     return said
