@@ -18,6 +18,9 @@ from mozart_nb.looking.details import BatchDetails, Excerpt, LogLine, LogTail
 
 ALL_SECTIONS = {"prompt", "answer", "rows", "checks", "attempts", "log"}
 
+ADVICE = CODES["E201"].advice.replace("`mozart ", "`%mozart ")
+"""As the notebook says it."""
+
 
 def read(batch: BatchDetails, **options: object) -> str:
     return Page(batch_html(batch, now=NOW, is_open=ALL_SECTIONS, **options)).text  # type: ignore[arg-type]
@@ -26,7 +29,7 @@ def read(batch: BatchDetails, **options: object) -> str:
 def test_a_failed_batch_says_what_went_wrong_and_what_helps() -> None:
     text = read(details())
     assert text.startswith("Batch 12 ✕ failed items 56–60 · 3 attempts · 2 min · $0.12 · 0 tokens · claude-x")
-    assert f"E201 output validation failed: reports/0012.md does not exist {CODES['E201'].advice}" in text
+    assert f"E201 output validation failed: reports/0012.md does not exist {ADVICE}" in text
     assert "self-healing: reports/0012.md does not exist" in text
     assert "warning: reports/0012.md does not exist" in text
 
@@ -163,7 +166,7 @@ def test_errors_are_grouped_with_what_helps() -> None:
     text = Page(errors_html([error_group(), mended])).text.splitlines()
     assert text == [
         "code what it means times not mended what helps last message",
-        f"E201 output validation failed 7 ✕ 2: batches 1-2 {CODES['E201'].advice} it does not exist",
+        f"E201 output validation failed 7 ✕ 2: batches 1-2 {ADVICE} it does not exist",
         "E003 overloaded 7 ✓ all mended it does not exist",
     ]
     of_the_job = {**error_group(unresolved=1), "unresolved_batches": []}
