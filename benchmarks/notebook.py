@@ -29,7 +29,8 @@ BEGIN, END = "<!-- notebook figures: begin -->", "<!-- notebook figures: end -->
 
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from support.kernel_driver import Gap, Kernel, Traffic  # noqa: E402  # after the path is set
+from support.kernel_driver import Kernel  # noqa: E402  # after the path is set
+from support.kernel_records import Gap, Traffic  # noqa: E402
 from support.notebook_cells import LOAD, mozart_cell, rehearsed, root_of  # noqa: E402
 from support.notebook_environment import notebook_environment  # noqa: E402
 

@@ -20,111 +20,15 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import zmq
 from jupyter_client.connect import write_connection_file
-from jupyter_client.session import Session
+from support.kernel_records import Cell, Gap, Message, Traffic
+from support.kernel_wire import PATIENCE_SECONDS, Content, Wire
 
 T = TypeVar("T")
-Content = dict[str, Any]
-
-PATIENCE_SECONDS = 30.0
-"""How long anything may take before it counts as stuck; machines that run tests are busy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the kernel: when it came (monotonic seconds) and its bytes on the wire."""
-
-    at: float
-    channel: str
-    kind: str
-    parent: str
-    content: Content
-    size: int
-
-
-@dataclass
-class Cell:
-    """One execution, and what a front-end would show below it by now."""
-
-    msg_id: str
-    code: str
-    sent_at: float
-    replied_at: float | None = None
-    reply: Content = field(default_factory=dict)
-    is_idle: bool = False
-    outputs: list[Content] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        """`ok`, `error` or `aborted`; empty while it runs."""
-        return str(self.reply.get("status", ""))
-
-    @property
-    def seconds(self) -> float:
-        """From the request to the reply."""
-        assert self.replied_at is not None, f"still running: {self.code}"
-        return self.replied_at - self.sent_at
-
-    def shown(self, mime: str = "text/plain") -> list[str]:
-        """Every output that has this form, from the top; streams and errors count as plain text."""
-        return [text for output in self.outputs if (text := _form(output, mime)) is not None]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.shown())
-
-    @property
-    def html(self) -> str:
-        return "".join(self.shown("text/html"))
-
-    def show(self, content: Content, kind: str) -> None:
-        """Append an output, or the text of a stream to the stream before it."""
-        last = self.outputs[-1] if self.outputs else {}
-        if kind == "stream" and last.get("kind") == "stream" and last["name"] == content["name"]:
-            last["text"] += content["text"]
-        else:
-            self.outputs.append({"kind": kind, **content})
-
-
-def _form(output: Content, mime: str) -> str | None:
-    if "data" in output:
-        return output["data"].get(mime)
-    if mime != "text/plain":
-        return None
-    return "\n".join(output["traceback"]) if output["kind"] == "error" else output["text"]
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What came over the channel that browsers listen to, between two moments."""
-
-    messages: int
-    size: int
-    seconds: float
-    kinds: Mapping[str, int]
-
-    @property
-    def messages_per_second(self) -> float:
-        return self.messages / self.seconds
-
-    @property
-    def bytes_per_second(self) -> float:
-        return self.size / self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """How late one beat of the loop was, and for how much of that the loop's thread used the processor. Seconds."""
-
-    late: float
-    cpu: float
-
 
 _PROBE = """
 import asyncio, contextvars, time
@@ -152,7 +56,7 @@ class Kernel:
         # Paths of sockets must be short.
         self._private = Path(tempfile.mkdtemp(prefix="mozart-kernel-"))
         self._log = self._private / "log"
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start()
@@ -234,7 +138,7 @@ class Kernel:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wire = _Wire(info, self._receive)
+        self._wire = Wire(info, self._receive)
         self._await_readiness()
 
     def _await_readiness(self) -> None:
@@ -438,63 +342,3 @@ def _put(state: Content, path: list[Any], buffer: bytes) -> None:
     for step in way:
         place = place[step]
     place[last] = buffer
-
-
-class _Wire:
-    """The sockets to one kernel process, all in one thread, which alone may touch them."""
-
-    def __init__(self, info: Mapping[str, Any], receive: Callable[[str, Content, int], None]) -> None:
-        self._session = Session(key=info["key"].encode())
-        self._receive = receive
-        self._context = zmq.Context()
-        self._sockets = {
-            name: self._connect(kind, f"{info['transport']}://{info['ip']}-{info[f'{name}_port']}")
-            for name, kind in (("shell", zmq.DEALER), ("control", zmq.DEALER), ("iopub", zmq.SUB))
-        }
-        self._sockets["iopub"].subscribe(b"")
-        self._outbox, self._inbox = self._context.socket(zmq.PAIR), self._context.socket(zmq.PAIR)
-        self._outbox.bind("inproc://out")
-        self._inbox.connect("inproc://out")
-        self._sending = threading.Lock()
-        self._thread = threading.Thread(target=self._turn, name="kernel wire", daemon=True)
-        self._thread.start()
-
-    def _connect(self, kind: int, address: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(kind)
-        socket.linger = 0
-        socket.connect(address)
-        return socket
-
-    def send(self, channel: str, kind: str, content: Content, subshell: str | None) -> str:
-        message = self._session.msg(kind, content)
-        if subshell is not None:
-            message["header"]["subshell_id"] = subshell
-        with self._sending:
-            self._outbox.send_multipart([channel.encode(), *self._session.serialize(message)])
-        return str(message["header"]["msg_id"])
-
-    def close(self) -> None:
-        with self._sending:
-            self._outbox.send_multipart([b""])
-        self._thread.join(PATIENCE_SECONDS)
-        self._outbox.close(0)
-        self._context.destroy(linger=0)
-
-    def _turn(self) -> None:
-        poller = zmq.Poller()
-        for socket in (*self._sockets.values(), self._inbox):
-            poller.register(socket, zmq.POLLIN)
-        while True:
-            ready = dict(poller.poll())
-            if self._inbox in ready:
-                channel, *frames = self._inbox.recv_multipart()
-                if not channel:
-                    return
-                self._sockets[channel.decode()].send_multipart(frames)
-            for name, socket in self._sockets.items():
-                if socket in ready:
-                    self._take(name, socket.recv_multipart())
-
-    def _take(self, name: str, frames: list[bytes]) -> None:
-        _, parts = self._session.feed_identities(frames)
-        self._receive(name, self._session.deserialize(parts), sum(map(len, frames)))
