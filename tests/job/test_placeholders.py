@@ -323,6 +323,8 @@ GUARDED = {
 @example(value="$(touch pwned)")
 @example(value="a b")
 @example(value="-n")
+@example(value="E\x80")
+@example(value="Eé")
 def test_a_value_arrives_in_the_shell_as_it_is(shell: str, name: str, value: str, folder: Path) -> None:
     command, prints = SNIPPETS[name]
     try:

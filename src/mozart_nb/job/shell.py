@@ -10,6 +10,7 @@ change: an option for a leading dash, code for `eval`, `sh -c`, `awk`, and for b
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -106,9 +107,16 @@ class Spot:
             return f"a value of several lines cannot be written safely inside {self.within}"
         if self.delimiter and value.strip("\t") in self.delimiter:
             return f"this value could end {self.within}"
+        if self.delimiter and self._is_damaged(value.lstrip("\t")):
+            return f"some shells would damage this value, which begins as the end of {self.within} does"
         if self.how == "here-document" and self.after_variable and re.match(r"\w", value):
             return f"this value would become part of the variable before it, inside {self.within}"
         return ""
+
+    def _is_damaged(self, value: str) -> bool:
+        """dash 0.5 loses a byte of what is not ASCII right behind the beginning of a delimiter."""
+        common = os.path.commonprefix([value, self.delimiter])
+        return bool(common) and not value[len(common) :][:1].isascii()
 
 
 _UNSURE_HERE: Final = Spot("never", "a here-document whose end is not plain")
