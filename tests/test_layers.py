@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -202,8 +203,13 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
 
 def ours(module: Module) -> set[str]:
     """Names below the package of the modules of ours that `module` imports."""
+    return below_package(imported(module))
+
+
+def below_package(names: Iterable[str]) -> set[str]:
+    """Modules of ours among these dotted names, by their names below the package."""
     found = set()
-    for name in imported(module):
+    for name in names:
         if name == PACKAGE or name.startswith(f"{PACKAGE}."):
             below = name.removeprefix(PACKAGE).lstrip(".")
             while below and below not in modules():
@@ -327,3 +333,30 @@ def test_every_exception_is_needed_and_has_a_reason() -> None:
     for name, (extra, _) in MAY_ALSO_IMPORT.items():
         used = {other for module in INSIDE if name in (module.name, module.part) for other in ours(module)}
         assert extra <= used, f"{name} no longer imports {sentence(extra - used)}"
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_modules_can_be_imported_in_any_order() -> None:
+    """Where names are needed while a module is imported, nothing leads back to it. Raises `CycleError` with the way."""
+    needs = {name: needed_at_import(module) - {name} for name, module in modules().items()}
+    TopologicalSorter(needs).prepare()
+
+
+def needed_at_import(module: Module) -> set[str]:
+    names: set[str] = set()
+    for statement in _imports_at_once(tree(module).body):
+        base = _absolute(module, statement) if isinstance(statement, ast.ImportFrom) else ""
+        names.update(f"{base}.{alias.name}".lstrip(".") for alias in statement.names)
+    return below_package(names)
+
+
+def _imports_at_once(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif isinstance(statement, ast.If) and "TYPE_CHECKING" in dotted(statement.test):
+            yield from _imports_at_once(statement.orelse)
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
+            yield from _imports_at_once(statement.body)

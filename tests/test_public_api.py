@@ -73,30 +73,3 @@ def test_the_package_can_be_run_as_a_module() -> None:
     )
     assert mozart_nb.__version__ in done.stdout
     assert done.stderr == ""
-
-
-IMPORT_EACH = """
-import importlib, os, sys
-import jinja2, msgspec, portalocker, psutil, pydantic, regex, rich, typer, yaml
-for name in sys.argv[1:]:
-    child = os.fork()
-    if not child:
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            print(f"{name}: {error!r}", flush=True)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-"""
-
-
-def test_every_module_can_be_imported_first() -> None:
-    """Modules that import each other would only work in one order."""
-    names = [
-        ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-        for path in sorted((ROOT / "src").rglob("*.py"))
-        if path.name != "__main__.py"
-    ]
-    done = subprocess.run([sys.executable, "-c", IMPORT_EACH, *names], capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)

@@ -63,7 +63,7 @@ CODES: dict[str, ErrorCode] = _table(
         _B,
         "output validation failed",
         True,
-        "see what each rule expected and saw: `mozart errors JOB --verbose`, `job.validations()`",
+        "see what each rule expected and saw, then mend the prompt or the rule",
     ),
     ErrorCode(
         "E202", _V, _B, "the answer is not the JSON or schema asked for", True, "see the answer; simplify the schema"
