@@ -18,11 +18,11 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Confirmations, Request
-from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError
+from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask
-from mozart_nb.hosts.channel import Wish
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
+from mozart_nb.hosts.local_run import Wish
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
@@ -182,6 +182,7 @@ class Job(JobReader):
         so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. Raises `MisuseError`, and
         `JobChangedError` when its config is not the one it was planned with.
         """
+        self._follow_its_record()
         self._require_same_here()
         options = run_options(
             self._prepared.plan.count,
@@ -202,21 +203,39 @@ class Job(JobReader):
         return self
 
     def _decide(self, fresh: bool) -> Decision:
-        if self._channel.run is not None:
+        run = self._channel.run
+        if run is not None and run.is_over and self.status != "completed":
+            return Decision("run", f"job `{self.job_id}` goes on as soon as its last run is put away", fresh=fresh)
+        if run is not None:
             if fresh:
                 raise JobBusyError(self.job_id, "in this notebook")
             return Decision("attach", f"job `{self.job_id}` runs here already")
-        return decide(self._prepared, standing(self._prepared), fresh=fresh)
+        found = standing(self._prepared)
+        if found.kind == "running" and not fresh and found.state is not None:
+            self._require_same(found.state.job.config_digest, str(found.owner))
+        return decide(self._prepared, found, fresh=fresh)
 
     def _require_same_here(self) -> None:
         """A job that runs here must not be taken for another version of it."""
         run = self._channel.run
-        if run is not None and run.wish.prepared.digest != self._prepared.digest:
+        if run is not None:
+            self._require_same(run.wish.job.digest, "here")
+
+    def _require_same(self, digest: str, where: str) -> None:
+        """`digest` is that of the config with which it runs."""
+        if digest != self._prepared.digest:
             raise JobChangedError(
-                f"job `{self.job_id}` runs here with another config; nothing was started",
+                f"job `{self.job_id}` runs with another config ({where}); nothing was started",
                 hint=f"`%mozart pause {self.job_id}` first, then run this again, or give it another name",
                 job_id=self.job_id,
             )
+
+    def _follow_its_record(self) -> None:
+        """A job that was opened from its record goes on with the config that others have given it meanwhile."""
+        digest = self.read(lambda state: state.job.config_digest)
+        if self._prepared.as_frozen and digest not in ("", self._prepared.digest) and self.layout.exists:
+            self._prepared = opened(self.layout, given=Given(namespace=self._loaded.given.namespace))
+            self._loaded = self._prepared.loaded
 
     def _begin(self, wish: Wish) -> None:
         self._channel.begin(wish)
@@ -237,7 +256,14 @@ class Job(JobReader):
 
         A pause that has not settled yet is withdrawn. `keep_failed` leaves failed batches, `batches` names the only
         ones to run, `reload` is the same job with a new config, `infer` takes batches for completed whose rules pass.
+        Raises `MisuseError` when the config of a running job is to change, `UnknownJobError` when its record is gone.
         """
+        self._require_record()
+        if reload is None:
+            self._follow_its_record()
+        elif self._channel.run is not None or self._channel.look() is not None:
+            hint = f"`%mozart pause {self.job_id}` first"
+            raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
         options = run_options(
             self._prepared.plan.count, batches=batches, max_concurrent=max_concurrent, self_healing=self_healing
         )
@@ -252,13 +278,20 @@ class Job(JobReader):
         wish = Wish(self._prepared, options, how)
         if self._channel.want_back(wish):
             return self
-        if self._channel.owner is not None:
+        if self._channel.look() is not None:
             self._channel.request(Request(kind="resume", by="notebook"))
             return self
         if reload is not None:
-            self._prepared, self._loaded = now, reload._loaded
+            self._prepared, self._loaded, self._inputs = now, reload._loaded, reload._inputs
         self._begin(wish)
         return self
+
+    def _require_record(self) -> None:
+        """To go on with a job whose record was deleted would be to do, and to pay, everything again."""
+        known = self._channel.known
+        if known is not None and known.job.seq and not self.is_live and not self.layout.exists:
+            hint = "`start` begins it anew"
+            raise UnknownJobError(f"the record of job `{self.job_id}` is gone", hint=hint, job_id=self.job_id)
 
     def pause(self) -> Job:
         """No new attempts; running ones finish and are saved. Also for a job that another process runs."""
@@ -267,7 +300,7 @@ class Job(JobReader):
 
     def cancel(self) -> Job:
         """End its sessions at once; it settles as cancelled and can still be resumed."""
-        if self.is_live:
+        if self.runs_here or self._channel.look() is not None:
             self._channel.request(Request(kind="cancel", by="notebook"))
             return self
         if self.status in ("completed", "cancelled", "pending"):
@@ -280,7 +313,8 @@ class Job(JobReader):
     def retry(self, batches: Iterable[int] = ()) -> Job:
         """Try these failed batches again, with fresh budgets; without numbers all that failed."""
         numbers = tuple(batches)
-        if self.is_live:
+        run = self._channel.run
+        if (run is not None and not run.is_over) or self._channel.look() is not None:
             self._channel.request(Request(kind="retry", by="notebook", batches=numbers))
             return self
         return self.resume(batches=",".join(str(number) for number in numbers))

@@ -23,8 +23,9 @@ from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.loops import Host
 from mozart_nb.job.answers import schema_of
+from mozart_nb.job.given import Given
 from mozart_nb.job.model import JobConfig
-from mozart_nb.plans.prepared import Prepared
+from mozart_nb.plans.prepared import Prepared, opened
 from mozart_nb.words import one_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class JobReader:
     def __init__(self, prepared: Prepared, inputs: InputRows | None = None) -> None:
         self._prepared = prepared
         self._inputs = inputs
+        self._bound: Channel | None = None
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -73,9 +75,12 @@ class JobReader:
         """Where its results go."""
         return self._prepared.places.workspace
 
-    @cached_property
+    @property
     def _channel(self) -> Channel:
-        return channel_of(self.layout, host_for)
+        """Another one when its loop is gone: a program may run one `asyncio.run` after the other."""
+        if self._bound is None or self._bound.host.is_gone:
+            self._bound = channel_of(self.layout, host_for)
+        return self._bound
 
     @property
     def host(self) -> Host:
@@ -216,28 +221,20 @@ class JobReader:
         """
         from mozart_nb.frames import answers_frame, reading_answers
 
-        prepared, known = self._prepared, self._known_answers()
+        state = self._still()
+        prepared, rows = self._asked(state)
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
-            beside = self._input_names() if not inputs else ()
+            beside = _input_names(prepared, rows) if not inputs else ()
             shown = input_columns(prepared.frozen.rows or ()) if inputs else ()
-            return answers_frame(self._still(), self.config, read, beside=beside, inputs=shown, **known)
+            known = _known_answers(prepared, rows)
+            return answers_frame(state, prepared.loaded.config, read, beside=beside, inputs=shown, **known)
 
-    def _known_answers(self) -> dict[str, Any]:
-        """What answers are typed by and join on."""
-        from mozart_nb.frames import index_of
-
-        frozen = self._prepared.frozen
-        index = self._inputs.index if self._inputs is not None else None
-        if index is None and frozen.labels is not None:
-            index = index_of(frozen.labels)
-        return {"schema": schema_of(self.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
-
-    def _input_names(self) -> Sequence[str]:
-        """Columns of the table that the items came from: the answers stand beside them."""
-        if self._inputs is not None:
-            return self._inputs.columns
-        labels = self._prepared.frozen.labels
-        return labels["columns"] if labels is not None else ()
+    def _asked(self, state: JobState) -> tuple[Prepared, InputRows | None]:
+        """The job as its answers were asked for: others may have given it another config, and other rows."""
+        prepared = self._prepared
+        if state.job.config_digest in ("", prepared.digest) or not self.layout.exists:
+            return prepared, self._inputs
+        return opened(self.layout, given=Given(namespace=prepared.loaded.given.namespace)), None
 
     def compare(
         self, other: JobReader, *, on: str | Sequence[str] = "auto", how: Literal["outer", "inner"] = "outer"
@@ -253,9 +250,10 @@ class JobReader:
     def _side(self) -> Run:
         from mozart_nb.frames import reading_answers, run_of
 
-        prepared = self._prepared
+        state = self._still()
+        prepared, rows = self._asked(state)
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
-            return run_of(self.name, self._still(), self.config, read, **self._known_answers())
+            return run_of(self.name, state, prepared.loaded.config, read, **_known_answers(prepared, rows))
 
     def plot(self, kind: str = "timeline", **options: Any) -> Any:
         """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`. `options` are those of `frames.plot`."""
@@ -291,3 +289,22 @@ class JobReader:
             return f"<Job {self.job_id}: {self._prepared.plan.count:,} batches>"
         done = known.count("completed") + known.count("skipped")
         return f"<Job {self.job_id}: {known.status}, {done:,} of {known.total:,} batches done>"
+
+
+def _known_answers(prepared: Prepared, rows: InputRows | None) -> dict[str, Any]:
+    """What answers are typed by and join on."""
+    from mozart_nb.frames import index_of
+
+    frozen = prepared.frozen
+    index = rows.index if rows is not None else None
+    if index is None and frozen.labels is not None:
+        index = index_of(frozen.labels)
+    return {"schema": schema_of(prepared.loaded.config.answer, frozen.texts), "rows": frozen.rows, "index": index}
+
+
+def _input_names(prepared: Prepared, rows: InputRows | None) -> Sequence[str]:
+    """Columns of the table that the items came from: the answers stand beside them."""
+    if rows is not None:
+        return rows.columns
+    labels = prepared.frozen.labels
+    return labels["columns"] if labels is not None else ()

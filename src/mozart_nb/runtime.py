@@ -361,15 +361,14 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
                 hint="`resume --reload-config` goes on with the new one, `run --fresh` starts over",
                 job_id=prepared.job_id,
             )
+        if not reloaded and opened(prepared.layout, given=prepared.loaded.given).digest != prepared.digest:
+            text = f"the config of job `{prepared.job_id}` was changed after it was opened here"
+            raise JobChangedError(text, hint="open it again", job_id=prepared.job_id)
         # A frozen plan that the journal does not know: the host died while it reloaded, and this finishes it.
         conflicts = compatible(state.plan, prepared.plan, state.batches)
         if conflicts:
-            text = "; ".join(conflicts)
-            raise PlanMismatchError(
-                f"the new config would change batches that have run: {text}",
-                hint="start over with `run --fresh`",
-                job_id=prepared.job_id,
-            )
+            text = f"the new config would change batches that have run: {'; '.join(conflicts)}"
+            raise PlanMismatchError(text, hint="start over with `run --fresh`", job_id=prepared.job_id)
         prepared.frozen.write(prepared.layout)
         return replace(run, reloaded=ev.ConfigReloaded(config_digest=prepared.digest, plan=shape))
     return run

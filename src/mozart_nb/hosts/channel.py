@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from mozart_nb import events as ev
@@ -22,67 +21,26 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.clock import SystemClock
 from mozart_nb.consumers.progress import Pulse, Pulses
-from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import MisuseError, MozartError, UnknownJobError
+from mozart_nb.errors import JobBusyError, MisuseError, MozartError, UnknownJobError
 from mozart_nb.hooks import run_hooks
+from mozart_nb.hosts.local_run import LocalRun, Wish
 from mozart_nb.hosts.loops import Host
 from mozart_nb.looking.following import OWNER_EVERY, POLL_SECONDS, Follower
-from mozart_nb.plans.prepared import Prepared
 from mozart_nb.runtime import run_job
 
 IDLE_SECONDS: Final = 1.0
 """Between two looks at the journal of a job that nobody runs."""
+
+MEND_SECONDS: Final = 5.0
+"""Between two tries to read a journal that cannot be read."""
 
 SLICE: Final = 500
 """Events that are applied before the loop gets its turn."""
 
 Listener = Callable[[Sequence[ev.Event]], None]
 T = TypeVar("T")
-
-
-@dataclass
-class Wish:
-    """A run that was asked for: with which config, told what, and `how` as `run_job` takes it."""
-
-    prepared: Prepared
-    options: ev.RunOptions
-    how: Mapping[str, Any] = field(default_factory=dict)
-
-
-class LocalRun:
-    """A run of this process, from the moment it was asked for."""
-
-    def __init__(self, wish: Wish) -> None:
-        self.wish = wish
-        self.driver: Driver | None = None
-        self.then: Wish | None = None
-        """What is begun if this run settles as paused: somebody wanted it back while it was pausing."""
-        self._waiting: list[Request] = []
-
-    @property
-    def is_to_stop(self) -> bool:
-        """Whether it was asked to stop before it had begun."""
-        return any(request.kind in ("pause", "cancel") for request in self._waiting)
-
-    def attach(self, driver: Driver) -> None:
-        self.driver = driver
-        for request in self._waiting:
-            driver.request(request)
-
-    def request(self, request: Request) -> None:
-        if self.driver is None:
-            self._waiting.append(request)
-        else:
-            self.driver.request(request)
-
-    def want_back(self, wish: Wish) -> None:
-        """No pause, if that still can be; else `wish` begins once it has settled."""
-        self._waiting = [request for request in self._waiting if request.kind != "pause"]
-        if self.driver is not None and self.driver.state.status == "pausing":
-            self.then = wish
-            self.driver.request(Request(kind="resume", by="notebook"))
 
 
 class Channel:
@@ -100,8 +58,9 @@ class Channel:
         self._finished: Future[None] | None = None
         self._following: Future[None] | None = None
         self._follower: Follower | None = None
-        self._kept: tuple[JobState, float] | None = None
+        self._kept: tuple[JobState, tuple[int, int]] | None = None
         self._owner: Owner | None = None
+        self._trouble = ""
         self._lock = threading.Lock()
 
     # --- looking ------------------------------------------------------------------------------------------------------
@@ -150,17 +109,18 @@ class Channel:
         """The state as it was when it was last looked at, without looking at the disk; None before that."""
         if self.run is not None and self.run.driver is not None:
             return self.run.driver.state
-        if self._kept is not None:
-            return self._kept[0]
-        return self._follower.state if self._follower is not None else None
+        if self._follower is not None:
+            return self._follower.state
+        return self._kept[0] if self._kept is not None else None
 
     def _refreshed(self) -> JobState:
         self._kept = None
-        if self._follower is None:
-            if not self.layout.exists:
-                return JobState()
-            self._follower = Follower(self.layout)
-        self._follower.poll()
+        try:
+            if self._follower is None:
+                self._follower = Follower(self.layout)
+            self._follower.poll()
+        except (UnknownJobError, FileNotFoundError):  # it is not there, or being moved away at this moment
+            return self._follower.state if self._follower is not None else JobState()
         return self._follower.state
 
     # --- listening ----------------------------------------------------------------------------------------------------
@@ -188,22 +148,38 @@ class Channel:
             try:
                 listener(events)
             except Exception as error:  # whoever shows a job must not hurt it
-                self._listeners.remove(listener)
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
                 self.tell(f"a display stopped working ({type(error).__name__}: {error}); the job goes on without it")
 
     # --- running it here ----------------------------------------------------------------------------------------------
 
     def begin(self, wish: Wish) -> None:
-        """Run the job here; it is going on when this returns. Raises `MisuseError` when it runs here already."""
+        """Run the job here: at once, or when the run is put away that has just settled.
+
+        Raises `MisuseError` when it runs here already.
+        """
         with self._lock:
-            if self.run is not None:
+            if self.run is None:
+                self._launch(wish)
+                return
+            if not self.run.is_over:
                 raise MisuseError(f"job `{self.layout.job_id}` runs here already", job_id=self.layout.job_id)
-            self.run, self.error = LocalRun(wish), None
-            _running.add(self)
+        self.want_back(wish)
+
+    def _launch(self, wish: Wish) -> None:
+        self.run, self.error = LocalRun(wish), None
+        _running.add(self)
+        try:
             self._finished = self.host.spawn(self._drive(self.run))
+        except RuntimeError:  # the loop has just been closed
+            self.run = None
+            _running.discard(self)
+            raise
 
     async def _drive(self, run: LocalRun) -> None:
         wish: Wish | None = run.wish
+        goes_on = True
         try:
             while wish is not None:
                 state = await run_job(
@@ -214,37 +190,55 @@ class Channel:
                     clock=self.clock,
                     **wish.how,
                 )
-                wish = run.then if state.status == "paused" else None
-                run.then = None
+                wish = run.next(state.status)
             self._kept = state, _last_change(self.layout)
-            await run_hooks(run.wish.prepared, state, say=self.tell)
+            self._follower = None
+            await run.finish(run_hooks(run.wish.job, state, say=self.tell), self.tell)
         except BaseException as error:
-            self.error = error
-            self._publish([ev.JobNotice(message=_words(error))])
+            self.error = None if self._is_lost_race(error, run) else error
+            said = "" if isinstance(error, MozartError) else "the run ended with "
+            self._publish([ev.JobNotice(message=said + _words(error))])
             if not isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
+                goes_on = False
                 raise  # the loop goes away
         finally:
-            self._follower = None
+            self._follower = self._owner = None
             self.run = None
             _running.discard(self)
             self._publish([])
-            self._follow_if_wanted()
+            if goes_on:
+                self._follow_if_wanted()
+
+    def _is_lost_race(self, error: BaseException, run: LocalRun) -> bool:
+        """Whether another process was faster: then the job is fine, and what was asked of it is asked there."""
+        if not isinstance(error, JobBusyError) or _living(self.layout) is None:
+            return False
+        for request in run.left():
+            with contextlib.suppress(MozartError):
+                self._ask_elsewhere(request)
+        return True
 
     async def _hear(self, events: Sequence[ev.Event]) -> None:
         self._pulses.hear(events, time.time())
         run = self.run
         if run is not None and any(isinstance(event, ev.JobPauseWithdrawn) for event in events):
-            run.then = None
+            run.withdrawn()
         self._publish(events)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def request(self, request: Request) -> None:
-        """Ask something of whoever runs the job. Raises `MisuseError` when nobody does."""
+        """Ask something of whoever runs the job. Raises `MisuseError` when nobody does, or it has just settled."""
         run = self.run
-        if run is not None:
+        if run is None:
+            self._ask_elsewhere(request)
+        elif run.takes(request.kind):
             self.host.call_soon(run.request, request)
-            return
+        else:
+            state = run.driver.state.status if run.driver is not None else "settled"
+            raise MisuseError(f"job `{self.layout.job_id}` is {state} already", job_id=self.layout.job_id)
+
+    def _ask_elsewhere(self, request: Request) -> None:
         holder = _living(self.layout)
         if holder is None:
             raise MisuseError(f"job `{self.layout.job_id}` is not running", job_id=self.layout.job_id)
@@ -252,12 +246,25 @@ class Channel:
 
     def want_back(self, wish: Wish) -> bool:
         """Withdraw a pause, or begin again once it has settled; False when the job does not run here."""
-        run = self.run
-        if run is None:
+        if self.run is None:
             return False
-
-        self.host.call_soon(run.want_back, wish)
+        self.host.call_soon(self._take_back, wish)
         return True
+
+    def _take_back(self, wish: Wish) -> None:
+        """In the host's thread, where nothing settles meanwhile."""
+        with self._lock:
+            if self.run is not None:
+                self.run.want_back(wish)
+            else:
+                self._launch(wish)
+
+    def look(self) -> Owner | None:
+        """Who else runs it at this moment, as the disk says it."""
+        if self.run is not None:
+            return None
+        self._owner = _living(self.layout)
+        return self._owner
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -297,12 +304,25 @@ class Channel:
     async def _follow(self) -> None:
         polls = 0
         while (self._listeners or self._waiting) and self.run is None:
-            with contextlib.suppress(UnknownJobError, OSError):  # whoever took the lock has written nothing yet
+            try:
                 await self._catch_up()
+                self._trouble = ""
+            except (UnknownJobError, OSError):
+                self._trouble = ""  # whoever took the lock has written nothing yet, or somebody deleted it
+            except Exception as error:
+                self._lose_track(error)
             if polls % OWNER_EVERY == 0 or self._owner is None:
                 self._owner = await asyncio.to_thread(_living, self.layout)
             polls += 1
-            await asyncio.sleep(POLL_SECONDS if self._owner is not None else IDLE_SECONDS)
+            rest = POLL_SECONDS if self._owner is not None else IDLE_SECONDS
+            await asyncio.sleep(MEND_SECONDS if self._trouble else rest)
+
+    def _lose_track(self, error: Exception) -> None:
+        """Its journal cannot be read: said once, and tried again from the beginning."""
+        self._follower = None
+        if self._trouble != str(error):
+            self._trouble = str(error)
+            self._publish([ev.JobNotice(message=f"the job cannot be followed: {_words(error)}")])
 
     async def _catch_up(self) -> None:
         follower = self._follower
@@ -310,8 +330,10 @@ class Channel:
             follower = await asyncio.to_thread(Follower, self.layout)
             if self.run is not None:
                 return
-            self._follower = follower
+            self._follower, self._kept = follower, None
         events = await asyncio.to_thread(follower.fetch)
+        if events and self._owner is None:  # before anybody wonders who wrote them
+            self._owner = await asyncio.to_thread(_living, self.layout)
         for start in range(0, len(events), SLICE):
             if self.run is not None:
                 return
@@ -339,7 +361,7 @@ async def _patiently(finished: Future[None]) -> None:
 def _words(error: BaseException) -> str:
     if isinstance(error, MozartError):
         return f"{error.message}; {error.hint}" if error.hint else error.message
-    return f"the run ended with {type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _living(layout: Layout) -> Owner | None:
@@ -347,11 +369,12 @@ def _living(layout: Layout) -> Owner | None:
     return found if found is not None and found.alive is not False else None
 
 
-def _last_change(layout: Layout) -> float:
-    """When anything was last written to the journal."""
+def _last_change(layout: Layout) -> tuple[int, int]:
+    """When anything was last written to the journal, and its size: some file systems know seconds only."""
     with contextlib.suppress(OSError):
-        return max((path.stat().st_mtime_ns for path in layout.journal.iterdir()), default=0)
-    return 0
+        found = [path.stat() for path in layout.journal.iterdir()]
+        return max((one.st_mtime_ns for one in found), default=0), sum(one.st_size for one in found)
+    return 0, 0
 
 
 _channels: WeakValueDictionary[str, Channel] = WeakValueDictionary()
@@ -364,11 +387,13 @@ def channel_of(layout: Layout, host: Callable[[], Host]) -> Channel:
     key = str(layout.root.resolve())
     with _registering:
         channel = _channels.get(key)
-        if channel is None or channel.host.loop.is_closed():
+        if channel is None or channel.host.is_gone:
+            error = channel.error if channel is not None else None
             channel = _channels[key] = Channel(layout, host())
+            channel.error = error
         return channel
 
 
 def running_here() -> list[Channel]:
     """The jobs that this process runs now."""
-    return list(_running)
+    return [channel for channel in _running if not channel.host.is_gone]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Protocol
 
 from mozart_nb.consumers.progress import Progress
+from mozart_nb.errors import MisuseError
 from mozart_nb.hosts.kernel import in_kernel, shell
 from mozart_nb.words import plural
 
@@ -44,11 +46,13 @@ def interrupted(job: Interruptible, mozart: str = "") -> MozartInterrupted:
     mozart = mozart or ("mozart" if shell() is None else MAGIC)
     progress = job.progress()
     done = f"{progress.done:,} of {plural(progress.total, 'batch')} done and saved"
-    if not job.is_live:
-        return MozartInterrupted(f"{name} is {progress.status}: {done}")
+    if not job.is_live or not progress.is_live:
+        hooks = "; its hooks still run" if job.is_live and progress.status == "completed" else ""
+        return MozartInterrupted(f"{name} is {progress.status}: {done}{hooks}")
     if not job.runs_here:
         return MozartInterrupted(f"{name} goes on in another process: {done}; `{mozart} pause {job.job_id}` pauses it")
-    job.pause()
+    with contextlib.suppress(MisuseError):  # it has settled at this very moment
+        job.pause()
     return MozartInterrupted(
         f"{name} pauses: {done}{finishing(progress.running)}; `{mozart} resume {job.job_id}` goes on with it"
     )

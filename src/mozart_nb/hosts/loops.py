@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -25,6 +26,7 @@ class Host:
         self.loop = loop
         self.name = name
         self._thread_id = thread_id
+        self._pid = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -34,6 +36,11 @@ class Host:
     def is_here(self) -> bool:
         """Whether the caller is in the loop's thread."""
         return threading.get_ident() == self._thread_id
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody will ever turn the loop again: it is closed, or was left behind by a fork."""
+        return self.loop.is_closed() or self._pid != os.getpid()
 
     def call_soon(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Have the loop call this soon; what it raises is dropped, and so is the call when the loop is gone."""
@@ -47,7 +54,7 @@ class Host:
 
     def call(self, function: Callable[[], T]) -> T:
         """What `function` returns in the loop's thread; waits for that where the caller is in another one."""
-        if self.is_here or not self.loop.is_running():
+        if self.is_here or self.is_gone or not self.loop.is_running():
             return function()
         result: Future[T] = Future()
 
@@ -72,6 +79,9 @@ class Host:
             self._tasks.add(task)  # the loop itself keeps weak references only
             task.add_done_callback(self._tasks.discard)
 
+        if self.loop.is_closed():
+            work.close()
+            raise RuntimeError("the event loop is closed")
         if self.is_here:
             begin()
         else:
@@ -107,7 +117,7 @@ def host_of(loop: asyncio.AbstractEventLoop, thread_id: int, name: str) -> Host:
     """The one `Host` of a loop."""
     with _lock:
         for key, host in list(_hosts.items()):
-            if host.loop.is_closed():
+            if host.is_gone:
                 del _hosts[key]
         found = _hosts.get(id(loop))
         if found is None:
@@ -122,7 +132,7 @@ def background_host() -> Host:
     """A loop in a daemon thread, the same for all jobs: goes on while cells compute and prompts are idle."""
     global _background
     with _lock:
-        if _background is None:
+        if _background is None or _background.is_gone:
             _background = _start_thread()
         return _background
 

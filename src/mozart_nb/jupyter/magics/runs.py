@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
-from mozart_nb.hosts.channel import Wish, channel_of
+from mozart_nb.hosts.channel import channel_of
 from mozart_nb.hosts.kernel import host_for
+from mozart_nb.hosts.local_run import Wish
 from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.lines import RunWish

@@ -1,0 +1,338 @@
+"""`Job` where several things happen at once: the last word counts, nothing is lost, no config is mixed up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mozart_nb import events as ev
+from mozart_nb.checkpoint.lock import JobLock
+from mozart_nb.engine.ports import Request
+from mozart_nb.errors import JobChangedError, MisuseError, UnknownJobError
+from mozart_nb.hosts.channel import running_here
+from mozart_nb.hosts.headless import run_headless
+from mozart_nb.hosts.interrupts import interrupted
+from mozart_nb.job_handle import Job
+from mozart_nb.plans.prepared import opened, renewed
+
+
+def config(workspace: Path, *, batches: int = 6, latency: float = 0.05, **sections: Any) -> dict[str, Any]:
+    return {
+        "name": "trial",
+        "workspace": str(workspace),
+        "backend": {"type": "rehearsal"},
+        "batch": {"size": 1, "total_items": batches},
+        "parallel": {"enabled": True, "max_concurrent": 2, "fail_fast": False},
+        "prompt": {"template": "say {{ batch_num }}"},
+        "retry": {"max_retries": 0},
+        "rehearsal": {"latency_seconds": latency},
+        **sections,
+    }
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "work"
+    for channel in running_here():  # no run may outlive its test
+        channel.request(Request(kind="cancel"))
+    until(lambda: not running_here())
+
+
+def slow(space: Path, **sections: Any) -> Job:
+    return Job.load(config(space, batches=100, latency=0.4, **sections))
+
+
+def until(what: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+async def soon(what: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come about"
+        await asyncio.sleep(0.01)
+
+
+def runs(job: Job) -> int:
+    return job.read(lambda state: state.job.runs)
+
+
+def told(heard: list[ev.Event]) -> str:
+    return "; ".join(event.message for event in heard if isinstance(event, ev.JobNotice))
+
+
+# --- the last word counts ---------------------------------------------------------------------------------------------
+
+
+async def test_a_resume_right_behind_a_pause_wins(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+    job.pause()
+    job.resume()
+    await asyncio.sleep(0.1)
+    assert (job.status, runs(job)) == ("running", 1)
+
+
+async def test_a_pause_right_behind_them_wins_again(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+    job.pause()
+    await soon(lambda: job.status == "pausing")
+    job.resume()
+    job.pause()
+    await job
+    assert (job.status, runs(job)) == ("paused", 1)
+
+
+async def test_a_resume_in_the_moment_in_which_a_job_settles_is_not_lost(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+
+    def go_on(events: Any) -> None:
+        if any(isinstance(event, ev.JobPaused) for event in events):
+            assert job.is_live
+            job.resume()
+
+    job.observe(go_on)
+    job.pause()
+    await soon(lambda: runs(job) == 2)
+    assert job.status == "running"
+
+
+async def test_a_start_in_the_moment_in_which_a_job_settles_is_not_lost(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+
+    def go_on(events: Any) -> None:
+        if any(isinstance(event, ev.JobPaused) for event in events):
+            slow(space).start()
+
+    job.observe(go_on)
+    job.pause()
+    await soon(lambda: runs(job) == 2)
+
+
+async def test_a_resume_behind_a_cancel_begins_again_when_that_is_through(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+    job.cancel()
+    job.resume()
+    await soon(lambda: runs(job) == 2)
+    assert job.status == "running"
+
+
+async def test_a_second_cancel_takes_that_back(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+    job.cancel()
+    job.resume()
+    job.cancel()
+    await job
+    assert (job.status, runs(job)) == ("cancelled", 1)
+
+
+async def test_a_retry_in_the_moment_in_which_a_job_fails_is_not_lost(space: Path) -> None:
+    job = Job.load(config(space, batches=2, rehearsal={"latency_seconds": 0.05, "failures": {"crash": 1.0}}))
+    asked: list[int] = []
+
+    def again(events: Any) -> None:
+        if not asked and any(isinstance(event, ev.JobFailed) for event in events):
+            asked.append(1)
+            job.retry([2])
+
+    job.observe(again)
+    await job.start()
+    await job
+    assert job.attempts().groupby("batch").size().to_dict() == {1: 1, 2: 2}
+
+
+async def test_a_new_config_is_not_dropped_where_a_pause_is_withdrawn(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+    job.pause()
+    with pytest.raises(MisuseError, match="config cannot change"):
+        job.resume(reload=slow(space, retry={"max_retries": 5}))
+    await job
+    assert job.status == "paused"
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def hook(command: str) -> dict[str, Any]:
+    return {"on_success": [{"type": "run_command", "command": command}]}
+
+
+async def test_hooks_that_hang_can_be_cancelled_and_an_interrupt_says_the_truth(space: Path) -> None:
+    job = Job.load(config(space, **hook("sleep 60"))).start()
+    await soon(lambda: job.status == "completed")
+    with pytest.raises(MisuseError, match="completed"):
+        job.pause()
+    assert "completed" in str(interrupted(job))
+    job.cancel()
+    await asyncio.wait_for(job, 10)
+    assert (job.status, job.error) == ("completed", None)
+
+
+async def test_the_hooks_of_a_new_config_are_run(space: Path) -> None:
+    job = await Job.load(config(space, **hook(f"touch {space / 'old'}"))).start(limit=1)
+    new = Job.load(config(space, **hook(f"touch {space / 'new'}")))
+    await job.resume(reload=new)
+    assert job.status == "completed"
+    assert [name for name in ("old", "new") if os.path.exists(space / name)] == ["new"]  # noqa: ASYNC240, PTH110
+
+
+# --- which config -----------------------------------------------------------------------------------------------------
+
+
+def test_an_opened_job_goes_on_with_the_config_that_another_process_gave_it(space: Path) -> None:
+    Job.load(config(space)).start(limit=1).wait(timeout=60)
+    handle = Job.open("trial", space)
+    changed = config(space, prompt={"template": "shout {{ batch_num }}"}, retry={"max_retries": 4})
+    now = renewed(opened(handle.layout), Job.load(changed).prepared.loaded)
+    run_headless(opened(handle.layout), ev.RunOptions(limit=1), reload=now)  # as the command line does it
+    handle.resume().wait(timeout=60)
+    assert (handle.status, handle.error) == ("completed", None)
+    assert Job.open("trial", space).config.retry.max_retries == 4
+    assert handle.config.retry.max_retries == 4
+
+
+def test_a_plan_that_was_opened_before_a_change_never_replaces_the_new_one(space: Path) -> None:
+    Job.load(config(space)).start(limit=1).wait(timeout=60)
+    stale = opened(Job.open("trial", space).layout)
+    changed = Job.load(config(space, retry={"max_retries": 4}))
+    Job.open("trial", space).resume(reload=changed, batches="2").wait(timeout=60)
+    with pytest.raises(JobChangedError):
+        run_headless(stale, ev.RunOptions())
+    assert Job.open("trial", space).config.retry.max_retries == 4
+
+
+def test_the_config_that_runs_here_is_the_one_that_was_reloaded(space: Path) -> None:
+    job = slow(space).start(limit=1).wait(timeout=60)
+    new = slow(space, retry={"max_retries": 4})
+    job.resume(reload=new)
+    assert "already" in slow(space, retry={"max_retries": 4}).start().notices[-1]
+    with pytest.raises(JobChangedError):
+        slow(space).start()
+
+
+ROWS = {"batch": {"size": 1}, "prompt": {"template": "say {{ item.text }}"}}
+
+
+def test_answers_join_on_the_rows_that_were_asked_about(space: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    old = pandas.DataFrame({"text": ["a", "b"]}, index=["old a", "old b"])
+    new = pandas.DataFrame({"text": ["x", "y", "z"]}, index=["new x", "new y", "new z"])
+    first = Job.load(config(space) | ROWS, items=old).start().wait(timeout=60)
+    assert list(first.answers().index) == ["old a", "old b"]
+    Job.load(config(space) | ROWS, items=new).start(fresh=True).wait(timeout=60)
+    assert list(first.answers(inputs=True).text) == ["x", "y", "z"]
+    assert list(first.answers().index) == ["new x", "new y", "new z"]
+
+
+def test_answers_join_on_the_rows_of_a_reloaded_config(space: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    old = pandas.DataFrame({"text": ["a", "b"]}, index=["old a", "old b"])
+    new = pandas.DataFrame({"text": ["a", "b", "c"]}, index=["new a", "new b", "new c"])
+    job = Job.load(config(space) | ROWS, items=old).start(limit=1).wait(timeout=60)
+    job.resume(reload=Job.load(config(space) | ROWS, items=new)).wait(timeout=60)
+    assert (job.status, list(job.answers().index)) == ("completed", ["new a", "new b", "new c"])
+
+
+# --- other processes --------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_is_too_late_says_so_and_follows_the_other_process(space: Path) -> None:
+    job = Job.load(config(space))
+    heard: list[ev.Event] = []
+    job.observe(heard.extend)
+    job.start()
+    with JobLock(job.layout):  # before the run here gets its turn
+        await soon(lambda: "already running" in told(heard))
+        assert (job.runs_here, job.is_live, job.error) == (False, True, None)
+    await asyncio.wait_for(job, 10)
+    assert not job.is_live
+
+
+async def test_another_version_that_another_process_runs_is_not_attached_to(space: Path) -> None:
+    await Job.load(config(space)).start(limit=1)
+    job = Job.load(config(space, retry={"max_retries": 4}))
+    with JobLock(job.layout), pytest.raises(JobChangedError, match="another config"):
+        job.start()
+
+
+def test_a_lock_that_was_inherited_by_another_process_is_free_once_it_is_released(space: Path) -> None:
+    layout = Job.load(config(space)).layout
+    lock = JobLock(layout)
+    lock.acquire()
+    assert lock._file is not None
+    inherited = os.dup(lock._file.fileno())  # what a fork does with it
+    try:
+        lock.release()
+        with JobLock(layout):
+            assert True
+    finally:
+        os.close(inherited)
+
+
+async def test_a_journal_that_cannot_be_read_is_said_and_followed_again_when_it_can(space: Path) -> None:
+    job = await Job.load(config(space)).start(limit=1)
+    fresh = Job.open("trial", space)
+    heard: list[ev.Event] = []
+    segment = next(iter(sorted(job.layout.journal.iterdir())))
+    whole = segment.read_bytes()
+    segment.write_bytes(b"rubbish\n" + whole)
+    fresh.observe(heard.extend)
+    await soon(lambda: "cannot be followed" in told(heard))
+    segment.write_bytes(whole)
+    await fresh.resume()
+    assert fresh.status == "completed"
+
+
+async def test_a_record_that_was_deleted_is_not_resumed_from_the_beginning(space: Path) -> None:
+    job = await Job.load(config(space)).start(limit=1)
+    job.observe(lambda events: None)
+    await asyncio.sleep(0.1)
+    shutil.rmtree(space)
+    with pytest.raises(UnknownJobError, match="record"):
+        job.resume()
+    assert not job.layout.exists
+
+
+# --- loops ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_job_in_two_programs_of_one_process(space: Path) -> None:
+    job = Job.load(config(space))
+
+    async def go_on(**how: Any) -> str:
+        await job.start(**how)
+        return job.status
+
+    assert asyncio.run(go_on(limit=1)) == "paused"
+    assert asyncio.run(go_on()) == "completed"
+    assert job.wait(timeout=10).status == "completed"
+
+
+def test_a_run_whose_loop_goes_away_is_over_and_can_be_taken_up(space: Path) -> None:
+    job = slow(space)
+
+    async def begin() -> None:
+        job.start()
+        await soon(lambda: job.progress().running == 2)
+
+    asyncio.run(begin())
+    assert job.is_live is False
+    assert job.status in ("interrupted", "paused")
+    job.resume()
+    until(lambda: runs(job) == 2)
