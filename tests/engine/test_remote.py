@@ -337,6 +337,16 @@ def test_a_pause_while_a_parcel_is_on_its_way_waits_for_it_and_gives_back_the_re
     assert sum(world.service.sizes) == 400
 
 
+def test_a_pause_that_is_withdrawn_while_a_parcel_is_on_its_way_lets_the_rest_be_sent() -> None:
+    asks = [(1, Request(kind="pause")), (3, Request(kind="resume"))]
+    world = RemoteWorld(batches=400, parcel=100, requests=asks)
+    world.service.create_seconds = 10
+    state = world.run()
+    assert (state.status, state.job.runs) == ("completed", 1)
+    assert world.service.sent_twice == []
+    assert sum(world.service.sizes) == 400
+
+
 def test_what_was_not_sent_when_the_job_paused_is_sent_after_the_resume() -> None:
     world = RemoteWorld(batches=20, requests=[(1, Request(kind="pause"))])
     assert world.run().status == "paused"

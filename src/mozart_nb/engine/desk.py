@@ -123,6 +123,9 @@ class Post(Protocol):
     def stop(self, *, cancel: bool) -> None:
         """Send nothing more; with `cancel`, take back what can be taken back. May be called again and again."""
 
+    def go_on(self) -> None:
+        """Whoever wanted a stop thought better of it: send again."""
+
     async def close(self) -> None:
         """Leave no task behind. What was sent goes on and is collected by the next run."""
 

@@ -333,6 +333,7 @@ class Driver:
                 self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
             case "resume" if job.stop is not None and job.stop.is_asked:
                 self._journal(ev.JobPauseWithdrawn(by=request.by))
+                self._parts.post.go_on()
             case "retry" if job.stop is None and (failed := self._failed(request.batches)):
                 self._journal(ev.BatchRenewed(batches=failed, by=request.by))
             case "clear_limit" if job.limit is not None:
@@ -340,7 +341,7 @@ class Driver:
 
     def _failed(self, wanted: Sequence[int]) -> tuple[int, ...]:
         batches = self.state.batches
-        numbers = wanted or batches
+        numbers = dict.fromkeys(wanted) or batches
         return tuple(n for n in numbers if n in batches and batches[n].status == "failed")
 
     # --- requests, gate, probe ----------------------------------------------------------------------------------------

@@ -63,5 +63,8 @@ class NoPost:
     def stop(self, *, cancel: bool) -> None:
         """Nothing is on its way."""
 
+    def go_on(self) -> None:
+        """Nothing was stopped."""
+
     async def close(self) -> None:
         """Nothing is at work."""

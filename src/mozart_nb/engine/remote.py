@@ -95,7 +95,7 @@ class Dispatch:
     def begin(self, state: JobState, desk: Desk, collect: Collect) -> None:
         """Begin to work for a run, with what earlier hosts have left at the service."""
         self._state, self._desk, self._collect = state, desk, collect
-        self._spawn(self._send_parcels(), "sends")
+        self._sender = self._spawn(self._send_parcels(), "sends")
         self._spawn(self._give_back(self._unsent(), "its host died before the request was sent"), "looks back")
         for number, remote in state.job.remotes.items():
             self._spawn(self._follow(number) if remote.remote_id else self._find(number), f"goes on with {number}")
@@ -125,6 +125,12 @@ class Dispatch:
         if cancel and not self._cancels:
             self._cancels = True
             self._spawn(self._cancel_all(), "cancels")
+
+    def go_on(self) -> None:
+        """Send again what comes from now on; what was given back comes once more."""
+        self._is_stopped = False
+        if self._sender.done():
+            self._sender = self._spawn(self._send_parcels(), "sends")
 
     async def close(self) -> None:
         """Leave no task behind. What is at the service stays there."""
@@ -344,7 +350,7 @@ class Dispatch:
                 await self._desk.record(event)
 
     async def _empty_outbox(self) -> None:
-        while (parcel := self._outbox.take()) is not None:
+        while self._is_stopped and (parcel := self._outbox.take()) is not None:
             await self._give_back(iter(parcel.keys), "the job stopped before it was sent")
 
     # --- cancelling ---------------------------------------------------------------------------------------------------
