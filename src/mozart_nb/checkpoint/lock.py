@@ -91,8 +91,9 @@ class JobLock:
         file, self._file = self._file, None
         if file is None:
             return
-        with contextlib.suppress(OSError), file:
+        with contextlib.suppress(OSError, portalocker.LockException), file:
             file.truncate(0)  # an empty file says that nobody runs the job
+            portalocker.unlock(file)  # closing is not enough where a process was forked meanwhile: it has the file, too
 
     def __enter__(self) -> JobLock:
         if not self.is_held:
