@@ -70,24 +70,41 @@ class Watched:
     done_per_second: float
 
 
-def watch(seconds: float, options: str = "") -> Watched:
-    with kernel() as one:
-        one.run(LOAD)
-        began = time.monotonic()
-        one.run(mozart_cell(rehearsed("large", 10_000, latency=0.2, at_once=32), options))
-        if not options:
-            one.change(root_of(one), _view_count=1)
-        time.sleep(3)
-        opening = one.traffic(began)
-        one.watch_loop()
-        began, cpu, done = time.monotonic(), one.cpu_seconds, one.value("job.progress().done")
+def watch(seconds: float) -> tuple[Watched, Watched]:
+    """The job with a dashboard and the same job without, at the same time, so that both meet the same machine."""
+    with kernel() as shown, kernel() as hidden:
+        openings = [opening(shown), opening(hidden, "--no-dashboard")]
+        both = (shown, hidden)
+        for one in both:
+            one.watch_loop()
+        done = [one.value("job.progress().done") for one in both]
+        began, cpu = time.monotonic(), [one.cpu_seconds for one in both]
         time.sleep(seconds)
-        ended = time.monotonic()
-        used = one.cpu_seconds - cpu
-        finished = one.value("job.progress().done") - done
-        gaps = one.gaps()
-        traffic = one.traffic(began, ended)
-        return Watched(opening, traffic, worst(one, began, ended), gaps, used / seconds, finished / seconds)
+        ended, used = time.monotonic(), [one.cpu_seconds for one in both]
+        rates = [one.value("job.progress().done") - before for one, before in zip(both, done, strict=True)]
+        first, second = (
+            Watched(
+                openings[number],
+                one.traffic(began, ended),
+                worst(one, began, ended),
+                one.gaps(),
+                (used[number] - cpu[number]) / (ended - began),
+                rates[number] / (ended - began),
+            )
+            for number, one in enumerate(both)
+        )
+        return first, second
+
+
+def opening(one: Kernel, options: str = "") -> Traffic:
+    """Begin the job; what was sent until the first drawing was over."""
+    one.run(LOAD)
+    began = time.monotonic()
+    one.run(mozart_cell(rehearsed("large", 10_000, latency=0.2, at_once=32), options))
+    if not options:
+        one.change(root_of(one), _view_count=1)
+    time.sleep(3)
+    return one.traffic(began)
 
 
 def worst(one: Kernel, since: float, until: float) -> tuple[int, int]:
@@ -138,8 +155,7 @@ def lines(quick: bool) -> Iterator[str]:
     yield f"`%load_ext mozart_nb` takes {statistics.median(loads) * 1000:.0f} ms (median of {len(loads)} new kernels)."
     yield ""
     seconds = 8 if quick else 40
-    shown, hidden = watch(seconds), watch(seconds, "--no-dashboard")
-    yield from dashboard_lines(shown, hidden, seconds)
+    yield from dashboard_lines(*watch(seconds), seconds)
     yield ""
     taken = interrupt_seconds(2 if quick else 7)
     yield (
