@@ -60,6 +60,19 @@ def test_it_follows_every_event_of_jobs_that_fail_wait_block_and_resume() -> Non
     assert index.troubles.groups() == []
 
 
+def test_failed_batches_that_are_tried_again_and_those_behind_them_wait_again() -> None:
+    world = World(
+        5, {1: [failed(404)]}, parallel={"fail_fast": False}, batch={"dependencies": {2: [1], 3: [2]}}, retry={}
+    )
+    state = world.run()
+    index = BatchIndex(state)
+    assert (index.count("failed"), index.count("blocked")) == (1, 2)
+    renewed = ev.BatchRenewed(seq=state.job.seq + 1, at=state.job.at, batches=(1,))
+    apply(state, renewed)
+    assert index.hear(state, [renewed]) >= {1, 2, 3}
+    assert_right(index, state)
+
+
 def test_events_may_come_in_bursts_and_later_than_the_state() -> None:
     world = World(30, {n: [failed(404)] for n in (4, 11, 12)}, parallel={"enabled": True, "fail_fast": False})
     world.run()

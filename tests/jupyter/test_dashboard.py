@@ -13,7 +13,7 @@ from support.watched import Comms, Publisher, ToldJob, recorded_comms
 
 from mozart_nb import events as ev
 from mozart_nb.jupyter.dashboard.controls import FILTERS, SLIDER_STEPS
-from mozart_nb.jupyter.dashboard.dashboard import Dashboard
+from mozart_nb.jupyter.dashboard.dashboard import MOST_UNSEEN, Dashboard
 from mozart_nb.jupyter.dashboard.outputs import NOTHING, STATIC_CLASS, WIDGET_MIME
 
 
@@ -184,6 +184,40 @@ def test_buttons_ask_the_job(comms: Comms) -> None:
         await scene.click("retry_one")
         await scene.click("resume")
         assert scene.job.asked == [("resume", ()), ("resume", (3,)), ("resume", ())]
+
+    tell(story)
+
+
+def test_a_pause_that_is_withdrawn_brings_the_buttons_back(comms: Comms) -> None:
+    async def story() -> None:
+        scene = Scene(comms).show()
+        scene.job.start(1)
+        await scene.settle()
+        before = scene.buttons
+        scene.job.happen(ev.JobPausing(reason="asked to pause"))
+        await scene.settle()
+        assert scene.buttons != before
+        scene.job.happen(ev.JobPauseWithdrawn())
+        await scene.settle()
+        assert scene.buttons == before
+
+    tell(story)
+
+
+def test_a_cell_that_is_run_again_and_again_leaves_a_few_dashboards_only(comms: Comms) -> None:
+    async def story() -> None:
+        job = ToldJob(3)
+        job.complete(1, 2, 3)
+        job.happen(ev.JobCompleted())
+        for _ in range(50):
+            shown = Dashboard(job, Publisher()).show()
+            root = comms.opened[shown.controls.root.comm.comm_id]
+            root.hear(_view_count=1)
+            await asyncio.sleep(1)
+            root.hear(_view_count=0)
+        seen = Dashboard(job, Publisher()).show()
+        assert job.observers <= MOST_UNSEEN + 1
+        assert not seen.is_closed
 
     tell(story)
 

@@ -242,6 +242,27 @@ def test_a_piece_that_breaks_is_reported_and_the_others_go_on() -> None:
     assert [sent[1:] for sent in board.sent] == [("b", 1), ("a", 5)]
 
 
+def test_a_job_that_cannot_be_looked_at_for_a_moment_does_not_end_the_display() -> None:
+    async def story() -> None:
+        board = Board()
+        board.is_live = True
+        board.change("a", 1)
+        await asyncio.sleep(2)
+
+        def broken() -> None:
+            raise OSError("the disk is away")
+
+        board.painter._on_pulse = broken
+        await asyncio.sleep(2)
+        assert board.errors == [("a", "the disk is away")]
+        board.painter._on_pulse = board._pulse
+        pulses = board.pulses
+        await asyncio.sleep(MEND_SECONDS + 3)
+        assert board.pulses > pulses
+
+    run_virtual(story())
+
+
 def test_a_closed_painter_sends_nothing_more() -> None:
     async def story() -> Board:
         board = Board()

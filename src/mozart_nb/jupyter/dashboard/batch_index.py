@@ -121,6 +121,8 @@ class BatchIndex:
                 self.rebuild(state)
             elif isinstance(event, ev.BatchBlocked):
                 touched.update(event.batches)
+            elif isinstance(event, ev.BatchRenewed):
+                touched.update(event.batches, self._numbers["blocked"])
             elif isinstance(event, ev.BatchSkipped) and event.last:
                 touched.update(range(event.batch, event.last + 1))
             elif number := getattr(event, "batch", 0):

@@ -33,6 +33,12 @@ STATIC_SECONDS: Final = 10.0
 STATIC_PATIENCE: Final = 1.5
 """How long it lets the widget go first, beside which nobody sees it."""
 
+MOST_UNSEEN: Final = 20
+"""Dashboards of settled jobs that are kept for the case that somebody scrolls back to them, or reloads the page."""
+
+_open: list[Dashboard] = []
+"""All that have not ended, the oldest first. A cell that is run again leaves one behind that nobody can close."""
+
 _DONE: Final = frozenset({"completed", "cancelled"})
 _TURNS: Final = (
     ev.JobPlanned,
@@ -40,6 +46,7 @@ _TURNS: Final = (
     ev.JobResumed,
     ev.JobWaiting,
     ev.JobPausing,
+    ev.JobPauseWithdrawn,
     ev.JobPaused,
     ev.JobCompleted,
     ev.JobFailed,
@@ -118,7 +125,20 @@ class Dashboard:
             self._painter.flush(piece.name)
         self._leave_desk = self.desk.add(self)
         self._ends = [job.observe(self._hear)]
+        self._make_room()
         self.touch()
+
+    def _make_room(self) -> None:
+        """End the oldest of those that nobody sees and in which nothing happens any more."""
+        _open[:] = [one for one in _open if not one._host.is_gone]
+        left = [one for one in _open if one._host is self._host and one._is_left()]
+        for one in left[:-MOST_UNSEEN]:
+            with suppress(Exception):
+                one.end()
+        _open.append(self)
+
+    def _is_left(self) -> bool:
+        return not self.is_seen() and not self.may_appear() and not self.job.is_live
 
     def _pieces(self) -> list[Piece]:
         """Everything that is painted into the widget."""
@@ -327,6 +347,8 @@ class Dashboard:
         self._end_widget()
         self._painter.flush("static")
         self._is_closed = True
+        if self in _open:
+            _open.remove(self)
         self._painter.close()
         self.inspector.open(0)
         self.travel.stay()

@@ -176,12 +176,18 @@ class Painter:
         if self._timer is not None and now - self._timer.when() >= LATE_SECONDS:
             self.late_seconds, self.late_at = now - self._timer.when(), now
         self._timer = None
-        self._pulse(now)
-        for piece in self._waiting(now):
-            if self._paint(piece, now):
-                self._ticked_at = now
-                break
-        self._go_on(now)
+        delay = MEND_SECONDS
+        try:
+            self._pulse(now)
+            for piece in self._waiting(now):
+                if self._paint(piece, now):
+                    self._ticked_at = now
+                    break
+            delay = self._delay(now)
+        except Exception as error:  # the job could not be looked at: perhaps it can be later
+            self._report(next(iter(self._pieces.values())), error)
+        if delay < float("inf"):
+            self._schedule(delay)
 
     def _pulse(self, now: float) -> None:
         if now - self._pulsed_at >= PULSE_SECONDS and self._is_live():
@@ -200,7 +206,8 @@ class Painter:
 
         return sorted((piece for piece in self._pieces.values() if piece.is_due(now)), key=order)
 
-    def _go_on(self, now: float) -> None:
+    def _delay(self, now: float) -> float:
+        """Seconds until the next tick; infinite when there is nothing to wait for."""
         waits = [
             0.0 if piece.is_urgent else piece.shown_at + piece.rest_seconds - now
             for piece in self._pieces.values()
@@ -208,8 +215,7 @@ class Painter:
         ]
         if self._is_live():
             waits.append(self._pulsed_at + PULSE_SECONDS - now)
-        if waits:
-            self._schedule(max(TICK_SECONDS, min(waits)))
+        return max(TICK_SECONDS, min(waits, default=float("inf")))
 
     # --- sending ------------------------------------------------------------------------------------------------------
 

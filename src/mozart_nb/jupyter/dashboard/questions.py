@@ -120,7 +120,7 @@ _desks: dict[str, Desk] = {}
 
 def desk_of(job: HasLayout) -> Desk:
     """The one desk of this job, for all its handles."""
-    return _desks.setdefault(str(job.layout.root), Desk())
+    return _desks.setdefault(str(job.layout.root.resolve()), Desk())
 
 
 class WidgetConfirmations:
