@@ -347,6 +347,21 @@ def test_a_pause_that_is_withdrawn_while_a_parcel_is_on_its_way_lets_the_rest_be
     assert sum(world.service.sizes) == 400
 
 
+def test_a_failed_batch_that_is_tried_again_is_sent_although_its_failure_had_stopped_the_job() -> None:
+    world = RemoteWorld(
+        batches=20,
+        outcomes={1: [failed(400), OK]},
+        parcel=10,
+        requests=[(480, Request(kind="retry"))],
+        retry={"max_retries": 0},
+        parallel={"fail_fast": True},
+    )
+    world.service.create_seconds = 100
+    state = world.run()
+    assert (state.status, state.count("completed")) == ("completed", 20)
+    assert world.service.sizes == [10, 10, 1]
+
+
 def test_what_was_not_sent_when_the_job_paused_is_sent_after_the_resume() -> None:
     world = RemoteWorld(batches=20, requests=[(1, Request(kind="pause"))])
     assert world.run().status == "paused"

@@ -63,6 +63,19 @@ def test_only_the_named_batch_is_tried_again_and_those_that_have_not_failed_are_
     assert [event.batches for event in world.all(ev.BatchRenewed)] == [(1,)]
 
 
+def test_a_batch_that_is_named_twice_is_tried_again_once() -> None:
+    world = World(
+        batches=6,
+        outcomes={1: [failed(), OK]},
+        seconds=10,
+        requests=[(15, Request(kind="retry", batches=(1, 1)))],
+        retry=RETRIES,
+        parallel={"enabled": True, "max_concurrent": 2},
+    )
+    world.run()
+    assert [event.batches for event in world.all(ev.BatchRenewed)] in ([(1,)], [])
+
+
 def test_a_retry_withdraws_the_stop_that_the_failure_caused() -> None:
     world = World(
         batches=6,

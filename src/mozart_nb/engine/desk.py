@@ -124,7 +124,7 @@ class Post(Protocol):
         """Send nothing more; with `cancel`, take back what can be taken back. May be called again and again."""
 
     def go_on(self) -> None:
-        """Whoever wanted a stop thought better of it: send again."""
+        """What stopped it is withdrawn: send again. May be called again and again."""
 
     async def close(self) -> None:
         """Leave no task behind. What was sent goes on and is collected by the next run."""

@@ -285,6 +285,8 @@ class Driver:
             cancels = stop is not None and stop.kind == "cancel"
             self._crew.cancel(unsent_only=not cancels)
             self._parts.post.stop(cancel=cancels)
+        else:
+            self._parts.post.go_on()
 
     # --- the inbox ----------------------------------------------------------------------------------------------------
 
@@ -333,7 +335,6 @@ class Driver:
                 self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
             case "resume" if job.stop is not None and job.stop.is_asked:
                 self._journal(ev.JobPauseWithdrawn(by=request.by))
-                self._parts.post.go_on()
             case "retry" if job.stop is None and (failed := self._failed(request.batches)):
                 self._journal(ev.BatchRenewed(batches=failed, by=request.by))
             case "clear_limit" if job.limit is not None:

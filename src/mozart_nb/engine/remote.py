@@ -128,6 +128,8 @@ class Dispatch:
 
     def go_on(self) -> None:
         """Send again what comes from now on; what was given back comes once more."""
+        if not self._is_stopped:
+            return
         self._is_stopped = False
         if self._sender.done():
             self._sender = self._spawn(self._send_parcels(), "sends")
