@@ -10,10 +10,10 @@ change: an option for a leading dash, code for `eval`, `sh -c`, `awk`, and for b
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Literal
 
 How = Literal["word", "double", "single", "comment", "here-document", "literal here-document", "bare", "never"]
@@ -115,8 +115,9 @@ class Spot:
 
     def _is_damaged(self, value: str) -> bool:
         """dash 0.5 loses a byte of what is not ASCII right behind the beginning of a delimiter."""
-        common = os.path.commonprefix([value, self.delimiter])
-        return bool(common) and not value[len(common) :][:1].isascii()
+        pairs = zip(value, self.delimiter, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return common > 0 and not value[common : common + 1].isascii()
 
 
 _UNSURE_HERE: Final = Spot("never", "a here-document whose end is not plain")
