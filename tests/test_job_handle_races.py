@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.lock import JobLock
@@ -207,6 +210,23 @@ def test_an_opened_job_goes_on_with_the_config_that_another_process_gave_it(spac
     assert handle.config.retry.max_retries == 4
 
 
+def test_the_handle_that_started_a_job_goes_on_with_the_config_that_another_process_gave_it(space: Path) -> None:
+    job = Job.load(config(space)).start(limit=1).wait(timeout=60)
+    now = renewed(job.prepared, Job.load(config(space, retry={"max_retries": 4})).prepared.loaded)
+    run_headless(opened(job.layout), ev.RunOptions(limit=1), reload=now)
+    job.resume().wait(timeout=60)
+    assert (job.status, job.error, job.config.retry.max_retries) == ("completed", None, 4)
+
+
+def test_a_job_that_was_described_anew_does_not_take_the_old_config_behind_anybodys_back(space: Path) -> None:
+    Job.load(config(space)).start(limit=1).wait(timeout=60)
+    job = Job.load(config(space, retry={"max_retries": 4}))
+    for _ in range(2):
+        job.resume().wait(timeout=60)
+        assert isinstance(job.error, JobChangedError)
+    assert (job.status, job.progress().completed) == ("paused", 1)
+
+
 def test_a_plan_that_was_opened_before_a_change_never_replaces_the_new_one(space: Path) -> None:
     Job.load(config(space)).start(limit=1).wait(timeout=60)
     stale = opened(Job.open("trial", space).layout)
@@ -307,6 +327,32 @@ async def test_a_record_that_was_deleted_is_not_resumed_from_the_beginning(space
     with pytest.raises(UnknownJobError, match="record"):
         job.resume()
     assert not job.layout.exists
+
+
+FORKS = """
+import os, sys, warnings, yaml
+warnings.simplefilter("ignore")
+from mozart_nb import Job
+job = Job.load(yaml.safe_load(sys.stdin.read())).start()
+while job.progress().completed < 2:
+    pass
+child = os.fork()
+if not child:
+    import signal
+    signal.alarm(10)
+    sys.stdout.write(f"{job.is_live} {job.status} {len(job.batches())}\\n")
+    sys.stdout.flush()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+job.cancel().wait()
+"""
+
+
+def test_a_forked_child_can_look_at_the_job_of_its_parent(space: Path) -> None:
+    described = yaml.safe_dump(config(space, batches=100, latency=0.2))
+    script = [sys.executable, "-c", FORKS]
+    said = subprocess.run(script, input=described, capture_output=True, text=True, timeout=60, check=False)
+    assert said.stdout.split("\n")[:2] == ["True running 100", "0"], said.stderr
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Job(JobReader):
         """Not for users: `Job.load`, `Job.from_text` and `Job.open` make jobs."""
         super().__init__(prepared, inputs)
         self._loaded = loaded
+        self._is_recorded = prepared.as_frozen
         self.notices: list[str] = []
         """What was said about the job file, and about the last start."""
 
@@ -200,6 +201,7 @@ class Job(JobReader):
             self.notices += from_notebook(self._prepared)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
             self._begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
+            self._is_recorded = True
         return self
 
     def _decide(self, fresh: bool) -> Decision:
@@ -231,11 +233,16 @@ class Job(JobReader):
             )
 
     def _follow_its_record(self) -> None:
-        """A job that was opened from its record goes on with the config that others have given it meanwhile."""
+        """Go on with the config that others have given the job since this handle last had to do with it.
+
+        Not so for a job that was described anew: whether its change is wanted is for a person to say.
+        """
         digest = self.read(lambda state: state.job.config_digest)
-        if self._prepared.as_frozen and digest not in ("", self._prepared.digest) and self.layout.exists:
+        if digest == self._prepared.digest:
+            self._is_recorded = True
+        elif digest and self._is_recorded and self.layout.exists:
             self._prepared = opened(self.layout, given=Given(namespace=self._loaded.given.namespace))
-            self._loaded = self._prepared.loaded
+            self._loaded, self._inputs = self._prepared.loaded, None
 
     def _begin(self, wish: Wish) -> None:
         self._channel.begin(wish)
@@ -279,12 +286,18 @@ class Job(JobReader):
         if self._channel.want_back(wish):
             return self
         if self._channel.look() is not None:
-            self._channel.request(Request(kind="resume", by="notebook"))
+            self._ask_other_process()
             return self
         if reload is not None:
-            self._prepared, self._loaded, self._inputs = now, reload._loaded, reload._inputs
+            self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
         self._begin(wish)
         return self
+
+    def _ask_other_process(self) -> None:
+        if self.read(lambda state: state.is_settled):
+            hint = "try again in a moment"
+            raise MisuseError(f"job `{self.job_id}` is {self.status}, and its host is still at it", hint=hint)
+        self._channel.request(Request(kind="resume", by="notebook"))
 
     def _require_record(self) -> None:
         """To go on with a job whose record was deleted would be to do, and to pay, everything again."""
@@ -305,6 +318,7 @@ class Job(JobReader):
             return self
         if self.status in ("completed", "cancelled", "pending"):
             raise MisuseError(f"job `{self.job_id}` is {self.status} already", job_id=self.job_id)
+        self._follow_its_record()
         # Nobody runs it: take it up for as long as it takes to end what its host left running.
         self._begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         self._channel.request(Request(kind="cancel", by="notebook"))
