@@ -18,7 +18,7 @@ import yaml
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.lock import JobLock
 from mozart_nb.engine.ports import Request
-from mozart_nb.errors import JobChangedError, MisuseError, UnknownJobError
+from mozart_nb.errors import CheckpointCorruptError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.hosts.interrupts import interrupted
@@ -142,6 +142,20 @@ async def test_a_second_cancel_takes_that_back(space: Path) -> None:
     job.cancel()
     await job
     assert (job.status, runs(job)) == ("cancelled", 1)
+
+
+async def test_a_cancel_in_the_moment_in_which_a_job_pauses_is_not_lost(space: Path) -> None:
+    job = slow(space).start()
+    await soon(lambda: job.progress().running == 2)
+
+    def end(events: Any) -> None:
+        if any(isinstance(event, ev.JobPaused) for event in events):
+            job.cancel()
+
+    job.observe(end)
+    job.pause()
+    await job
+    assert (job.status, job.error) == ("cancelled", None)
 
 
 async def test_a_retry_in_the_moment_in_which_a_job_fails_is_not_lost(space: Path) -> None:
@@ -317,6 +331,17 @@ async def test_a_journal_that_cannot_be_read_is_said_and_followed_again_when_it_
     segment.write_bytes(whole)
     await fresh.resume()
     assert fresh.status == "completed"
+
+
+def test_starting_over_is_the_way_out_of_a_record_that_cannot_be_read(space: Path) -> None:
+    job = Job.load(config(space)).start(limit=1).wait(timeout=60)
+    segment = next(iter(sorted(job.layout.journal.iterdir())))
+    segment.write_bytes(b"rubbish\n" + segment.read_bytes())
+    job.layout.snapshot.unlink(missing_ok=True)
+    again = Job.load(config(space))
+    with pytest.raises(CheckpointCorruptError, match="damaged"):
+        again.start()
+    assert again.start(fresh=True).wait(timeout=60).status == "completed"
 
 
 async def test_a_record_that_was_deleted_is_not_resumed_from_the_beginning(space: Path) -> None:

@@ -183,7 +183,8 @@ class Job(JobReader):
         so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. Raises `MisuseError`, and
         `JobChangedError` when its config is not the one it was planned with.
         """
-        self._follow_its_record()
+        if not fresh:
+            self._follow_its_record()
         self._require_same_here()
         options = run_options(
             self._prepared.plan.count,
@@ -212,7 +213,7 @@ class Job(JobReader):
             if fresh:
                 raise JobBusyError(self.job_id, "in this notebook")
             return Decision("attach", f"job `{self.job_id}` runs here already")
-        found = standing(self._prepared)
+        found = standing(self._prepared, fresh=fresh)
         if found.kind == "running" and not fresh and found.state is not None:
             self._require_same(found.state.job.config_digest, str(found.owner))
         return decide(self._prepared, found, fresh=fresh)

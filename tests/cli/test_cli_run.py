@@ -308,6 +308,17 @@ def test_fresh_archives_what_was_there_and_starts_over(tmp_path: Path) -> None:
     assert list((tmp_path / "ws" / ".mozart" / "archive").iterdir())
 
 
+def test_fresh_is_the_way_out_of_a_record_that_cannot_be_read(tmp_path: Path) -> None:
+    file = write_job(tmp_path)
+    mozart("run", file)
+    journal = tmp_path / "ws" / ".mozart" / "demo" / "journal" / "000001.jsonl"
+    journal.write_bytes(b"rubbish\n" + journal.read_bytes())
+    (tmp_path / "ws" / "demo.json").unlink(missing_ok=True)
+    refused = mozart("run", file)
+    assert "--fresh" in refused.stderr
+    assert mozart("run", file, "--fresh").exit_code == 0
+
+
 # --- the process ------------------------------------------------------------------------------------------------------
 
 

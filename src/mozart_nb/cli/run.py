@@ -93,7 +93,7 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
 
 
 def _start(output: Output, prepared: Prepared, options: RunOptions, wish: RunWish) -> int:
-    found = standing(prepared)
+    found = standing(prepared, fresh=wish.fresh)
     found, healings = unlocked(output, prepared, found, yes=wish.yes) if wish.self_healing else (found, ())
     decision = decide(prepared, found, fresh=wish.fresh)
     if decision.kind == "attach":

@@ -53,9 +53,11 @@ class LocalRun:
 
     def takes(self, kind: str) -> bool:
         """Whether there is anything left of which somebody could ask that."""
-        if not self.is_over or self._next is not None:
+        if self.driver is None or not self.is_over or self._next is not None:
             return True
-        return kind == "cancel" and bool(self.wish.job.loaded.config.on_success)
+        if self.driver.state.status == "completed":
+            return kind == "cancel" and bool(self.wish.job.loaded.config.on_success)
+        return kind == "cancel" and self.driver.state.status != "cancelled"
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -77,7 +79,12 @@ class LocalRun:
             self._is_cancelled = True
             if self._hooks is not None:
                 self._hooks.cancel()
-        if self.driver is None:
+        if request.kind == "cancel" and self.is_over:
+            # Too late for this run: one that only ends what is left open is told.
+            self._next = Wish(self.wish.job, ev.RunOptions(keep_failed=True, recover=True))
+            self._next_after = frozenset({"paused", "failed"})
+            self._waiting = [request]
+        elif self.driver is None:
             self._waiting.append(request)
         else:
             self.driver.request(request)

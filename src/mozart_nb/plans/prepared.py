@@ -14,10 +14,10 @@ from typing import Any, Literal
 from mozart_nb.checkpoint.follow import look
 from mozart_nb.checkpoint.index import records_of, resolve
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.checkpoint.lock import Owner
+from mozart_nb.checkpoint.lock import Owner, is_running
 from mozart_nb.engine.places import Places
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import JobChangedError
+from mozart_nb.errors import CheckpointCorruptError, JobChangedError
 from mozart_nb.job.frozen import config_digest
 from mozart_nb.job.given import Given
 from mozart_nb.job.items import read_items
@@ -166,8 +166,8 @@ def _kept_elsewhere(found: Layout, wanted: Path) -> JobChangedError:
     )
 
 
-def standing(prepared: Prepared) -> Standing:
-    """What is on disk of this job. Reads only.
+def standing(prepared: Prepared, *, fresh: bool = False) -> Standing:
+    """What is on disk of this job. Reads only. `fresh`: it is to start over, so its record need not be readable.
 
     Raises `JobChangedError` when the work in this workspace has its record in another folder than the config says: a
     second record would have everything done, and paid for, again.
@@ -179,7 +179,12 @@ def standing(prepared: Prepared) -> Standing:
             if not _is_same(other.workspace, layout.workspace):
                 raise _kept_elsewhere(other, layout.workspace)
         return Standing("new")
-    glimpse = look(layout)
+    try:
+        glimpse = look(layout)
+    except CheckpointCorruptError:
+        if fresh and not is_running(layout):
+            return Standing("unfinished")
+        raise
     state = glimpse.state
     if not state.job.seq:
         return Standing("new")
