@@ -206,7 +206,8 @@ class JobReader:
         """One row per rule, for the last judgement of each batch; with `every` for every judgement."""
         from mozart_nb.frames import validations_frame
 
-        return validations_frame(self._events(), self.config, every=every)
+        asked, _ = self._asked(self.read(lambda state: state.job.config_digest))
+        return validations_frame(self._events(), asked.loaded.config, every=every)
 
     def events(self) -> pd.DataFrame:
         """One row per event of its journal."""
@@ -222,17 +223,17 @@ class JobReader:
         from mozart_nb.frames import answers_frame, reading_answers
 
         state = self._still()
-        prepared, rows = self._asked(state)
+        prepared, rows = self._asked(state.job.config_digest)
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
             beside = _input_names(prepared, rows) if not inputs else ()
             shown = input_columns(prepared.frozen.rows or ()) if inputs else ()
             known = _known_answers(prepared, rows)
             return answers_frame(state, prepared.loaded.config, read, beside=beside, inputs=shown, **known)
 
-    def _asked(self, state: JobState) -> tuple[Prepared, InputRows | None]:
+    def _asked(self, digest: str) -> tuple[Prepared, InputRows | None]:
         """The job as its answers were asked for: others may have given it another config, and other rows."""
         prepared = self._prepared
-        if state.job.config_digest in ("", prepared.digest) or not self.layout.exists:
+        if digest in ("", prepared.digest) or not self.layout.exists:
             return prepared, self._inputs
         return opened(self.layout, given=Given(namespace=prepared.loaded.given.namespace)), None
 
@@ -251,7 +252,7 @@ class JobReader:
         from mozart_nb.frames import reading_answers, run_of
 
         state = self._still()
-        prepared, rows = self._asked(state)
+        prepared, rows = self._asked(state.job.config_digest)
         with reading_answers(self.layout, prepared.frozen, prepared.plan) as read:
             return run_of(self.name, state, prepared.loaded.config, read, **_known_answers(prepared, rows))
 

@@ -44,6 +44,16 @@ def failed(shell: Shell) -> Shell:
     return shell
 
 
+def test_a_rehearsal_does_not_hide_the_job_that_runs(shell: Shell) -> None:
+    job = rehearsed("real", 200, latency=0.2)
+    shell.fine(mozart_cell(job, "-o real"))
+    shell.fine(mozart_cell(rehearsed("real", 1), "--rehearse --wait -o rehearsal"))
+    shell.fine("%mozart cancel real")
+    shell["real"].wait(timeout=20)
+    assert shell["real"].status == "cancelled"
+    assert shell["rehearsal"].status == "completed"
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -191,9 +191,10 @@ class Channel:
                     **wish.how,
                 )
                 wish = run.next(state.status)
-            self._kept = state, _last_change(self.layout)
-            self._follower = None
-            await run.finish(run_hooks(run.wish.job, state, say=self.tell), self.tell)
+                if wish is None:
+                    self._kept, self._follower = (state, _last_change(self.layout)), None
+                    await run.finish(run_hooks(run.wish.job, state, say=self.tell), self.tell)
+                    wish = run.next(state.status)  # somebody may have asked meanwhile
         except BaseException as error:
             self.error = None if self._is_lost_race(error, run) else error
             said = "" if isinstance(error, MozartError) else "the run ended with "

@@ -34,7 +34,7 @@ APPEAR_SECONDS: Final = 1.0
 _WARNINGS_SHOWN: Final = 5
 
 _jobs: WeakKeyDictionary[Any, dict[str, Job]] = WeakKeyDictionary()
-"""Shell → the jobs that its magics have dealt with, the last one last. Outlives a reload of the extension."""
+"""Shell → the jobs that its magics have dealt with, the last one last, by their place. Outlives a reload of it all."""
 
 _said: set[str] = set()
 
@@ -86,10 +86,11 @@ class Notebook:
     def remember(self, job: Job) -> None:
         """`job` is now the one that is meant where none is named."""
         known = _jobs.setdefault(self.shell, {})
-        known.pop(job.job_id, None)
-        known[job.job_id] = job
-        for job_id in [*known][:-REMEMBERED]:
-            del known[job_id]
+        place = str(job.layout.root)
+        known.pop(place, None)
+        known[place] = job
+        for left in [*known][:-REMEMBERED]:
+            del known[left]
 
     def job(self, given: str, workspace: str = "") -> Job:
         """The job of that id, or in the variable of that name; without either the last one, which is then said.
@@ -104,7 +105,7 @@ class Notebook:
         variable = self.names.get(given)
         if isinstance(variable, Job):
             return variable
-        known = _jobs.get(self.shell, {}).get(given)
+        known = self._known(given)
         if known is not None and not workspace:
             return known
         try:
@@ -113,6 +114,11 @@ class Notebook:
             if Path(given).suffix in (".yaml", ".yml"):
                 error.hint = f"an id is wanted here; `%mozart run {given}` takes the file"
             raise
+
+    def _known(self, job_id: str) -> Job | None:
+        """The job of that id that this notebook has dealt with: one that runs, and none that was only rehearsed."""
+        named = [job for job in self.jobs if job.job_id == job_id]
+        return min(named, key=lambda job: (not job.is_live, job.prepared.rehearsed), default=None)
 
     def _last(self, workspace: str) -> Job:
         if not workspace:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from mozart_nb.consumers.progress import LIVE
 from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import channel_of
@@ -129,7 +130,8 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
     job = notebook.job(given.job, given.workspace)
     reload = _new_config(notebook, job, given)
     wish = RunWish(file=job.job_id, out=given.out, wait=given.wait, dashboard=given.dashboard, raises=given.raises)
-    is_live, status = job.is_live, job.status
+    status = job.status
+    is_live = job.is_live and status in LIVE  # one that has just settled goes on as if nobody ran it
     if is_live and reload is not None:
         hint = f"`%mozart modify {job.job_id} -c FILE -r` pauses it first"
         raise MisuseError(f"job `{job.job_id}` is {status}: its config cannot change now", hint=hint)
