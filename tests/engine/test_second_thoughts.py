@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from support.engine import OK, World, failed
 
 from mozart_nb import events as ev
+from mozart_nb.engine.fold import fold
 from mozart_nb.engine.ports import Request
 
 RETRIES = {"max_retries": 0}
@@ -119,3 +121,20 @@ def test_a_resume_of_some_batches_leaves_other_failed_ones_as_they_are() -> None
     assert [state.status_of(n) for n in (1, 2, 3)] == ["completed", "failed", "completed"]
     assert state.status == "failed"
     assert world.run().status == "completed"
+
+
+def test_a_failure_of_a_session_that_an_earlier_run_began_counts_no_more_once_it_is_tried_again() -> None:
+    events = (
+        ev.JobPlanned(
+            job_id="j", name="j", plan=ev.PlanShape(total=3, total_items=3), seed=1, config_digest="d", at=1.0
+        ),
+        ev.JobStarted(run_id="r1", at=1.0),
+        ev.BatchStarted(batch=1, attempt=1, at=2.0),
+        ev.SessionOpened(batch=1, attempt=1, at=2.0),
+        ev.JobResumed(run_id="r2", crashed=True, at=3.0),
+        ev.ValidationFailed(batch=1, attempt=1, code="E201", message="no", at=4.0),
+        ev.BatchFailed(batch=1, code="E201", message="no", at=4.0),
+        ev.BatchRenewed(batches=(1,), at=5.0),
+    )
+    state = fold(msgspec.structs.replace(event, seq=seq) for seq, event in enumerate(events, 1))
+    assert (state.job.run_failures, state.status_of(1)) == (0, "pending")

@@ -190,7 +190,7 @@ def _blocked(state: JobState, event: ev.BatchBlocked) -> None:
 def _renewed(state: JobState, event: ev.BatchRenewed) -> None:
     for number in event.batches:
         batch = state.batches[number]
-        if batch.run == state.job.runs:
+        if batch.finished_at >= state.job.run_started_at:  # it failed in this run, whenever its session began
             state.job.run_failures -= 1
         renew(state, batch)
     freed = set(event.batches)
