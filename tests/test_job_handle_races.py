@@ -18,7 +18,7 @@ import yaml
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.lock import JobLock
 from mozart_nb.engine.ports import Request
-from mozart_nb.errors import CheckpointCorruptError, JobChangedError, MisuseError, UnknownJobError
+from mozart_nb.errors import CheckpointCorruptError, JobBusyError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.hosts.interrupts import interrupted
@@ -296,6 +296,19 @@ async def test_whoever_is_too_late_says_so_and_follows_the_other_process(space: 
         assert (job.runs_here, job.is_live, job.error) == (False, True, None)
     await asyncio.wait_for(job, 10)
     assert not job.is_live
+
+
+async def test_whoever_wanted_to_start_over_is_told_that_another_process_runs_it(space: Path) -> None:
+    job = Job.load(config(space)).start(fresh=True)
+    with JobLock(job.layout):
+        await soon(lambda: not job.runs_here)
+    await job
+    assert isinstance(job.error, JobBusyError)
+
+
+async def test_signs_of_life_are_forgotten_with_their_batch(space: Path) -> None:
+    job = await Job.load(config(space)).start()
+    assert (job.status, dict(job.pulses)) == ("completed", {})
 
 
 async def test_another_version_that_another_process_runs_is_not_attached_to(space: Path) -> None:

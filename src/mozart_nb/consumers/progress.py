@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mozart_nb.engine.state import BatchState, JobState
-from mozart_nb.events import BatchStarted, Event, Mode, SessionProgress, Usage
+from mozart_nb.events import BatchCompleted, BatchFailed, BatchStarted, Event, Mode, SessionProgress, Usage
 from mozart_nb.job.model import JobConfig
 
 ShownStatus = Literal[
@@ -48,7 +48,7 @@ class Pulses:
         for event in events:
             if isinstance(event, SessionProgress):
                 self.latest[event.batch] = Pulse(now, event.attempt, event.bytes_received, event.note)
-            elif isinstance(event, BatchStarted):
+            elif isinstance(event, BatchStarted | BatchCompleted | BatchFailed):
                 self.latest.pop(event.batch, None)
 
 

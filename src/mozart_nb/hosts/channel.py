@@ -212,7 +212,7 @@ class Channel:
 
     def _is_lost_race(self, error: BaseException, run: LocalRun) -> bool:
         """Whether another process was faster: then the job is fine, and what was asked of it is asked there."""
-        if not isinstance(error, JobBusyError) or _living(self.layout) is None:
+        if not isinstance(error, JobBusyError) or run.wish.is_special or _living(self.layout) is None:
             return False
         for request in run.left():
             with contextlib.suppress(MozartError):
@@ -384,7 +384,7 @@ _registering = threading.Lock()
 
 
 def channel_of(layout: Layout, host: Callable[[], Host]) -> Channel:
-    """The one channel of a job. `host` says where it lives, if it is new or nobody listens to it."""
+    """The one channel of a job. `host` says where it lives, if it is new or its loop is gone."""
     key = str(layout.root.resolve())
     with _registering:
         channel = _channels.get(key)

@@ -24,6 +24,11 @@ class Wish:
     how: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_special(self) -> bool:
+        """Whether somebody else's run of the job is not what was wanted."""
+        return any(self.how.get(name) for name in ("fresh", "anew", "reload"))
+
+    @property
     def job(self) -> Prepared:
         """The job as it is run: with its new config, if it is to take one."""
         return self.how.get("reload") or self.prepared
@@ -132,6 +137,7 @@ class LocalRun:
         finally:
             self._hooks.cancel()
         if self._hooks.cancelled():
-            say("its hooks are cancelled; those that have not run do so when it is resumed")
+            job = self.wish.job.job_id
+            say(f"the hooks are cancelled; `mozart resume {job}` in a terminal runs those that have not run")
         else:
             self._hooks.result()
