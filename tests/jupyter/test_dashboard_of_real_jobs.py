@@ -217,3 +217,13 @@ async def test_a_dashboard_on_a_thread_host_is_painted_from_there(comms: Comms, 
         assert "6 of 6 batches done" in publisher.static["text/plain"]
     finally:
         choose_loop("auto")
+
+
+async def test_a_dashboard_of_a_job_that_was_started_over_shows_what_is_asked_now(comms: Comms, tmp_path: Path) -> None:
+    old = await rehearsal(tmp_path).start(limit=1)
+    dashboard, _ = open_dashboard(comms, old)
+    await rehearsal(tmp_path, prompt={"template": "Shout {{ batch_num }}"}).start(fresh=True, limit=1)
+    comms.opened[dashboard.controls.command.comm.comm_id].hear(value="open 1 x")
+    await until(lambda: "Shout 1" in text(dashboard.controls.details), "the new prompt")
+    assert "Review" not in text(dashboard.controls.details)
+    dashboard.close()

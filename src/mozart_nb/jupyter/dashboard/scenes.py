@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.events import Event
@@ -14,6 +15,7 @@ from mozart_nb.jupyter.dashboard.batch_index import BatchIndex
 from mozart_nb.jupyter.dashboard.watched import Watched
 from mozart_nb.looking.details import AttemptIndex, BatchDetails, Limits, LogTail, batch_details, log_tail
 from mozart_nb.looking.timeline import Timeline
+from mozart_nb.plans.prepared import Prepared
 
 SHOWN = Limits(characters=3_000, rows=5, attempts=12, lines=30)
 """How much of a batch is shown: its details are one message, and with a kilobyte per text it stays a small one."""
@@ -173,10 +175,11 @@ class Inspector:
 
     async def _load_once(self, number: int) -> None:
         try:
-            source: Any = self._job.prepared or self._job.layout
             if self._attempts is None:
                 self._attempts = await asyncio.to_thread(AttemptIndex, self._job.layout)
-            found = await batch_details(source, self._scene().state, number, attempts=self._attempts, limits=SHOWN)
+            state = self._scene().state
+            source = _described(self._job, state)
+            found = await batch_details(source, state, number, attempts=self._attempts, limits=SHOWN)
         except Exception as error:
             if number == self.number:
                 self.error = error
@@ -196,3 +199,11 @@ class Inspector:
             self._is_loading = False
         if self._wants_more:
             self.refresh()
+
+
+def _described(job: Watched, state: JobState) -> Prepared | Layout:
+    """What tells the prompts and rows of `state`: this handle's config, unless others have given the job another."""
+    prepared = job.prepared
+    if prepared is None or state.job.config_digest not in ("", prepared.digest):
+        return job.layout
+    return prepared
