@@ -16,8 +16,8 @@ title "The job: $job"
 title "What became of it: mozart status quickstart --batches all"
 "$mozart" status quickstart --batches all --workspace "$results"
 
-title "What happened to batch 4, of which the first attempt wrote one file of two"
-"$mozart" logs quickstart -n 0 --workspace "$results" | grep 'batch=4'
+title "What happened to batch 5, of which the first attempt wrote one file of two"
+"$mozart" logs quickstart -n 0 --workspace "$results" | grep 'batch=5'
 
 title "What the sessions wrote"
 (cd "$results" && find reports summaries -type f | sort)

@@ -420,6 +420,7 @@ def unreadable(text: str) -> Problem:
         ("name: @x\n", 1, "`@`"),
         ("retry:\n\tmax_retries: 1\n", 2, "spaces"),
         ("name: x\ndescription: a: b\n", 2, "colon"),
+        ("name: x\nprompt: {template: Go on?}\n", 2, "question mark"),
     ],
 )
 def test_text_that_yaml_reads_otherwise_gets_advice(text: str, line: int, hint: str) -> None:

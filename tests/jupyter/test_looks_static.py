@@ -63,8 +63,8 @@ def test_it_says_how_to_go_on() -> None:
     assert "%mozart status review-commits · %mozart pause review-commits · %mozart cancel" in Page(saved(RUNNING)).text
     assert "log in or fix the key, then resume; then: %mozart errors review-commits" in Page(saved(FAILED)).text
     done = Page(saved(COMPLETED)).text.splitlines()[-1]
-    assert done.endswith("%mozart status review-commits · job.dashboard()")
-    assert "job.dashboard()" not in static_html(RUNNING, as_of=NOW, hint="")
+    assert done.endswith("%mozart status review-commits · %mozart dashboard review-commits")
+    assert "%mozart dashboard" not in static_html(RUNNING, as_of=NOW, hint="")
 
 
 def test_a_running_job_of_a_saved_notebook_lists_no_sessions() -> None:
@@ -96,7 +96,7 @@ def test_an_empty_job_can_be_shown() -> None:
             COMPLETED,
             [
                 "review-commits: completed, 2,000 of 2,000 batches done, 10 skipped, 31 retries, $1.23, 1.54M tokens",
-                "  %mozart status review-commits · job.dashboard()",
+                "  %mozart status review-commits · %mozart dashboard review-commits",
             ],
         ),
         (
@@ -105,7 +105,7 @@ def test_an_empty_job_can_be_shown() -> None:
                 "review-commits: failed, 30 of 200 batches done, 3 failed, 12 blocked, $1.23, 1.54M tokens",
                 "  E501 authentication or permission failure: 401 authentication_error: invalid x-api-key",
                 "  log in or fix the key, then resume; then: %mozart errors review-commits · %mozart resume"
-                " review-commits · %mozart status review-commits · job.dashboard()",
+                " review-commits · %mozart status review-commits · %mozart dashboard review-commits",
             ],
         ),
         (
@@ -113,7 +113,8 @@ def test_an_empty_job_can_be_shown() -> None:
             [
                 "review-commits: paused, 0 of 1 batch done, $1.23, 1.54M tokens",
                 "  E506 budget exhausted",
-                "  %mozart resume review-commits --reload-config · %mozart status review-commits · job.dashboard()",
+                "  %mozart resume review-commits --reload-config · %mozart status review-commits"
+                " · %mozart dashboard review-commits",
             ],
         ),
     ],

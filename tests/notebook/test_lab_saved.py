@@ -69,6 +69,7 @@ def test_an_interrupted_and_a_restarted_job_go_on_and_are_seen_wherever_the_note
     notebook.run_to_end(4)
     notebook.wait_for_match(4, r"\b([5-9]|[1-4]\d) of 60 batches done")
     notebook.restart_kernel()
+    notebook.wait_for_text(4, "as of")  # the static output, in place of a widget that nothing moves any more
     notebook.run_to_end(0)
     notebook.run_to_end(4)
     notebook.run_to_end(5)

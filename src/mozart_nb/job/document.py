@@ -302,6 +302,11 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
+_GOT_QUESTION: Final = "but got '?'"
+"""What PyYAML says of text that ends with a question mark between braces."""
+_QUOTE_QUESTION: Final = 'quote text that holds a question mark: `{message: "Go on?"}`'
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str, first_line: int) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = error.problem or error.context or "not valid YAML"
@@ -313,6 +318,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str, first_lin
     line, column = mark.line + first_line, mark.column + 1
     near = [lines.source(line), lines.source(line - 1)]
     hint = next((hint for pattern, hint in _HINTS for text in near if pattern.search(text)), "")
+    if what.endswith(_GOT_QUESTION):
+        hint = _QUOTE_QUESTION
     return Problem(
         f"not valid YAML: {what}",
         line=line,

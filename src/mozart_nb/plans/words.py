@@ -137,7 +137,8 @@ def ways_table(estimate: Document) -> Table:
 def _way(way: Document) -> list[str]:
     cost, seconds = way["cost_usd"], way["seconds"]
     money = [dollars(cost[name]) for name in ("low", "expected", "high")] if cost else ["–", "unknown", "–"]
-    time = "unknown" if seconds is None else f"{roughly(seconds['low'])} to {roughly(seconds['high'])}"
+    times = [] if seconds is None else list(dict.fromkeys(roughly(seconds[name]) for name in ("low", "high")))
+    time = " to ".join(times) or "unknown"
     return [way["backend"], one_line(", ".join(way["models"]) or "–"), *money, time]
 
 

@@ -21,10 +21,15 @@ WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 LIVE_CLASS: Final = "mozart-live"
 STATIC_CLASS: Final = "mozart-static"
 
+_CUT_OFF: Final = "jupyter-widgets-disconnected"
+"""The class that JupyterLab gives a widget whose kernel has gone."""
+
 HIDES_STATIC: Final = (
-    f".jp-OutputArea-child:has(.{LIVE_CLASS}) + .jp-OutputArea-child:has(.{STATIC_CLASS}) {{ display: none; }}"
+    f".jp-OutputArea-child:has(.{LIVE_CLASS}:not(.{_CUT_OFF})) + .jp-OutputArea-child:has(.{STATIC_CLASS}),"
+    f" .jp-OutputArea-child:has(.{LIVE_CLASS}.{_CUT_OFF}):has(+ .jp-OutputArea-child .{STATIC_CLASS})"
+    " { display: none; }"
 )
-"""CSS: of two outputs, one after the other, the static one is not shown beside the live one."""
+"""CSS: of two outputs, one after the other, only the live one is shown; when its kernel has gone, the static one."""
 
 _HIDES_EMPTY: Final = (
     f"<style>.jp-OutputArea-child:not(:has(.{LIVE_CLASS})):has(+ .jp-OutputArea-child .{STATIC_CLASS})"

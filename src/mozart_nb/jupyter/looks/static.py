@@ -57,12 +57,13 @@ def static_html(
     *,
     as_of: float,
     errors: Sequence[Mapping[str, Any]] = (),
-    hint: str = "job.dashboard()",
+    hint: str | None = None,
     with_style: bool = True,
 ) -> str:
     """How the job stood at `as_of` (epoch seconds; for a settled job its end, so that the output does not change).
 
-    `rows` and `caption` come from `rows_to_keep`, `errors` from `error_groups`; `hint` is Python that shows more.
+    `rows` and `caption` come from `rows_to_keep`, `errors` from `error_groups`; `hint` says where more is shown, by
+    default how to open the dashboard.
     """
     parts = [
         STYLE if with_style else "",
@@ -84,14 +85,16 @@ def _rows(rows: Sequence[BatchRow], caption: str) -> str:
     return f"<details><summary>{escaped_line(caption)}</summary>{table(rows)}</details>"
 
 
-def _foot(progress: Progress, as_of: float, hint: str) -> str:
+def _foot(progress: Progress, as_of: float, hint: str | None) -> str:
     said = " · ".join(f"<bdi>{escaped_line(way, 400)}</bdi>" for way in _ways(progress, hint))
     return f"as of {_moment(as_of)} · {said}" if as_of else said
 
 
-def _ways(progress: Progress, hint: str) -> list[str]:
-    """How to go on from here."""
+def _ways(progress: Progress, hint: str | None) -> list[str]:
+    """How to go on from here. By the job's id: what variable holds the job is not known."""
     steps = list(next_steps(progress, "%mozart"))
+    if hint is None:
+        hint = f"%mozart dashboard {progress.job_id}"
     status = f"%mozart status {progress.job_id}"
     return [*steps, *([] if any(status in step for step in steps) else [status]), *([hint] if hint else [])]
 
@@ -101,7 +104,7 @@ def _moment(at: float) -> str:
     return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
-def static_text(progress: Progress, rows: Sequence[BatchRow] = (), *, hint: str = "job.dashboard()") -> str:
+def static_text(progress: Progress, rows: Sequence[BatchRow] = (), *, hint: str | None = None) -> str:
     """The same in a few lines of plain text, without times: two runs that did the same read the same."""
     facts = [
         progress.status,
