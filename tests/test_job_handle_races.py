@@ -112,6 +112,16 @@ async def test_a_resume_in_the_moment_in_which_a_job_settles_is_not_lost(space: 
     assert job.status == "running"
 
 
+def test_nothing_is_lost_either_when_the_job_runs_in_another_thread(space: Path) -> None:
+    job = Job.load(config(space, batches=1000, latency=0.02)).start()
+    for run in range(2, 8):
+        until(lambda: job.progress().running > 0)
+        job.pause()
+        until(lambda: job.status == "paused")
+        job.resume()  # its lock may still be held
+        until(lambda run=run: runs(job) == run)  # type: ignore[misc]
+
+
 async def test_a_start_in_the_moment_in_which_a_job_settles_is_not_lost(space: Path) -> None:
     job = slow(space).start()
     await soon(lambda: job.progress().running == 2)
