@@ -129,6 +129,14 @@ def test_what_stopped_the_job_comes_before_what_happened_more_often(tmp_path: Pa
     assert found.next_steps[-1].why.startswith("after this: log in or fix the key; ask batches 1-4 again")
 
 
+def test_the_example_is_of_a_batch_that_failed_rather_than_of_one_that_is_tried_again(tmp_path: Path) -> None:
+    *tried, _ = failing(1, "E201")
+    found = diagnosed(tmp_path, *tried, *failing(2, "E201"), ev.JobFailed(code="E201", reason="1 batch failed"))
+    assert found.groups[0].example is not None
+    assert found.groups[0].example.batch == 2
+    assert "%mozart logs job --batch 2" in [step.magic for step in found.next_steps]
+
+
 def test_failures_that_later_attempts_mended_come_last_and_are_only_counted(tmp_path: Path) -> None:
     where = {"batch": 1, "attempt": 2}
     found = diagnosed(

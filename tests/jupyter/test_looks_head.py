@@ -80,6 +80,12 @@ def test_what_is_over_is_not_said_to_be_retried_by_itself() -> None:
     assert read(reason(progress("paused", code="E703"))).endswith(CODES["E703"].advice)
 
 
+def test_advice_that_the_reason_gives_already_is_not_repeated() -> None:
+    advice = CODES["E503"].advice
+    missing = replace(progress("failed", code="E503"), reason=f"`claude` is not on PATH; {advice}")
+    assert read(reason(missing)).count(advice) == 1
+
+
 @pytest.mark.parametrize("job", [COMPLETED, RUNNING, WAITING, progress("pending")], ids=lambda job: job.status)
 def test_a_job_that_goes_on_gives_no_reason(job: Progress) -> None:
     assert reason(job) == ""

@@ -68,7 +68,8 @@ def _about_tokens(tokens: Document) -> Iterator[str]:
     if not tokens["prompts_rendered"]:
         yield "prompts      need what only a run has (rows, earlier outputs)"
         return
-    size = f"{count(tokens['smallest'])} to {count(tokens['largest'])} tokens each"
+    smallest, largest = count(tokens["smallest"]), count(tokens["largest"])
+    size = f"{smallest} to {largest} tokens each" if smallest != largest else f"{smallest} tokens each"
     yield f"prompts      {size}, {count(tokens['all_prompts'])} in all (estimated: {tokens['estimated_from']})"
     if tokens["largest"] > WARN_TOKENS:
         limit = f"over {MAX_TOKENS:,} it is not sent" if tokens["largest"] > MAX_TOKENS else "that is a lot"
@@ -84,7 +85,7 @@ def plan_table(plan: Document) -> Table:
     heads = ["batch", "items", *(["stage"] if has_stages else []), *(["waits for"] if has_waits else [])]
     rows = []
     for batch in shown:
-        row = [str(batch["batch"]), f"{batch['first_item']}-{batch['last_item']}"]
+        row = [str(batch["batch"]), _spans([(batch["first_item"], batch["last_item"])])]
         row += [f"{batch['stage']}.{batch['instance']}"] if has_stages else []
         row += [_spans(batch["waits_for"])] if has_waits else []
         row += ["?" if batch[key] is None else count(batch[key]) for key in ("prompt_tokens", "rules")]

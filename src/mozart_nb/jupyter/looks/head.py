@@ -169,9 +169,10 @@ def reason_words(progress: Progress) -> str:
         row = lookup(progress.code)
         about = f"<b>{escaped_line(progress.code, 10)}</b> {escaped_line(row.meaning)}"
         said = f"{about}: {said}" if said else about
-        if progress.status not in ("failed", "paused"):
+        advice = advice_here(progress.code, is_over=progress.status == "failed")
+        if progress.status not in ("failed", "paused") or advice in progress.reason:
             return said
-        return f"{said} <em>{escaped_line(advice_here(progress.code, is_over=progress.status == 'failed'))}</em>"
+        return f"{said} <em>{escaped_line(advice)}</em>"
     if progress.status == "interrupted":
         return f"{said} Nobody runs this job any more; nothing is lost, it can be resumed.".strip()
     return said

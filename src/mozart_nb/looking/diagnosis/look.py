@@ -140,8 +140,9 @@ def _rank(state: JobState, group: Mapping[str, Any]) -> tuple[bool, bool, bool, 
 
 
 def _example(errors: Sequence[ErrorRecord]) -> Example:
-    """The last failure of the lowest batch that still stands; one with a batch before one without."""
-    standing = [error for error in errors if not error.is_resolved] or list(errors)
+    """The last failure of the lowest failed batch, else of one that is not done; if possible one with a batch."""
+    failed = [error for error in errors if error.batch_status == "failed" and error.batch]
+    standing = failed or [error for error in errors if not error.is_resolved] or list(errors)
     lowest = min((error.batch for error in standing if error.batch), default=0)
     error = [error for error in standing if error.batch == lowest][-1]
     return Example(
