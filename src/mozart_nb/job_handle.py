@@ -20,15 +20,17 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Confirmations, Request
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask
+from mozart_nb.hooks import hooks_of
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
-from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_mapping, load_text
+from mozart_nb.job.load import LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_reader import JobReader
 from mozart_nb.parts import from_notebook
+from mozart_nb.plans.borrowing import given_for
 from mozart_nb.plans.checking import require_valid
 from mozart_nb.plans.outlook import plan_document
 from mozart_nb.plans.prepared import Prepared, opened, prepare, renewed, standing
@@ -80,7 +82,7 @@ class Job(JobReader):
         free of charge and in a scratch folder. `overrides` are `key.path=value`. Relative paths of text and mappings
         start in `base_dir`, by default the current folder. Raises `ConfigError` with every mistake.
         """
-        inputs, given = _given(items, variables, namespace)
+        inputs, given = given_for(items, variables, namespace)
         kind: dict[str, Any] = {"overrides": overrides, "strict": strict, "given": given}
         place = Path(base_dir) if base_dir is not None else Path.cwd()
         if isinstance(source, Mapping):
@@ -108,7 +110,7 @@ class Job(JobReader):
         base_dir: str | Path | None = None,
     ) -> Job:
         """The same from YAML text whose first line is line `first_line` of `file_name`, as mistakes name it."""
-        inputs, given = _given(items, variables, namespace)
+        inputs, given = given_for(items, variables, namespace)
         loaded = load_text(
             text,
             base_dir=Path(base_dir) if base_dir is not None else Path.cwd(),
@@ -198,6 +200,9 @@ class Job(JobReader):
         decision = self._decide(fresh)
         if decision.said:
             self.notices.append(decision.said)
+        if decision.kind == "nothing" and self._has_hooks_left():
+            self.notices.append("what it starts when it is completed was cut short and is done now")
+            self._begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         if decision.kind == "run":
             self.notices += from_notebook(self._prepared)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
@@ -244,6 +249,13 @@ class Job(JobReader):
         elif digest and self._is_recorded and self.layout.exists:
             self._prepared = opened(self.layout, given=Given(namespace=self._loaded.given.namespace))
             self._loaded, self._inputs = self._prepared.loaded, None
+
+    def _has_hooks_left(self) -> bool:
+        """Whether hooks of its completion have not run: their host died, or somebody ended them."""
+        if not self.config.on_success:
+            return False
+        found = self.read(lambda state: hooks_of(self.layout, self.config, state))
+        return any(hook.status == "pending" for hook in found)
 
     def _begin(self, wish: Wish) -> None:
         self._channel.begin(wish)
@@ -384,17 +396,3 @@ class Job(JobReader):
 
         known = self._channel.known
         return job_html(known, self.config, is_live=self._channel.run is not None) if known is not None else None
-
-
-def _given(
-    items: Any, variables: Mapping[str, Any] | None, namespace: Mapping[str, Any] | None
-) -> tuple[InputRows | None, Given]:
-    if items is None and not variables and namespace is None:
-        return None, NOTHING_GIVEN
-    if items is None:
-        return None, Given(variables=variables or {}, namespace=namespace)
-    from mozart_nb.frames.inputs import input_rows, labels_of
-
-    inputs = input_rows(items)
-    given = Given(rows=inputs.rows, variables=variables or {}, namespace=namespace, labels=labels_of(inputs))
-    return inputs, given

@@ -60,7 +60,8 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
         "strict": wish.strict or settings.strict,
     }
     job = make(how)
-    notebook.warn(job.notices)
+    if not (wish.rehearse and (wish.dry_run or wish.show)):  # a rehearsal needs neither program nor key
+        notebook.warn(job.notices)
     options: dict[str, Any] = {
         "limit": wish.limit,
         "batches": wish.batches,
