@@ -19,7 +19,15 @@ import yaml
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Request
-from mozart_nb.errors import ConfigError, JobBusyError, JobChangedError, MisuseError, UnfinishedError, UnknownJobError
+from mozart_nb.errors import (
+    ConfigError,
+    JobBusyError,
+    JobChangedError,
+    MisuseError,
+    PromptError,
+    UnfinishedError,
+    UnknownJobError,
+)
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.job_handle import Job
 
@@ -89,6 +97,29 @@ def test_mistakes_are_told_all_at_once(space: Path) -> None:
 def test_a_job_that_nobody_planned_cannot_be_opened(space: Path) -> None:
     with pytest.raises(UnknownJobError):
         Job.open("trail", space)
+
+
+def test_a_prompt_that_cannot_even_be_made_for_the_first_batch_starts_nothing(space: Path) -> None:
+    described = yaml.safe_dump(config(space) | {"batch": {"size": 1}, "prompt": {"template": "say {{ item.txt }}"}})
+    job = Job.from_text(described, items=[{"text": "a"}])
+    with pytest.raises(PromptError, match=r"did you mean `text`.*<cell>, line \d+"):
+        job.start()
+    assert not space.exists()
+
+
+def test_tab_knows_what_a_job_can_do(space: Path) -> None:
+    import jedi
+
+    names = {found.name for found in jedi.Interpreter("job.", [{"job": Job.load(config(space))}]).complete()}
+    assert {"start", "pause", "answers", "status", "dashboard"} <= names
+
+
+def test_a_log_is_shown_as_lines(space: Path) -> None:
+    job = Job.load(config(space))
+    assert job.log() == ""
+    job.start().wait(timeout=60)
+    assert repr(job.log(2)) == str(job.log(2))
+    assert len(job.log(2).splitlines()) == 2
 
 
 # --- in a script ------------------------------------------------------------------------------------------------------
@@ -364,7 +395,10 @@ def test_a_job_of_another_process_is_watched_paused_and_taken_over_when_it_is_ki
 
 def test_hooks_that_were_cut_short_are_made_up_for_by_the_next_start(space: Path, tmp_path: Path) -> None:
     slow_hook = f'{sys.executable} -c "import time, pathlib; time.sleep(60)"'
-    hooks = [{"type": "run_command", "command": slow_hook}, {"type": "run_command", "command": f"touch {tmp_path}/done"}]
+    hooks = [
+        {"type": "run_command", "command": slow_hook},
+        {"type": "run_command", "command": f"touch {tmp_path}/done"},
+    ]
     job = Job.load(config(space, on_success=hooks)).start()
     until(lambda: job.status == "completed")
     job.cancel().wait(timeout=30)

@@ -34,6 +34,7 @@ from mozart_nb.plans.borrowing import given_for
 from mozart_nb.plans.checking import require_valid
 from mozart_nb.plans.outlook import plan_document
 from mozart_nb.plans.prepared import Prepared, opened, prepare, renewed, standing
+from mozart_nb.plans.previews import require_first_prompt
 from mozart_nb.plans.starting import Decision, decide, run_options
 
 if TYPE_CHECKING:
@@ -202,11 +203,13 @@ class Job(JobReader):
             self.notices.append(decision.said)
         if decision.kind == "nothing" and self._has_hooks_left():
             self.notices.append("what it starts when it is completed was cut short and is done now")
-            self._begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
+            self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         if decision.kind == "run":
             self.notices += from_notebook(self._prepared)
+            if not self_healing and (fresh or self.status == "pending"):
+                require_first_prompt(self._prepared)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
-            self._begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
+            self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
             self._is_recorded = True
         return self
 
@@ -257,9 +260,6 @@ class Job(JobReader):
         found = self.read(lambda state: hooks_of(self.layout, self.config, state))
         return any(hook.status == "pending" for hook in found)
 
-    def _begin(self, wish: Wish) -> None:
-        self._channel.begin(wish)
-
     def resume(
         self,
         *,
@@ -303,7 +303,7 @@ class Job(JobReader):
             return self
         if reload is not None:
             self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
-        self._begin(wish)
+        self._channel.begin(wish)
         return self
 
     def _ask_other_process(self) -> None:
@@ -333,7 +333,7 @@ class Job(JobReader):
             raise MisuseError(f"job `{self.job_id}` is {self.status} already", job_id=self.job_id)
         self._follow_its_record()
         # Nobody runs it: take it up for as long as it takes to end what its host left running.
-        self._begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
+        self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         self._channel.request(Request(kind="cancel", by="notebook"))
         return self
 

@@ -15,7 +15,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.answers import input_columns
 from mozart_nb.consumers.lines import Level
 from mozart_nb.consumers.phrases import count_phrases, next_steps
-from mozart_nb.consumers.progress import Progress, Pulse, ShownStatus, progress_of, shown_status
+from mozart_nb.consumers.progress import Progress, Pulse, progress_of, shown_status
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import UnfinishedError, WorldError
@@ -26,11 +26,13 @@ from mozart_nb.job.answers import schema_of
 from mozart_nb.job.given import Given
 from mozart_nb.job.model import JobConfig
 from mozart_nb.plans.prepared import Prepared, opened
-from mozart_nb.words import one_line
+from mozart_nb.words import Page, one_line, page
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    # Not at run time: what completes `job.` in a notebook cannot read a property whose type is a Literal (jedi 0.20).
+    from mozart_nb.consumers.progress import ShownStatus
     from mozart_nb.frames import InputRows, Run
     from mozart_nb.looking.diagnosis import Diagnosis
 
@@ -171,12 +173,11 @@ class JobReader:
             return
         if self.error is not None:
             raise self.error
-        code = f"{progress.code} " if progress.code else ""
-        reason = f": {code}{one_line(progress.reason)}" if progress.reason else ""
-        counts = ", ".join(count_phrases(progress))
+        said = one_line(progress.reason) or ", ".join(count_phrases(progress))
+        code = f"{progress.code} " if progress.code and progress.code not in said else ""
         ended = _ENDED.get(progress.status, f"is {progress.status}")
         raise UnfinishedError(
-            f"job `{self.job_id}` {ended}{reason}{f' ({counts})' if counts else ''}",
+            f"job `{self.job_id}` {ended}{f': {code}{said}' if said else ''}",
             hint="; ".join(next_steps(progress, "%mozart")),
             job_id=self.job_id,
             code=progress.code or None,
@@ -271,11 +272,11 @@ class JobReader:
 
     # --- what became of it, in words ----------------------------------------------------------------------------------
 
-    def log(self, count: int = 50, *, level: Level = "INFO", batch: int = 0) -> str:
+    def log(self, count: int = 50, *, level: Level = "INFO", batch: int = 0) -> Page:
         """The last events as lines of text, of one batch if that is given."""
         from mozart_nb.looking.diagnosis import log_lines
 
-        return "\n".join(log_lines(self.layout, count, level=level, batch=batch)) if self.layout.exists else ""
+        return page(log_lines(self.layout, count, level=level, batch=batch) if self.layout.exists else ())
 
     def diagnose(self) -> Diagnosis:
         """Why it is where it is, and what to do about it."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from mozart_nb.masking import masked
 
@@ -33,6 +33,23 @@ def one_line(text: str, width: int = 200) -> str:
 def last_lines(text: str, count: int) -> str:
     """The last `count` lines, cleaned."""
     return "\n".join(clean(text).strip("\n").splitlines()[-count:])
+
+
+class Page(str):
+    """Lines for people: shown as they are instead of as a quoted Python text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
+def page(lines: Iterable[str]) -> Page:
+    """Lines as one text that displays as it is."""
+    return Page("\n".join(lines))
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from IPython.lib.pretty import pretty
 from support.notebook_cells import rehearsed
 
 from mozart_nb import Job
-from mozart_nb.jupyter.magics.text_view import Page, TextLine, page, progress_line, wait_in_terminal
+from mozart_nb.jupyter.magics.text_view import TextLine, progress_line, wait_in_terminal
+from mozart_nb.words import Page, page
 
 
 class Screen(io.StringIO):

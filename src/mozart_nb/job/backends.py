@@ -241,6 +241,6 @@ class RehearsalConfig(Section):
     script: dict[int, tuple[RehearsalStep, ...]] = Field(
         default_factory=dict,
         description="What each attempt of a batch does: batch number to a list of steps, one per attempt. After the "
-        "last step attempts succeed.",
+        "last step attempts succeed. An attempt given up before it was sent (at a rate limit, say) counts too.",
     )
     usage: RehearsalUsage = Field(default_factory=RehearsalUsage, description="Tokens and cost an attempt reports.")

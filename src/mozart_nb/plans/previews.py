@@ -103,3 +103,18 @@ def spread(total: int, most: int) -> list[int]:
         return list(range(1, total + 1))
     step = (total - 1) / (most - 1)
     return sorted({1 + round(index * step) for index in range(most)})
+
+
+def require_first_prompt(prepared: Prepared) -> None:
+    """Raise `PromptError` where not even the first batch can be asked: its rows are known, and nothing came before it.
+
+    Batches that are skipped are not looked at.
+    """
+    config = prepared.loaded.config
+    if config.batch.skip_when or config.batch.skip_when_command:
+        return
+    try:
+        Preview(prepared).prompt(1)
+    except PromptError as error:
+        place = f" ({prepared.loaded.place_of(('prompt', 'template'))})" if prepared.loaded.source_text else ""
+        raise PromptError(f"{error.message}{place}", hint=error.hint, job_id=prepared.job_id, batch=1) from error

@@ -72,8 +72,8 @@ class MozartMagics(Settings, Magics):
     def _outcome(self, asked: Line, cell: str | None) -> Outcome:
         from mozart_nb.jupyter.magics.notebook import Notebook, Outcome
         from mozart_nb.jupyter.magics.runs import run_cell
-        from mozart_nb.jupyter.magics.text_view import Page
         from mozart_nb.jupyter.magics.verbs import perform, say_jobs
+        from mozart_nb.words import Page
 
         notebook = Notebook(self.shell, self)
         verb, *words = asked.words or ("",)

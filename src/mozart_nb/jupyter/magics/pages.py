@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mozart_nb.consumers.progress import Progress
-from mozart_nb.jupyter.magics.text_view import Page, page
 from mozart_nb.plans import words
-from mozart_nb.words import one_line
+from mozart_nb.words import Page, one_line, page
 
 _WIDEST: Final = 60
 

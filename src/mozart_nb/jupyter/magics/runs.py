@@ -181,7 +181,7 @@ def _going_on(job: Job, *, keeps_failed: bool) -> str:
     what = f"{plural(progress.total - progress.done, 'batch')} left"
     if progress.failed:
         what += f", {progress.failed:,} failed ({'they stay' if keeps_failed else 'they are tried again'})"
-    reason = f": {one_line(progress.reason)}" if progress.reason else ""
+    reason = f": {one_line(progress.reason)}" if progress.reason and progress.status != "failed" else ""
     return f"job `{job.job_id}` goes on: {what}, {progress.status}{reason}"
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as StillRunning
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from mozart_nb.consumers.phrases import count_phrases, money_text, wait_text
 from mozart_nb.consumers.progress import Progress
@@ -22,23 +22,6 @@ if TYPE_CHECKING:
 DRAW_SECONDS: Final = 0.25
 _BAR: Final = 20
 _NARROWEST: Final = 40
-
-
-class Page(str):
-    """Lines for people: shown as they are instead of as a quoted Python text."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
-
-
-def page(lines: Sequence[str] | Iterator[str]) -> Page:
-    """Lines as one text that displays as it is."""
-    return Page("\n".join(lines))
 
 
 # --- one job in words -------------------------------------------------------------------------------------------------

@@ -24,12 +24,12 @@ from mozart_nb.jupyter.magics.lines import RunWish
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
 from mozart_nb.jupyter.magics.runs import modify, resume, run_file
-from mozart_nb.jupyter.magics.text_view import Page, page, wait_in_terminal
+from mozart_nb.jupyter.magics.text_view import wait_in_terminal
 from mozart_nb.looking.finding import Found, find, known_layouts
 from mozart_nb.plans.estimating import Counted, can_be_counted, counted, estimate
 from mozart_nb.runtime import recover_job
 from mozart_nb.selection import numbers_in, parse_batches
-from mozart_nb.words import one_line, plural
+from mozart_nb.words import Page, one_line, page, plural
 
 if TYPE_CHECKING:
     import pandas as pd
