@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests say `from support.… import …`
+
+# Fewer examples than by default, so that the suite stays under ten minutes; chance finds the rest over many runs.
+settings.register_profile("suite", max_examples=int(os.environ.get("MOZART_NB_EXAMPLES", "50")))
+settings.load_profile("suite")
 
 pytest_plugins = ["support.claude", "support.required"]
 

@@ -394,13 +394,10 @@ def test_a_job_of_another_process_is_watched_paused_and_taken_over_when_it_is_ki
 
 
 def test_hooks_that_were_cut_short_are_made_up_for_by_the_next_start(space: Path, tmp_path: Path) -> None:
-    slow_hook = f'{sys.executable} -c "import time, pathlib; time.sleep(60)"'
-    hooks = [
-        {"type": "run_command", "command": slow_hook},
-        {"type": "run_command", "command": f"touch {tmp_path}/done"},
-    ]
+    begun = tmp_path / "begun"
+    hooks = [{"type": "run_command", "command": one} for one in (f"touch {begun}; sleep 60", f"touch {tmp_path}/done")]
     job = Job.load(config(space, on_success=hooks)).start()
-    until(lambda: job.status == "completed")
+    until(begun.exists)
     job.cancel().wait(timeout=30)
     assert not list(tmp_path.rglob("done"))
     again = Job.load(config(space, on_success=hooks)).start()
