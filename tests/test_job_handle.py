@@ -8,17 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.trial_jobs import config, end_all_runs, until
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.engine.ports import Request
 from mozart_nb.errors import (
     ConfigError,
     JobBusyError,
@@ -31,42 +30,16 @@ from mozart_nb.errors import (
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.job_handle import Job
 
-LATENCY = 0.05
-
-
-def config(workspace: Path, *, batches: int = 6, **sections: Any) -> dict[str, Any]:
-    rehearsal = {"latency_seconds": LATENCY, **sections.pop("rehearsal", {})}
-    return {
-        "name": "trial",
-        "workspace": str(workspace),
-        "backend": {"type": "rehearsal"},
-        "batch": {"size": 1, "total_items": batches},
-        "parallel": {"enabled": True, "max_concurrent": 2, "fail_fast": False},
-        "prompt": {"template": "say {{ batch_num }}"},
-        "retry": {"max_retries": 0},
-        "rehearsal": rehearsal,
-        **sections,
-    }
-
 
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "work"
-    for channel in running_here():  # no run may outlive its test
-        channel.request(Request(kind="cancel"))
-    until(lambda: not running_here())
+    end_all_runs()
 
 
 def slow(space: Path, **sections: Any) -> Job:
     """A job that would take half a minute."""
     return Job.load(config(space, batches=100, rehearsal={"latency_seconds": 0.6}, **sections))
-
-
-def until(what: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 # --- where jobs come from ---------------------------------------------------------------------------------------------
@@ -105,6 +78,15 @@ def test_a_prompt_that_cannot_even_be_made_for_the_first_batch_starts_nothing(sp
     with pytest.raises(PromptError, match=r"did you mean `text`.*<cell>, line \d+"):
         job.start()
     assert not space.exists()
+
+
+def test_a_run_that_leaves_the_first_batch_out_is_not_held_up_by_it(space: Path) -> None:
+    rows = [{"id": 1}, {"id": 2, "text": "b"}]
+    described = config(space) | {"batch": {"size": 1}, "prompt": {"template": "say {{ item.text }}"}}
+    with pytest.raises(PromptError):
+        Job.load(described, items=rows).start()
+    job = Job.load(described, items=rows).start(batches="2").wait(timeout=60)
+    assert job.progress().completed == 1
 
 
 def test_tab_knows_what_a_job_can_do(space: Path) -> None:

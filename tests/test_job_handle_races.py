@@ -14,49 +14,25 @@ from typing import Any
 
 import pytest
 import yaml
+from support.trial_jobs import config, end_all_runs, until
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.lock import JobLock
-from mozart_nb.engine.ports import Request
 from mozart_nb.errors import CheckpointCorruptError, JobBusyError, JobChangedError, MisuseError, UnknownJobError
-from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.headless import run_headless
 from mozart_nb.hosts.interrupts import interrupted
 from mozart_nb.job_handle import Job
 from mozart_nb.plans.prepared import opened, renewed
 
 
-def config(workspace: Path, *, batches: int = 6, latency: float = 0.05, **sections: Any) -> dict[str, Any]:
-    return {
-        "name": "trial",
-        "workspace": str(workspace),
-        "backend": {"type": "rehearsal"},
-        "batch": {"size": 1, "total_items": batches},
-        "parallel": {"enabled": True, "max_concurrent": 2, "fail_fast": False},
-        "prompt": {"template": "say {{ batch_num }}"},
-        "retry": {"max_retries": 0},
-        "rehearsal": {"latency_seconds": latency},
-        **sections,
-    }
-
-
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "work"
-    for channel in running_here():  # no run may outlive its test
-        channel.request(Request(kind="cancel"))
-    until(lambda: not running_here())
+    end_all_runs()
 
 
 def slow(space: Path, **sections: Any) -> Job:
     return Job.load(config(space, batches=100, latency=0.4, **sections))
-
-
-def until(what: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
 
 
 async def soon(what: Any, seconds: float = 20) -> None:

@@ -206,7 +206,8 @@ class Job(JobReader):
             self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         if decision.kind == "run":
             self.notices += from_notebook(self._prepared)
-            if not self_healing and (fresh or self.status == "pending"):
+            begins_at_first = start_batch == 1 and (not options.only or options.only[0][0] == 1)
+            if begins_at_first and not self_healing and (fresh or self.status == "pending"):
                 require_first_prompt(self._prepared)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
             self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
