@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from support.engine import OK, World, failed
+from support.engine import OK, World, failed, refused
 
 from mozart_nb import events as ev
-from mozart_nb.engine.fold import fold
+from mozart_nb.engine.fold import apply, fold
 from mozart_nb.engine.ports import Request
+from mozart_nb.engine.state import JobState
 
 RETRIES = {"max_retries": 0}
 
@@ -138,3 +139,14 @@ def test_a_failure_of_a_session_that_an_earlier_run_began_counts_no_more_once_it
     )
     state = fold(msgspec.structs.replace(event, seq=seq) for seq, event in enumerate(events, 1))
     assert (state.job.run_failures, state.status_of(1)) == (0, "pending")
+
+
+def test_a_still_copy_is_not_reached_by_what_happens_later() -> None:
+    world = World(batches=3, outcomes={1: [refused(retry_after=60), OK], 2: [failed(), OK]})
+    world.run()
+    state, kept = JobState(), []
+    for event in world.store.durable:
+        apply(state, event)
+        still = state.still()
+        kept.append((still, msgspec.to_builtins((still.job, still.batches))))
+    assert [msgspec.to_builtins((still.job, still.batches)) for still, _ in kept] == [before for _, before in kept]

@@ -9,7 +9,6 @@ text on disk, and `read_snapshot` reads it back.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ class SnapshotEncoder:
     """One snapshot being taken. `highest` is at least the number of the highest batch with a record."""
 
     def __init__(self, state: JobState, highest: int) -> None:
-        self.job = frozen_copy(state.job)
+        self.job = state.job.still()
         self._cursor = 0
         self._last = highest
         self._preserved: dict[int, bytes | None] = {}
@@ -108,16 +107,6 @@ def _blocked_behind(number: int, state: JobState) -> list[int]:
     if batch is None or batch.status != "failed":
         return []
     return [n for n, other in state.batches.items() if other.status == "blocked" and other.blocked_by == number]
-
-
-def frozen_copy(job: JobRecord) -> JobRecord:
-    """A copy that later events do not reach: frozen parts are shared, others copied."""
-    kept = copy.copy(job)
-    for name in job.__struct_fields__:
-        value = getattr(job, name)
-        if isinstance(value, list | dict) or (isinstance(value, msgspec.Struct) and not value.__struct_config__.frozen):
-            setattr(kept, name, copy.copy(value))
-    return kept
 
 
 # --- on disk ----------------------------------------------------------------------------------------------------------

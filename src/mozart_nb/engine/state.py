@@ -226,6 +226,16 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     code: str = ""
     remedies: tuple[str, ...] = ()
 
+    def still(self) -> JobRecord:
+        """A copy that later events do not reach: frozen parts are shared, others copied."""
+        kept = copy(self)
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            is_mutable_record = isinstance(value, msgspec.Struct) and not value.__struct_config__.frozen
+            if isinstance(value, list | dict) or is_mutable_record:
+                setattr(kept, name, copy(value))
+        return kept
+
 
 class JobState:
     """A job's record, the records of its touched batches, and the agenda derived from both.
@@ -252,11 +262,8 @@ class JobState:
 
     def still(self) -> JobState:
         """A copy for readers that stays as it is while this one goes on; its agenda is empty."""
-        job = self.job
         still = JobState.__new__(JobState)
-        still.job = msgspec.structs.replace(
-            job, counts=dict(job.counts), skipped=list(job.skipped), remotes=dict(job.remotes)
-        )
+        still.job = self.job.still()
         still.batches = {number: copy(batch) for number, batch in self.batches.items()}
         still.plan, still.agenda = self.plan, Agenda(still)
         return still

@@ -16,7 +16,7 @@ from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.journal import Tip
-from mozart_nb.checkpoint.snapshot import changed_by, frozen_copy
+from mozart_nb.checkpoint.snapshot import changed_by
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.state import BatchState, JobRecord, JobState
 from mozart_nb.looking.timeline.catching_up import Slices
@@ -141,7 +141,7 @@ class Keyframes:
         batches = self._state.batches
         changed = {number: copy.copy(batches[number]) for number in self._dirty if number in batches}
         self._dirty.clear()
-        self._frames.append(Keyframe(tip, frozen_copy(self._state.job), changed))
+        self._frames.append(Keyframe(tip, self._state.job.still(), changed))
         self._copies += len(changed)
         if self._copies > max(self._most_copies, _ROOM * len(batches)):
             self._thin()
@@ -170,7 +170,7 @@ class Keyframes:
         for frame in frames:
             batches.update(frame.changed)
             slices.rest()
-        return JobState(frozen_copy(frames[-1].job), batches)
+        return JobState(frames[-1].job.still(), batches)
 
 
 def _disown(state: JobState, event: ev.Event, own: set[int]) -> None:
