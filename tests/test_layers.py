@@ -110,7 +110,6 @@ COMES_WITH = {
     "annotated_types": "pydantic",
     "click": "typer",
     "httpx2": "anthropic",
-    "aiohttp": "anthropic",
     "referencing": "jsonschema",
     "numpy": "pandas",
     "nest_asyncio2": "nest-asyncio2",

@@ -27,7 +27,7 @@ def errors(
     json: Json = False,
 ) -> None:
     """Show what failed and what to do about it, grouped by code: of one job, or of all."""
-    from mozart_nb.cli.look import errors as do
+    from mozart_nb.cli.errors import errors as do
 
     output = output_of(ctx, json)
     raise typer.Exit(do(output, job, workspace, code=code, batch=batch or 0, verbose=verbose or output.verbose))
@@ -47,8 +47,8 @@ def logs(
     json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON Lines to stdout.")] = False,
 ) -> None:
     """Show the events of a job as lines; without an ID, of the job that did something last."""
-    from mozart_nb.cli.look import LogWish
-    from mozart_nb.cli.look import logs as do
+    from mozart_nb.cli.logs import LogWish
+    from mozart_nb.cli.logs import logs as do
 
     wish = LogWish(keep_following=follow, level=level, count=count, batch=batch or 0)
     raise typer.Exit(do(output_of(ctx, json), job, workspace, wish))
@@ -62,7 +62,7 @@ def limits(
     json: Json = False,
 ) -> None:
     """Show the rate limits that all jobs of an account wait for, and clear them."""
-    from mozart_nb.cli.look import limits as do
+    from mozart_nb.cli.limits import limits as do
 
     raise typer.Exit(do(output_of(ctx, json), clear=clear, account=account))
 
