@@ -18,7 +18,7 @@ import mozart_nb
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-PUBLIC = ["Job", "MozartError", "__version__", "history"]
+PUBLIC = ["Job", "MozartError", "__version__", "history", "insights"]
 """A name that is added here is a promise; one that is taken away breaks somebody's notebook."""
 
 

@@ -3,6 +3,7 @@
 %load_ext mozart_nb                          in a notebook: the magics %mozart and %%mozart
 job = mozart_nb.Job.load("job.yaml").start() in any program; `await job` or `job.wait()`
 mozart_nb.history()                          the jobs that are known from here, as a DataFrame
+mozart_nb.insights()                         what earlier jobs came to, by template and by rule
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
     from mozart_nb.errors import MozartError
     from mozart_nb.job_handle import Job
     from mozart_nb.looking.history import history
+    from mozart_nb.looking.learning import insights
 
-__all__ = ["Job", "MozartError", "__version__", "history"]
+__all__ = ["Job", "MozartError", "__version__", "history", "insights"]
 
 __version__ = "0.1.0"
 
-_PLACES = {"Job": "job_handle", "MozartError": "errors", "history": "looking.history"}
+_PLACES = {"Job": "job_handle", "MozartError": "errors", "history": "looking.history", "insights": "looking.learning"}
 """Public name → the module it is imported from at its first use: loading the extension must not cost a second."""
 
 
