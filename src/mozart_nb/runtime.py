@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from mozart_nb import events as ev
-from mozart_nb.backends.claude_cli import still_runs
 from mozart_nb.checkpoint.control import ControlFolder
 from mozart_nb.checkpoint.files import DiskFiles, Files, unwritable
-from mozart_nb.checkpoint.index import layouts_in, register
+from mozart_nb.checkpoint.index import register
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import Loaded, load_state
-from mozart_nb.checkpoint.lock import JobLock, forget_owner, is_unheld, owner
+from mozart_nb.checkpoint.lock import JobLock, forget_owner, is_unheld
 from mozart_nb.checkpoint.plan import archive
 from mozart_nb.checkpoint.store import JobStore
 from mozart_nb.clock import SystemClock
@@ -34,9 +33,10 @@ from mozart_nb.engine.off import NothingKept
 from mozart_nb.engine.ports import AnswerContract, Confirmations, Healing, KeptAnswers
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError, WorldError
+from mozart_nb.errors import JobChangedError, PlanMismatchError
 from mozart_nb.healing import Ask, Finding, find_stale_lock
-from mozart_nb.job.plan import compatible, spans
+from mozart_nb.job.plan import compatible
+from mozart_nb.onlookers import from_any_thread, onlookers
 from mozart_nb.parts import (
     backend_for,
     checker_for,
@@ -50,8 +50,9 @@ from mozart_nb.parts import (
 )
 from mozart_nb.plans.kept_answers import earlier_record
 from mozart_nb.plans.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
+from mozart_nb.starting_over import old_results, require_no_sessions, require_quiet_workspace
 from mozart_nb.validation import RuleChecker
-from mozart_nb.workspace_archive import Archived, WorkspaceArchive
+from mozart_nb.workspace_archive import Archived
 
 __all__ = [
     "OnStart",
@@ -183,11 +184,11 @@ async def _open(
     lock = JobLock(layout)
     await asyncio.to_thread(lock.acquire, run_id)
     stack.callback(lock.release)
-    results = _old_results(prepared)
+    results = old_results(prepared)
     if fresh or anew:
-        await asyncio.to_thread(_require_no_sessions, layout, disk)
+        await asyncio.to_thread(require_no_sessions, layout, disk)
     if fresh:
-        await asyncio.to_thread(_require_quiet_workspace, prepared, results)
+        await asyncio.to_thread(require_quiet_workspace, prepared, results)
         await asyncio.to_thread(results.begin)
     if fresh or anew:
         await asyncio.to_thread(archive, layout)
@@ -224,11 +225,14 @@ async def _equipped(
     backend = backend_for(prepared, clock)
     stack.push_async_callback(backend.close)
     kept: KeptAnswers = NothingKept()
+
+    def tell(warning: str) -> None:
+        driver.tell(ev.JobNotice(message=warning))
+
+    for onlooker in onlookers(prepared, state, from_any_thread(tell)):
+        stack.push_async_callback(onlooker.close)
+        observers = [*observers, onlooker.observe]
     if backend.family:
-
-        def tell(warning: str) -> None:
-            driver.tell(ev.JobNotice(message=warning))
-
         kept, observe = await _kept_answers(stack, prepared.layout, state, warnings, tell, fresh=fresh)
         observers = [*observers, observe]
     driver = Driver(
@@ -282,49 +286,6 @@ def find_stale(prepared: Prepared, found: Standing) -> Finding | None:
     if found.kind != "running" or holder is None or holder.alive is not None or not is_unheld(layout):
         return None
     return find_stale_lock(layout.job_id, str(holder), partial(forget_owner, layout, holder))
-
-
-def _old_results(prepared: Prepared) -> WorkspaceArchive:
-    """What moves the results of last time aside. The states of all jobs stay, whoever they belong to."""
-    workspace, layout = prepared.places.workspace, prepared.layout
-    policy = prepared.loaded.config.workspace_lifecycle
-    jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
-    stays = {path for job in jobs for path in (job.state_root, job.snapshot)}
-    return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
-
-
-def _require_no_sessions(layout: Layout, disk: Files) -> None:
-    """Sessions that outlived their host must not write into the results of a new start. Raises `MisuseError`."""
-    try:
-        state = load_state(layout, disk, holder=False).state
-    except WorldError:
-        return  # starting over is the way out of a checkpoint that cannot be read
-    if state.job.remotes and state.agenda.parked:  # a cancel has taken them back, as far as that goes
-        raise _still_at_work(layout, "message batches that were handed in are not over yet")
-    sessions = {number: state.batches[number].session for number in state.agenda.running}
-    alive = [
-        number for number, session in sessions.items() if session and session.outlives and still_runs(session.marker)
-    ]
-    if alive:
-        batches = f"{'batch' if len(alive) == 1 else 'batches'} {spans(alive)}"
-        raise _still_at_work(layout, f"sessions of the last run still run: {batches}")
-
-
-def _still_at_work(layout: Layout, what: str) -> MisuseError:
-    job = layout.job_id
-    hint = f"`mozart resume {job}` goes on with them, `mozart cancel {job}` ends them"
-    return MisuseError(what, hint=hint, job_id=job)
-
-
-def _require_quiet_workspace(prepared: Prepared, results: WorkspaceArchive) -> None:
-    """Nobody's results are moved away while they work. Raises `MisuseError`."""
-    for other in layouts_in(prepared.places.workspace) if results.is_wanted else ():
-        if other.job_id != prepared.job_id and (found := owner(other)) is not None and found.alive is not False:
-            raise MisuseError(
-                f"job `{other.job_id}` runs in this workspace ({found}): its results would be archived",
-                hint=f"wait until it has settled, or pause it: `mozart pause {other.job_id}`",
-                job_id=prepared.job_id,
-            )
 
 
 def _make_workspace(prepared: Prepared) -> None:
