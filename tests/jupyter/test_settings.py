@@ -22,6 +22,7 @@ def test_every_setting_says_what_it_is_for() -> None:
         "dashboard",
         "loop",
         "max_concurrent",
+        "notify",
         "rehearse",
         "self_healing",
         "strict",

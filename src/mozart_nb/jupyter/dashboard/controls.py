@@ -95,8 +95,11 @@ class Controls:
             ipywidgets.Text(layout=self._hidden, style=self._words_style, continuous_update=False), "command"
         )
         self.command.add_class(_COMMAND_CLASS)
+        self.scripts = self._keep(ipywidgets.Output(layout=self._hidden))
         self.root = self._keep(ipywidgets.VBox(self._rows(), layout=self._wide))
-        self.root.add_class(LIVE_CLASS)
+        self.place = f"mozart-{self.root.model_id}"
+        for name in (LIVE_CLASS, self.place):
+            self.root.add_class(name)
         self.root._view_count = 0  # from now on front ends count how many views of it they show
         self.root.observe(lambda change: self._act("views", change["new"]), "_view_count")
 
@@ -212,8 +215,13 @@ class Controls:
     def _rows(self) -> Sequence[Any]:
         return (
             self.style, self.head, self.verbs, self.question, self.time, self.map, self.errors,
-            self.table_bar, self.table, self.details, self.log, self.command,
+            self.table_bar, self.table, self.details, self.log, self.command, self.scripts,
         )  # fmt: skip
+
+    def run_once(self, output: Mapping[str, Any]) -> None:
+        """Have every page that shows the dashboard run a script, and leave nothing of it."""
+        self.put(self.scripts, {"outputs": (output,)})
+        self.put(self.scripts, {"outputs": ()})
 
     # --- making -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from mozart_nb.jupyter.dashboard.outputs import NOTHING, Outputs, Publisher, her
 from mozart_nb.jupyter.dashboard.painter import Content, Painter, Piece
 from mozart_nb.jupyter.dashboard.questions import RENDER_SECONDS, desk_of
 from mozart_nb.jupyter.dashboard.scenes import Inspector, Now, Scene, Then, Travel
+from mozart_nb.jupyter.dashboard.toast import script, told
 from mozart_nb.jupyter.dashboard.watched import Watched
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Dashboard:
         self._opened_at = self._host.loop.time()
         self._stays = job.is_settled
         self._was_live = job.is_live
+        self._began_at = self._opened_at if self._was_live else None
         self.now = Now(job)
         self.desk = desk_of(job)
         self.travel = Travel(job, self._arrived)
@@ -249,7 +251,8 @@ class Dashboard:
             self.touch("head", "table", "map", "errors", "verbs", "retry_one")
         turns = [event for event in events if isinstance(event, _TURNS)]
         if turns or not events:  # an empty burst says that a run here is over
-            self._stays = self._stays and not any(isinstance(one, ev.JobStarted | ev.JobResumed) for one in turns)
+            if any(isinstance(one, ev.JobStarted | ev.JobResumed) for one in turns):
+                self._stays, self._began_at = False, self._host.loop.time()
             self._turned()
 
     def _lives(self) -> bool:
@@ -267,7 +270,16 @@ class Dashboard:
         self._painter.touch("static", is_rested=True)
         if self.job.is_settled:
             self._painter.flush("static")  # whoever saves the notebook now saves the last word
+            self._tell_settled()
         self._consider_end()
+
+    def _tell_settled(self) -> None:
+        """Pages that show it tell those who look elsewhere: once, and only of a run that was seen here."""
+        began_at, self._began_at = self._began_at, None
+        if began_at is not None and self.is_seen():
+            facts = told(self.now.progress(), seconds=self._host.loop.time() - began_at, place=self.controls.place)
+            if facts is not None:
+                self.controls.run_once(script(facts))
 
     def _pulse(self) -> None:
         if self.now.check():

@@ -15,6 +15,7 @@ from mozart_nb.jupyter.completion.matcher import connect
 from mozart_nb.jupyter.magics.mozart import MozartMagics
 from mozart_nb.jupyter.magics.rewriting import Rewriter, has_kernel
 from mozart_nb.jupyter.magics.settings import NAME, drop_bad_values, project_settings
+from mozart_nb.jupyter.notify import choose as choose_notify
 
 _STOPS_WHILE_WAITING: Final = (7, 4)
 """Since this version of ipykernel clicks are handled while a cell awaits."""
@@ -36,6 +37,8 @@ def load(shell: Any) -> None:
     shell.input_transformers_post.append(Rewriter(shell, magics))
     magics.disconnect = connect(shell)
     _follow_loop(magics, shell)
+    magics.observe(lambda change: choose_notify(change["new"]), names="notify")
+    choose_notify(magics.notify)
     for line in (*said, *faults):
         sys.stderr.write(f"mozart_nb: {line}\n")
 
@@ -49,6 +52,7 @@ def unload(shell: Any) -> None:
     if isinstance(magics, MozartMagics):
         magics.disconnect()
         choose_loop("auto")
+        choose_notify("auto")
     shell.configurables[:] = [one for one in shell.configurables if one is not magics]
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Rewriter)]

@@ -42,6 +42,12 @@ class Settings(Configurable):
         f"`--wait` and `--no-wait` win; with {NONINTERACTIVE}=1 in the environment the default is to wait.",
     ).tag(config=True)
     dashboard = Bool(True, help="Whether a started job shows its live dashboard (`--no-dashboard`).").tag(config=True)
+    notify = CaselessStrEnum(
+        ["auto", "off"],
+        default_value="auto",
+        help="Whether the page tells of a job that settles while its cell is out of sight or the window is not looked "
+        "at. `off`: never.",
+    ).tag(config=True)
     workspace = Unicode(
         "", help="Workspace of every job that is started, instead of the one in its YAML (`-w DIR`)."
     ).tag(config=True)
