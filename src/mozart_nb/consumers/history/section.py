@@ -53,7 +53,7 @@ class Section(Protocol):
     """Tables of another consumer in `history.db`, kept in step with the journals by the same writer.
 
     Its tables are declared on `tables.METADATA` (in a module that is imported late) and created by a migration of its
-    own in `migrations.MIGRATIONS`. Both methods run in the thread of the history, inside the transaction that moves the
+    own in `migrations.MIGRATIONS`. `write` and `forget` run in the thread of the history, inside the transaction that moves the
     job's cursor on: when that fails and is tried again, they are called again with the same events. So a section keeps
     nothing between two calls that it could not read from its own tables. They raise whatever SQLAlchemy raises.
     """
@@ -65,5 +65,8 @@ class Section(Protocol):
     def write(self, connection: Connection, news: News) -> None:
         """Add to its tables what these events say."""
 
-    def forget(self, connection: Connection, job: int) -> None:
-        """Remove what it knows of the job (`jobs.id`) from this journal: it is read anew from its first event."""
+    def forget(self, connection: Connection, job: int, journal: str) -> None:
+        """Remove what it knows of the job (`jobs.id`) from this journal: it is read anew from its first event.
+
+        A job that was started over has another journal; what the earlier one taught stays.
+        """
