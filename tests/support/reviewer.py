@@ -13,14 +13,18 @@ from support.anthropic_server import Call, Reply, refuse, text, tool, uses
 PARTIAL = frozenset({3, 17, 40})
 """Batches whose first session writes two of the three reports."""
 
-LIMITED, OVERLOADED, BROKEN_AT_THE_END, BAD_KEY = 8, 12, 20, 56
-"""Batches that meet a 429, a 529, an error after every file is in place, and a refused key."""
+LIMITED, OVERLOADED, BROKEN_AT_THE_END = 8, 12, 20
+"""Batches that meet a 429, a 529, and an error after every file is in place."""
 
 
 class Reviewer:
-    """The handler of an `AnthropicServer`. `prompts` counts what was asked per batch and kind."""
+    """The handler of an `AnthropicServer`. `prompts` counts what was asked per batch and kind.
 
-    def __init__(self, *, mishaps: bool = True) -> None:
+    The key of batch `bad_key` is refused.
+    """
+
+    def __init__(self, *, mishaps: bool = True, bad_key: int) -> None:
+        self.bad_key = bad_key
         self.mishaps = mishaps
         self.prompts: Counter[tuple[int, str]] = Counter()
         self.sessions: dict[int, list[str]] = defaultdict(list)
@@ -44,7 +48,7 @@ class Reviewer:
             return refuse(529, "Overloaded")
         if batch == BROKEN_AT_THE_END and rounds == 2:
             return refuse(500, "Internal server error")
-        if batch == BAD_KEY:
+        if batch == self.bad_key:
             return refuse(401, "invalid x-api-key")
         return None
 
