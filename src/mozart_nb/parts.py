@@ -27,6 +27,7 @@ from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.healing import Ask, JobHealer, Site
 from mozart_nb.job.borrowed import left_out, require_functions
 from mozart_nb.job.prices import table_for
+from mozart_nb.masking import masked
 from mozart_nb.pace import NoPace, configured_pace, minute_pace
 from mozart_nb.plans.frozen import PlanMaterials
 from mozart_nb.plans.prepared import Prepared
@@ -196,7 +197,7 @@ def account_of(prepared: Prepared) -> Account:
     name = "ANTHROPIC_API_KEY" if backend.type == "claude_cli" else backend.api_key_env
     credential = environ.get(name) or environ.get("ANTHROPIC_AUTH_TOKEN") or f"login:{login}"
     address = options_of(prepared).get("base_url") or environ.get("ANTHROPIC_BASE_URL", "")
-    return Account(account_key(backend.type, address, credential), f"{backend.type} {address}".strip())
+    return Account(account_key(backend.type, address, credential), masked(f"{backend.type} {address}".strip()))
 
 
 def gate_for(prepared: Prepared) -> Gate:

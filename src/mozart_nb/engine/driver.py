@@ -118,7 +118,7 @@ class Driver:
 
     def tell(self, event: ev.Event) -> None:
         """Tell observers something that is not journaled."""
-        self.bus.publish([event])
+        self.bus.publish([ev.without_secrets(event)])
 
     async def read_answer(self, batch: BatchState) -> ev.Answer | None:
         """The batch's last answer that had any text; None if there is none."""
@@ -137,7 +137,7 @@ class Driver:
         if run.planned is not None:
             self._journal(run.planned)
         for answer in run.orphans:
-            self._journal(answer.finished)
+            self._journal(ev.without_secrets(answer.finished))
         if run.reloaded is not None:
             self._journal(run.reloaded)
         where = {"run_id": run.run_id, "host": socket.gethostname(), "pid": run.pid, "options": run.options}
@@ -185,27 +185,28 @@ class Driver:
         row = lookup(health.code)
         if row.category is Category.RATE_LIMIT:
             wait = self.config.rate_limit.wait_minutes * 60
-            self._journal(
-                ev.LimitHit(
-                    code=row.code,
-                    until=self._clock.now() + wait,
-                    wait_seconds=wait,
-                    source="rate_limit.wait_minutes",
-                    number=self.state.job.limit_waits + 1,
-                    message=health.message,
-                )
+            hit = ev.LimitHit(
+                code=row.code,
+                until=self._clock.now() + wait,
+                wait_seconds=wait,
+                source="rate_limit.wait_minutes",
+                number=self.state.job.limit_waits + 1,
+                message=health.message,
             )
+            self._journal(ev.without_secrets(hit))
         elif not row.retriable:
             if self.state.job.options.self_healing:
                 job_id = self.state.job.job_id
                 ailment = Ailment(job_id=job_id, batch=0, attempt=0, code=row.code, message=health.message)
                 self._note_healing(await self._parts.healer.heal(ailment))
-            self._journal(ev.JobPausing(reason=health.message, code=row.code, by="health check", stop="fail"))
+            stop = ev.JobPausing(reason=health.message, code=row.code, by="health check", stop="fail")
+            self._journal(ev.without_secrets(stop))
 
     def _note_healing(self, healing: Healing) -> None:
         """What was mended, or should be, before the first attempt: it concerns the job as a whole."""
         if healing.remedy or healing.guidance:
-            self._journal(ev.BatchHealed(batch=0, remedy=healing.remedy, guidance=healing.guidance))
+            healed = ev.BatchHealed(batch=0, remedy=healing.remedy, guidance=healing.guidance)
+            self._journal(ev.without_secrets(healed))
 
     # --- the turn of the wheel ----------------------------------------------------------------------------------------
 

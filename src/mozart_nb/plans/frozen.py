@@ -21,6 +21,7 @@ from mozart_nb.job.frozen import freeze, thaw
 from mozart_nb.job.given import Given
 from mozart_nb.job.items import ItemTable, dump_items
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
+from mozart_nb.plans.secrets import know_secrets
 
 CONFIG, TEXTS, ITEMS, PLACES, LABELS = "config.json", "texts.json", "items.jsonl", "places.json", "labels.json"
 
@@ -157,6 +158,7 @@ def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
             job_id=layout.job_id,
             code="E701",
         ) from error
+    know_secrets(loaded.config)
     return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None, apart, labels)
 
 

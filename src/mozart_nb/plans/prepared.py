@@ -25,6 +25,7 @@ from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 from mozart_nb.job.plan import Plan, plan_job
 from mozart_nb.plans.frozen import FrozenPlan, apart, freeze_job, read_frozen, workspace_of
 from mozart_nb.plans.kept_answers import is_kept
+from mozart_nb.plans.secrets import know_secrets
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def prepare(loaded: LoadedJob, *, workspace: Path | None = None, rehearse: bool 
     Rows that were given when the job was loaded are frozen like those of files. Raises `ConfigError` and `PromptError`.
     """
     config = loaded.config
+    know_secrets(config)
     rows = _rows(loaded)
     plan = plan_job(config, len(rows) if rows is not None else None)
     if rehearse:

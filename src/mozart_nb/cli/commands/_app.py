@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,10 @@ def everything(
 ) -> None:
     """Runs many Claude sessions from one description of the work."""
     from mozart_nb.cli.output import Output
+    from mozart_nb.job.secrets import secrets_of_environment
+    from mozart_nb.masking import know
 
+    know(secrets_of_environment(os.environ))
     ctx.obj = Output(verbose=verbose, quiet=quiet)
 
 

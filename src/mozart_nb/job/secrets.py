@@ -1,0 +1,75 @@
+"""The values that a process knows to be secret: what the environment and a job file say by name.
+
+    know(secrets_of_environment(os.environ))
+    know(secrets_of(config, os.environ))
+
+Pure: the environment is given. `masking.know` makes them unreadable wherever something is written or shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mozart_nb.job.model import JobConfig
+
+_SECRET_VARIABLE: Final = re.compile(
+    r"(?:^|_)(?:API_?KEY|AUTH_TOKEN|OAUTH_TOKEN|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|PRIVATE_KEY|PASSWORD|PASSWD)$"
+)
+"""The last words of a variable's name decide, never a part of a word: `MAX_TOKENS` holds no secret."""
+
+_SECRET_HEADER: Final = re.compile(
+    r"(?:^|-)(?:authorization|cookie|token|secret|password|(?:api-?)?key)$", re.IGNORECASE
+)
+_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+_SCHEME: Final = re.compile(r"(?:bearer|basic|token|digest)\s+", re.IGNORECASE)
+_ADDRESSES: Final = ("webhook_url", "url")
+
+
+def secrets_of_environment(env: Mapping[str, str]) -> Iterator[str]:
+    """Values of variables whose names say that they hold a key, a token or a password; files with one are none."""
+    for name, value in env.items():
+        if _SECRET_VARIABLE.search(name.upper()) and not value.startswith(("/", "~", "./")):
+            yield value
+    for line in env.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
+        name, _, value = line.partition(":")
+        yield from _of_header(name, value.strip(), env)
+
+
+def secrets_of(config: JobConfig, env: Mapping[str, str]) -> Iterator[str]:
+    """What a job file names or holds: values of the variables for keys, addresses and headers, and addresses in it."""
+    yield env.get(config.backend.api_key_env, "")
+    yield from secrets_of_environment(config.backend.env)
+    for channel in config.notifications:
+        yield from _of_channel(channel.model_dump(mode="python"), env)
+
+
+def _of_channel(settings: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
+    """Of one way of being told; `config` holds the same settings once more."""
+    for key in _ADDRESSES:
+        address, variable = settings.get(key), settings.get(f"{key}_env")
+        if isinstance(address, str):
+            yield _filled_in(address, env)
+        if isinstance(variable, str):
+            yield env.get(variable, "")
+    headers = settings.get("headers")
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            yield from _of_header(str(name), str(value), env)
+    if isinstance(inner := settings.get("config"), Mapping):
+        yield from _of_channel(inner, env)
+
+
+def _of_header(name: str, value: str, env: Mapping[str, str]) -> Iterator[str]:
+    variables = _VARIABLE.findall(value)
+    yield from (env.get(variable, "") for variable in variables)
+    if _SECRET_HEADER.search(name.strip()):
+        whole = _filled_in(value, env)
+        yield whole
+        yield _SCHEME.sub("", whole, count=1)
+
+
+def _filled_in(text: str, env: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: env.get(found[1], found[0]), text)
