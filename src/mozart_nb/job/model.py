@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mozart_nb.job.backends import BackendConfig, BatchOverride, RehearsalConfig, RehearsalStep
 from mozart_nb.job.batch import BatchConfig, SkipCommand, count_batches
+from mozart_nb.job.notifications import NotificationConfig
 from mozart_nb.job.outputs import (
     CheckpointsConfig,
     CheckpointTrigger,
@@ -21,7 +22,6 @@ from mozart_nb.job.outputs import (
     IsolationConfig,
     LearningConfig,
     LoggingConfig,
-    NotificationConfig,
     RuleConfig,
     WorkspaceLifecycleConfig,
 )

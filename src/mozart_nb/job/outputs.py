@@ -1,4 +1,4 @@
-"""What a job must produce, what it hands on, and whom it tells."""
+"""What a job must produce, and what it hands on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mozart_nb.job.section import (
     Real,
     Seconds,
     Section,
-    Text,
     Whole,
     refuse,
 )
@@ -28,17 +27,6 @@ RuleType = Literal[
     "command_succeeds",
     "answer_matches",
     "python",
-]
-NotificationEvent = Literal[
-    "job_start",
-    "job_complete",
-    "job_failed",
-    "job_paused",
-    "job_resumed",
-    "batch_start",
-    "batch_complete",
-    "batch_failed",
-    "rate_limit_detected",
 ]
 
 REQUIRED_FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -130,35 +118,6 @@ class IsolationConfig(Section):
     cleanup_on_failure: bool = Field(False, description="Remove the worktree after a failure; the branch stays.")
     lock_during_execution: bool = Field(True, description="Lock the worktree while the job runs.")
     fallback_on_error: bool = Field(True, description="Run without isolation when no worktree can be made.")
-
-
-class NotificationConfig(Section):
-    """One way of being told."""
-
-    type: Literal["desktop", "slack", "webhook", "email"] = Field(
-        description="`desktop`, `slack` or `webhook`; `email` is known but not supported."
-    )
-    on_events: tuple[NotificationEvent, ...] = Field(
-        ("job_complete", "job_failed"), description="Which events to tell of."
-    )
-    webhook_url: str | None = Field(None, description="Slack: address of the incoming webhook.")
-    webhook_url_env: str | None = Field(None, description="Slack: environment variable that holds the address.")
-    channel: str | None = Field(None, description="Slack: channel.")
-    username: str | None = Field(None, description="Slack: name shown as the sender.")
-    icon_emoji: str | None = Field(None, description="Slack: emoji shown as the sender.")
-    url: str | None = Field(None, description="Webhook: address.")
-    url_env: str | None = Field(None, description="Webhook: environment variable that holds the address.")
-    headers: dict[str, Text] = Field(
-        default_factory=dict, description="Webhook: headers; `${NAME}` is replaced by the environment variable."
-    )
-    config: dict[str, Any] = Field(default_factory=dict, description="The same settings in one mapping.")
-
-    @field_validator("on_events", mode="before")
-    @classmethod
-    def _one_word_for_batches(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return [v.replace("sheet_", "batch_", 1) if isinstance(v, str) and v.startswith("sheet_") else v for v in value]
 
 
 class LoggingConfig(Section):
