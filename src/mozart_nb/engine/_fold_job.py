@@ -16,7 +16,7 @@ def _planned(state: JobState, event: ev.JobPlanned) -> None:
     job.job_id, job.name, job.description = event.job_id, event.name, event.description
     job.plan, job.seed, job.config_digest = event.plan, event.seed, event.config_digest
     job.format, job.backend, job.created_at = event.format, event.backend, event.at
-    job.replaces, job.earlier_usd = event.replaces, event.earlier_usd
+    job.replaces, job.earlier_usd, job.wording = event.replaces, event.earlier_usd, event.wording
     state.plan = Plan(event.plan)
     state.agenda.rebuild()
 
@@ -135,7 +135,7 @@ def _cancelled(state: JobState, event: ev.JobCancelled) -> None:
 
 def _reloaded(state: JobState, event: ev.ConfigReloaded) -> None:
     state.job.config_digest = event.config_digest
-    state.job.plan = event.plan
+    state.job.plan, state.job.wording = event.plan, event.wording
     state.plan = Plan(event.plan)
     state.agenda.rebuild()
 

@@ -31,6 +31,7 @@ from mozart_nb.job.prompt import (
     context_for,
     known_names,
     retry_prompt,
+    with_hints,
 )
 from mozart_nb.job.templates import CompiledTemplate
 
@@ -183,7 +184,7 @@ class JobComposer:
 
     def _original(self, values: BatchContext) -> str:
         """The prompt of a first attempt."""
-        prompt = self._renderer.render(values)
+        prompt = with_hints(self._renderer.render(values), self._state.job.wording.hints)
         instructions = self._contract.instructions(self._row_count(values.number))
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt
 

@@ -14,7 +14,7 @@ import msgspec
 
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.agenda import Agenda
-from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage
+from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage, Wording
 from mozart_nb.job.plan import Plan
 
 JobStatus = Literal["pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled"]
@@ -209,6 +209,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     asks_anew: bool = False
     replaces: str = ""
     earlier_usd: float = 0.0
+    wording: Wording = Wording()
     usage: Usage = Usage()
     duration: float = 0.0
     answers_end: int = 0

@@ -63,6 +63,7 @@ from mozart_nb.events.records import (
     RuleStatus,
     RunOptions,
     Usage,
+    Wording,
 )
 from mozart_nb.events.remote import (
     RemoteCancelling,
@@ -138,6 +139,7 @@ __all__ = [
     "Usage",
     "ValidationFailed",
     "ValidationPassed",
+    "Wording",
     "decode_event",
     "encode_event",
     "event_types",

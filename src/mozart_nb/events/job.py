@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mozart_nb.events.base import Event
-from mozart_nb.events.records import FORMAT, PlanShape, RunOptions
+from mozart_nb.events.records import FORMAT, PlanShape, RunOptions, Wording
 
 
 class JobPlanned(Event, frozen=True, kw_only=True, tag="job.planned"):
@@ -25,6 +25,7 @@ class JobPlanned(Event, frozen=True, kw_only=True, tag="job.planned"):
     description: str = ""
     replaces: str = ""
     earlier_usd: float = 0.0
+    wording: Wording = Wording()
 
 
 class JobStarted(Event, frozen=True, kw_only=True, tag="job.started"):
@@ -100,6 +101,7 @@ class ConfigReloaded(Event, frozen=True, kw_only=True, tag="job.config_reloaded"
 
     config_digest: str
     plan: PlanShape
+    wording: Wording = Wording()
 
 
 class CostUpdated(Event, frozen=True, kw_only=True, tag="job.cost_update"):

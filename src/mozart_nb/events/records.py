@@ -56,6 +56,20 @@ class PlanShape(msgspec.Struct, frozen=True, omit_defaults=True):
     dependencies: dict[int, tuple[int, ...]] = msgspec.field(default_factory=dict)
 
 
+class Wording(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is asked, as far as outcomes of different jobs are compared by it (`learning`).
+
+    `template` is the SHA-256 (hex) of the prompt's template, `name` its file or else the name of the job; `rules` names
+    the rules in a few words each, in their order; `hints` are the sentences from earlier outcomes that stand at the end
+    of every prompt.
+    """
+
+    template: str = ""
+    name: str = ""
+    rules: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
 class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one invocation asked for beyond the config.
 

@@ -143,6 +143,15 @@ class PromptRenderer:
         return [(template.label, name) for template in self._compiled for name in template.unknown(self._known)]
 
 
+def with_hints(prompt: str, hints: Sequence[str]) -> str:
+    """`prompt` with what earlier runs teach at its end; `prompt` itself where they teach nothing."""
+    if not hints:
+        return prompt
+    return _paragraphs(
+        [prompt, "What earlier runs of this task have shown:\n" + "\n".join(f"- {hint}" for hint in hints)]
+    )
+
+
 def _main_template(prompt: PromptConfig, given: str | None, read_text: ReadText) -> CompiledTemplate:
     if prompt.template_file is not None:
         text = given if given is not None else read_text(prompt.template_file)

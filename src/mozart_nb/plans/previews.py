@@ -11,7 +11,7 @@ from mozart_nb.job.expressions import Condition, compile_condition
 from mozart_nb.job.model import JobConfig, RuleConfig
 from mozart_nb.job.placeholders import expand
 from mozart_nb.job.plan import Plan, expand_keyed
-from mozart_nb.job.prompt import BatchContext, PromptRenderer, context_for, known_names
+from mozart_nb.job.prompt import BatchContext, PromptRenderer, context_for, known_names, with_hints
 from mozart_nb.job.tokens import estimate_tokens
 from mozart_nb.parts import contract_for
 from mozart_nb.plans.frozen import PlanMaterials
@@ -19,9 +19,13 @@ from mozart_nb.plans.prepared import Prepared
 
 
 class Preview:
-    """Renders prompts and rules of batches before they run: earlier outputs are empty."""
+    """Renders prompts and rules of batches before they run: earlier outputs are empty.
 
-    def __init__(self, prepared: Prepared) -> None:
+    `hints` are those of the job's plan (`plans.hints.planned_hints`).
+    """
+
+    def __init__(self, prepared: Prepared, hints: Sequence[str] = ()) -> None:
+        self._hints = hints
         self._prepared = prepared
         self._config: JobConfig = prepared.loaded.config
         self._plan: Plan = prepared.plan
@@ -52,7 +56,7 @@ class Preview:
 
     def prompt(self, number: int, outputs: Mapping[int, str] | None = None) -> str:
         """What the first attempt is sent. Raises `PromptError` for a template that needs what only a run has."""
-        prompt = self._renderer.render(self.context(number, outputs))
+        prompt = with_hints(self._renderer.render(self.context(number, outputs)), self._hints)
         first, last = self._plan.items_of(number)
         instructions = self._contract.instructions(last - first + 1)
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt

@@ -43,9 +43,16 @@ def _notifications(connection: Connection) -> None:
     create(connection, tables.NOTIFICATIONS)
 
 
+def _learning(connection: Connection) -> None:
+    from mozart_nb.consumers.learning.tables import OUTCOMES, WATCHES  # they are declared on the tables here
+
+    create(connection, OUTCOMES, WATCHES)
+
+
 MIGRATIONS: Final[Sequence[Migration]] = (
     ("jobs, runs and batches", _history),
     ("notifications", _notifications),
+    ("learning", _learning),
 )
 
 
