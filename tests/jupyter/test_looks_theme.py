@@ -7,12 +7,14 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
+from support.diagnoses_to_look_at import ailing
 from support.html_pages import Page
 from support.jobs_to_look_at import ALL, NOW, RUNNING, details, error_group
 
 from mozart_nb.consumers.progress import ShownStatus
 from mozart_nb.engine.state import BatchStatus
 from mozart_nb.jupyter.looks.details import batch_html, log_html
+from mozart_nb.jupyter.looks.diagnosis import diagnosis_html
 from mozart_nb.jupyter.looks.errors import errors_html
 from mozart_nb.jupyter.looks.head import announcement, badge, head
 from mozart_nb.jupyter.looks.picture import ORDER, StatusMap, picture_html
@@ -80,6 +82,7 @@ def every_piece() -> list[str]:
         batch_html(details(), now=NOW),
         log_html(details().log, number=1),
         errors_html([error_group()]),
+        diagnosis_html(ailing()),
         static_html(RUNNING, StatusMap(10).picture(), [row], "one", as_of=NOW),
     ]
 

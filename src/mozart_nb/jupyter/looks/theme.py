@@ -143,6 +143,12 @@ summary b{font-weight:500}
 background:var(--mozart-tint);color:inherit;max-height:340px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}
 .mozart-log-tool,.mozart-log-tool-result,.mozart-log-system,.mozart-log-raw{color:var(--mozart-faint)}
 .mozart-log-error,.mozart-log-stderr{border-left:3px solid #dc4a2d;padding-left:6px}
+.mozart-steps{list-style:none;display:grid;gap:5px;margin:3px 0 8px}
+.mozart-copy{padding:2px 7px;border:1px solid var(--mozart-rule);border-radius:4px;background:var(--mozart-tint);
+color:inherit;overflow-wrap:anywhere;cursor:copy}
+.mozart-quote{padding-left:9px;border-left:2px solid var(--mozart-rule);overflow-wrap:anywhere}
+.mozart-attempts{display:flex;width:180px;align-items:center;gap:1px;margin:3px 0 0}
+.mozart-attempts i{flex:none;display:block;border-radius:1px;min-width:2px}
 .mozart-foot{margin-top:6px}
 :focus-visible{outline:2px solid #2f7fe6;outline-offset:-1px}
 """

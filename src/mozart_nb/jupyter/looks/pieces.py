@@ -1,0 +1,26 @@
+"""Pieces that pages about a job share: parts that fold, and small tables. All of it is HTML that was made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def section(title: str, body: str, note: str = "", *, is_open: bool = False) -> str:
+    """A part that can be folded, empty without a body. All three are HTML."""
+    if not body:
+        return ""
+    unfolded = " open" if is_open else ""
+    return f"<details{unfolded}><summary><b>{title}</b> <small>{note}</small></summary>{body}</details>"
+
+
+def small_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """A table of cells that are HTML; the first of a row is its head. Empty without rows."""
+    written = []
+    for first, *others in rows:
+        cells = "".join(f"<td>{cell}" for cell in others)
+        written.append(f"<tr><th scope=row>{first}{cells}")
+    if not written:
+        return ""
+    top = "".join(f"<th scope=col>{head}" for head in heads)
+    inside = f"<thead><tr>{top}</thead><tbody>{''.join(written)}</tbody>"
+    return f'<table class="mozart-small" aria-label="{caption}">{inside}</table>'
