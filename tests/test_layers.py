@@ -72,6 +72,10 @@ MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
         {"jupyter.dashboard.dashboard", "jupyter.looks.job"},
         "`Job.dashboard()` and what a notebook shows of a `Job`: doors to the notebook that open when they are used",
     ),
+    "looking.diagnosis.findings": (
+        {"jupyter.looks.diagnosis"},
+        "what a notebook shows of a diagnosis: a door to the notebook that opens when it is used",
+    ),
     "validation": ({"commands"}, "rules run commands through the one place that ends whatever a command starts"),
 }
 """Module or package → other modules it may import, and why."""
