@@ -1,0 +1,112 @@
+"""One pass through a job's journal for everything a diagnosis needs of it: a small part of its lines is parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mozart_nb import events as ev
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.scan import events_of, scan, times_of
+from mozart_nb.engine.state import JobState
+from mozart_nb.looking.diagnosis.failures import Failures
+from mozart_nb.looking.diagnosis.journey import Journey
+from mozart_nb.looking.timeline.catching_up import GoesOn, Slices, always
+
+FAILED_SESSION: Final = rb'"attempt":\d+,"outcome":"[a-z]+","code":"'
+"""How the fields of a `session.finished` go on behind its batch when the session failed."""
+
+_WHOLE: Final = (
+    ev.ValidationFailed,
+    ev.SessionAbandoned,
+    ev.LimitHit,
+    ev.LimitCleared,
+    ev.BreakerOpened,
+    ev.JobResumed,
+    ev.JobPaused,
+    ev.JobFailed,
+    ev.JobCancelled,
+    ev.JobCompleted,
+    ev.JobNotice,
+)
+"""Events that are read whichever batch they are about."""
+
+_STORY: Final = (
+    ev.BatchStarted,
+    ev.ValidationPassed,
+    ev.BatchRetrying,
+    ev.BatchCompleting,
+    ev.BatchWaiting,
+    ev.BatchHealed,
+    ev.BatchFailed,
+)
+"""Events that are read of a few batches only, to tell their story."""
+
+_ON_THE_WAY: Final = (
+    ev.LimitHit,
+    ev.LimitCleared,
+    ev.BreakerOpened,
+    ev.JobResumed,
+    ev.JobPaused,
+    ev.JobFailed,
+    ev.JobCancelled,
+    ev.JobCompleted,
+    ev.SessionAbandoned,
+)
+_MOST_EVENTS: Final = 1000
+"""Events of one batch that are kept, the newest."""
+
+
+@dataclass
+class Read:
+    """What a journal says beyond the state. `stories` are the events of the batches that were asked for."""
+
+    failures: Failures
+    journey: Journey = field(default_factory=Journey)
+    stories: dict[int, list[ev.Event]] = field(default_factory=dict)
+    notices: dict[str, int] = field(default_factory=dict)
+    """What observers of the run complained of, and how often."""
+
+
+def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: GoesOn = always) -> Read:
+    """Read the journal as far as `state` knows it; `batches` are those whose story is wanted.
+
+    Raises what `checkpoint.scan.scan` raises, and `InterruptedReadError` once `goes_on()` is false.
+    """
+    found = Read(Failures(state), stories={number: [] for number in batches})
+    on_the_way: list[ev.Event] = []
+    slices = Slices(goes_on)
+    slices.rest()
+    for event in scan(layout, _wanted(batches)):
+        slices.rest()
+        if event.seq > state.job.seq:
+            break  # of a job that runs: what happened since its state was read
+        found.failures.take(event)
+        if isinstance(event, _ON_THE_WAY):
+            on_the_way.append(event)
+        elif isinstance(event, ev.JobNotice):
+            found.notices[event.message] = found.notices.get(event.message, 0) + 1
+        story = found.stories.get(getattr(event, "batch", 0))
+        if story is not None:
+            story.append(event)
+            del story[:-_MOST_EVENTS]
+    _tell_journey(layout, found.journey, on_the_way)
+    return found
+
+
+def _wanted(batches: Collection[int]) -> Mapping[str, bytes | re.Pattern[bytes]]:
+    story = events_of(batches)
+    return {
+        **{ev.kind_of(kind): b"" for kind in _WHOLE},
+        **({ev.kind_of(kind): story for kind in _STORY} if batches else {}),
+        ev.kind_of(ev.SessionFinished): events_of(batches, FAILED_SESSION),
+    }
+
+
+def _tell_journey(layout: Layout, journey: Journey, events: list[ev.Event]) -> None:
+    crashed = [event.seq - 1 for event in events if isinstance(event, ev.JobResumed) and event.crashed]
+    times = times_of(layout, crashed)
+    for event in events:
+        journey.take(event, times.get(event.seq - 1, event.at))

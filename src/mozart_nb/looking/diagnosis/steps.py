@@ -1,0 +1,146 @@
+"""What to do about a diagnosis: the first thing in a sentence, and the commands worth trying."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mozart_nb.codes import ErrorCode, lookup
+from mozart_nb.consumers.phrases import advice_for
+from mozart_nb.consumers.progress import LIVE, Progress
+from mozart_nb.engine.state import JobState
+from mozart_nb.looking.diagnosis.findings import ErrorGroup, Holder, NextStep, Trouble
+from mozart_nb.words import moment, spans
+
+_LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
+"""Failures of which `recover` may find that they are none any more."""
+_MENDABLE: Final = frozenset({"E502", "E601", "E602"})
+"""Failures that remedies are made for: missing folders and names; of others their causes are rarely the reason."""
+_KEY_OF_JOB_FILE: Final = re.compile(r"\b(?:backend|parallel|retry|stale_detection|cost_limits|rate_limit)\.[a-z_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What next steps depend on. `standing` are the groups of failures that are not mended, what matters first."""
+
+    state: JobState
+    progress: Progress
+    standing: Sequence[ErrorGroup]
+    troubles: Sequence[Trouble] = ()
+    holder: Holder | None = None
+    now: float = 0.0
+
+    @property
+    def job_id(self) -> str:
+        return self.progress.job_id
+
+    @property
+    def advised(self) -> ErrorCode | None:
+        """The code whose advice comes first: of the job as a whole, else of the failures that matter most."""
+        if self.progress.code:
+            code = lookup(self.progress.code)
+            if not self.standing or code.pauses or self.standing[0].code == code.code:
+                return code
+        return lookup(self.standing[0].code) if self.standing else None
+
+
+# --- the first thing --------------------------------------------------------------------------------------------------
+
+
+def first_step(stand: Standing) -> str:
+    """One sentence without a full stop; empty when there is nothing to do."""
+    progress = stand.progress
+    if progress.status in LIVE:
+        return _while_it_runs(stand)
+    if progress.status in ("completed", "pending"):
+        return next((trouble.advice for trouble in stand.troubles if trouble.advice), "")
+    resume = f"`mozart resume {stand.job_id}`"
+    code = stand.advised
+    if code is None:
+        return f"{resume}: it goes on where it stopped, what is done stays done"
+    advice = advice_for(code.code, is_over=True).partition(", then")[0]
+    if _needs_reload(code):
+        return f"{advice}, then {resume[:-1]} --reload-config`"
+    if advice.startswith("a resume"):
+        return f"{resume} tries it again"
+    return f"{advice}, then {resume}"
+
+
+def _while_it_runs(stand: Standing) -> str:
+    limit, breaker = stand.state.job.limit, stand.state.job.breaker
+    if stand.holder is not None and stand.holder.is_alive is None:
+        return (
+            f"see whether host {stand.holder.host} still runs it; if that machine is gone for certain: "
+            f"`mozart resume {stand.job_id} --self-healing`"
+        )
+    if limit is not None:
+        return f"nothing: it goes on by itself at {moment(limit.until, stand.now)}"
+    if breaker.status == "open":
+        return f"nothing: one attempt tries again at {moment(breaker.until, stand.now)}"
+    advised = next((group for group in stand.standing if group.unresolved_batches), None)
+    if advised is not None and stand.progress.failed:
+        return f"`mozart status {stand.job_id} --watch`; for what failed: {advised.advice}"
+    return ""
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def next_steps(stand: Standing) -> Iterator[NextStep]:
+    """Commands that make sense now, in the order in which to try them."""
+    job, progress = stand.job_id, stand.progress
+    if progress.status in LIVE:
+        yield NextStep(f"mozart status {job}", "job", "it is being run; see how it stands")
+        if stand.state.job.limit is not None:
+            yield NextStep("mozart limits", "", "what all jobs of the account wait for; --clear opens the gate at once")
+        return
+    if progress.status in ("completed", "pending"):
+        return
+    yield from _looks(stand)
+    if stand.progress.failed and any(group.code in _LOOKED_AT_AGAIN for group in stand.standing):
+        yield NextStep(f"mozart recover {job}", "", "check the rules of failed batches again; nothing is run or paid")
+    yield _go_on(stand)
+    mendable = [group.code for group in stand.standing if group.code in _MENDABLE]
+    if mendable and not stand.state.job.options.self_healing:
+        yield NextStep(
+            f"mozart resume {job} --self-healing",
+            "job.resume(self_healing=True)",
+            f"the same, mending what can be mended of {', '.join(mendable)} on the way",
+        )
+
+
+def _looks(stand: Standing) -> Iterator[NextStep]:
+    job = stand.job_id
+    if any(group.unresolved_batches for group in stand.standing):
+        yield NextStep(f"mozart errors {job}", "job.errors()", "every failure, and what each rule expected and saw")
+        example = next((group.example for group in stand.standing if group.example and group.example.batch), None)
+        if example is not None:
+            number = example.batch
+            yield NextStep(
+                f"mozart logs {job} --batch {number}", f"job.log(batch={number})", f"the story of batch {number}"
+            )
+
+
+def _go_on(stand: Standing) -> NextStep:
+    """How the job is resumed, and what has to be done before."""
+    job, progress = stand.job_id, stand.progress
+    row = stand.advised
+    if row is not None and _needs_reload(row):
+        advice = row.advice.partition(", then")[0]
+        return NextStep(
+            f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", f"after this: {advice}"
+        )
+    if progress.failed:
+        asked = sorted(n for n, batch in stand.state.batches.items() if batch.status == "failed")
+        again = f"ask batch{'es' if len(asked) > 1 else ''} {spans(asked, 6)} again with fresh budgets"
+        before = "" if row is None or row.retriable else f"after this: {row.advice.partition(', then')[0]}; "
+        left = ", and what waits behind" if progress.blocked else ""
+        return NextStep(f"mozart resume {job}", "job.resume()", f"{before}{again}{left}")
+    return NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
+
+
+def _needs_reload(row: ErrorCode) -> bool:
+    """Whether what helps is a change of the job file, which a resume reads only when it is told to."""
+    return row.code == "E506" or "--reload-config" in row.advice or _KEY_OF_JOB_FILE.search(row.advice) is not None
