@@ -35,6 +35,11 @@ class ErrorCode:
     advice: str
     pauses: bool = False
 
+    @property
+    def passes(self) -> bool:
+        """Whether time alone mends it, so that another attempt is all there is to do."""
+        return self.category is Category.RATE_LIMIT or self.code in ("E001", "E003")
+
 
 def _table(*rows: ErrorCode) -> dict[str, ErrorCode]:
     return {row.code: row for row in rows}
@@ -51,8 +56,15 @@ _T, _R, _V, _O, _S, _F = (
 _B, _A, _J = Scope.BATCH, Scope.ACCOUNT, Scope.JOB
 
 CODES: dict[str, ErrorCode] = _table(
-    ErrorCode("E001", _T, _B, "transient failure", True, "it is retried by itself"),
-    ErrorCode("E002", _T, _B, "connection, network, DNS or TLS failure", True, "check the network; it is retried"),
+    ErrorCode("E001", _T, _B, "transient failure", True, "it is retried by itself; else see the log of the session"),
+    ErrorCode(
+        "E002",
+        _T,
+        _B,
+        "connection, network, DNS or TLS failure",
+        True,
+        "see whether the address can be reached (base URL, proxy, network), then resume",
+    ),
     ErrorCode("E003", _T, _B, "service temporarily unavailable (5xx, overloaded)", True, "it is retried by itself"),
     ErrorCode("E101", _R, _A, "API rate limit", True, "nothing: work goes on after the wait"),
     ErrorCode("E102", _R, _A, "usage limit or quota reached", True, "nothing: work goes on after the wait"),
@@ -66,28 +78,97 @@ CODES: dict[str, ErrorCode] = _table(
         "see what each rule expected and saw, then mend the prompt or the rule",
     ),
     ErrorCode(
-        "E202", _V, _B, "the answer is not the JSON or schema asked for", True, "see the answer; simplify the schema"
+        "E202",
+        _V,
+        _B,
+        "the answer is not the JSON or schema asked for",
+        True,
+        "see what came instead, then mend the prompt or the schema",
     ),
-    ErrorCode("E203", _V, _B, "a command or function of a rule could not run or timed out", True, "run it by hand"),
-    ErrorCode("E301", _O, _B, "execution timed out", True, "raise backend.timeout_seconds"),
-    ErrorCode("E302", _O, _B, "killed after its timeout", True, "raise backend.timeout_seconds"),
-    ErrorCode("E303", _O, _B, "session went silent", True, "raise stale_detection.idle_timeout_seconds"),
-    ErrorCode("E401", _S, _B, "killed by a signal", False, "find who killed it, then resume"),
+    ErrorCode(
+        "E203",
+        _V,
+        _B,
+        "a command or function of a rule could not run or timed out",
+        True,
+        "run it by hand, mend it, then recover",
+    ),
+    ErrorCode(
+        "E301", _O, _B, "execution timed out", True, "raise backend.timeout_seconds, then go on with `--reload-config`"
+    ),
+    ErrorCode(
+        "E302",
+        _O,
+        _B,
+        "killed after its timeout",
+        True,
+        "raise backend.timeout_seconds, then go on with `--reload-config`",
+    ),
+    ErrorCode(
+        "E303",
+        _O,
+        _B,
+        "session went silent",
+        True,
+        "see where it hung, or raise stale_detection.idle_timeout_seconds, then go on with `--reload-config`",
+    ),
+    ErrorCode(
+        "E401",
+        _S,
+        _B,
+        "killed by a signal",
+        False,
+        "find who ended it (a person, a scheduler, a shutdown), then resume",
+    ),
     ErrorCode("E402", _S, _B, "the program crashed", False, "see the log of the session, then resume"),
-    ErrorCode("E403", _S, _B, "out of memory", False, "lower parallel.max_concurrent, then resume"),
+    ErrorCode(
+        "E403",
+        _S,
+        _B,
+        "out of memory",
+        False,
+        "lower parallel.max_concurrent or make more memory available, then resume",
+    ),
     ErrorCode("E501", _F, _J, "authentication or permission failure", False, "log in or fix the key, then resume"),
     ErrorCode("E502", _F, _J, "configuration error", False, "mend the description, then go on with `--reload-config`"),
-    ErrorCode("E503", _F, _J, "the claude program was not found", False, "install it or set backend.cli_path"),
-    ErrorCode("E504", _F, _J, "model not found", False, "mend the model's name, then go on with `--reload-config`"),
+    ErrorCode(
+        "E503",
+        _F,
+        _J,
+        "the claude program was not found",
+        False,
+        "install Claude Code or correct backend.cli_path, then resume",
+    ),
+    ErrorCode("E504", _F, _J, "model not found", False, "correct the model's name, then go on with `--reload-config`"),
     ErrorCode("E505", _F, _B, "prompt too large", False, "make the batch smaller"),
     ErrorCode("E506", _F, _J, "budget exhausted", True, "raise the budget, then resume", pauses=True),
-    ErrorCode("E601", _F, _B, "workspace or path missing", False, "create it, then resume"),
-    ErrorCode("E602", _F, _B, "working directory invalid", False, "fix backend.working_directory, then resume"),
+    ErrorCode("E601", _F, _B, "workspace or path missing", False, "put it back, then resume"),
+    ErrorCode(
+        "E602",
+        _F,
+        _B,
+        "working directory invalid",
+        False,
+        "put the folder back or correct backend.working_directory, then resume",
+    ),
     ErrorCode("E603", _F, _B, "preflight: prompt over the hard limit", False, "make the batch smaller"),
-    ErrorCode("E701", _F, _J, "checkpoint corrupt", False, "restore it from a backup, or start over with --fresh"),
+    ErrorCode(
+        "E701",
+        _F,
+        _J,
+        "checkpoint corrupt",
+        False,
+        "restore the job's folder from a backup, or start over with --fresh",
+    ),
     ErrorCode("E702", _F, _J, "checkpoint written by a newer version", False, "upgrade mozart_nb"),
     ErrorCode(
-        "E703", _F, _J, "checkpoint cannot be written", True, "make room, then resume: nothing is lost", pauses=True
+        "E703",
+        _F,
+        _J,
+        "checkpoint cannot be written",
+        True,
+        "make room, or make it writable, then resume: nothing is lost",
+        pauses=True,
     ),
     ErrorCode("E999", _F, _B, "unclassified failure", False, "see the log of the session"),
 )

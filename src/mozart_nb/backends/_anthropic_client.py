@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mozart_nb.backends._offload import in_thread
+from mozart_nb.backends._text import address_of
 
 if TYPE_CHECKING:
     import anthropic
@@ -45,9 +46,7 @@ class Access(NamedTuple):
     @property
     def address(self) -> str:
         """The base URL as it may be shown: without a name and password in it."""
-        scheme, _, rest = self.base_url.partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+        return address_of(self.base_url)
 
     def without_secret(self, text: str) -> str:
         """`text` with the key blotted out, whatever its shape; what is too short for a key may be any word."""

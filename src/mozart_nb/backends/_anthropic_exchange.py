@@ -183,9 +183,10 @@ class Exchange:
     def _too_long(self, deadline: Deadline) -> SessionResult:
         request = self._request
         if deadline.cause == "stale":
-            text = f"nothing came for {request.idle_timeout_seconds:g} seconds"
+            limit = "stale_detection.idle_timeout_seconds"
+            text = f"nothing came for {request.idle_timeout_seconds:g} seconds ({limit})"
         else:
-            text = f"the answer was not complete after {request.timeout_seconds:g} seconds"
+            text = f"the answer was not complete after {request.timeout_seconds:g} seconds (backend.timeout_seconds)"
         result = result_of_error(None, "", text, cost_usd=None)
         return msgspec.structs.replace(result, outcome=deadline.cause or "timeout")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from mozart_nb.backends._text import address_of
+
 RECORDED_VERSION = "2.1.197"
 """The version of the program whose behaviour this backend was built on."""
 
@@ -82,6 +84,36 @@ _LOGINS = {
     "ANTHROPIC_API_KEY": "ANTHROPIC_API_KEY",
     "CLAUDE_CODE_OAUTH_TOKEN": "CLAUDE_CODE_OAUTH_TOKEN",
 }
+
+
+def access(options: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[str, str]:
+    """Where a session sends its requests and as whom, in words that may be shown; empty where that is not known.
+
+    `environment` is the session's, `options` tell what of it comes from the job file.
+    """
+    own = options.get("env") or {}
+    login = login_state(environment)
+    credential = _CREDENTIALS.get(login, login)
+    if login in environment:
+        credential = f"the key in {login}{_place(login, own)}"
+    return _address(environment, own), credential
+
+
+_CREDENTIALS = {"unknown": "", "credentials file": "the saved login of `claude`", "apiKeyHelper": "the apiKeyHelper"}
+
+
+def _address(environment: Mapping[str, str], own: Mapping[str, Any]) -> str:
+    if url := environment.get("ANTHROPIC_BASE_URL", ""):
+        return f"{address_of(url)} (ANTHROPIC_BASE_URL{_place('ANTHROPIC_BASE_URL', own)})"
+    proxy = next((name for name in _PROXIES if environment.get(name)), "")
+    return f"through the proxy of {proxy}{_place(proxy, own)}" if proxy else ""
+
+
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def _place(name: str, own: Mapping[str, Any]) -> str:
+    return " of backend.env" if name in own else ""
 
 
 def _config_folder(environment: Mapping[str, str]) -> Path:

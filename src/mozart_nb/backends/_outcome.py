@@ -21,7 +21,7 @@ from mozart_nb.backends._stream import (
     is_success,
 )
 from mozart_nb.backends._text import clip, printable, whole
-from mozart_nb.engine.ports import SessionResult
+from mozart_nb.engine.ports import NOT_PERMITTED, SessionResult
 from mozart_nb.events import Outcome, Usage
 
 Cause = Literal["exited", "adopted", "timeout", "stale"]
@@ -40,12 +40,14 @@ class Ended:
 
     `adopted`: it is gone and was not our child, so nobody told us how. `forced`: it had to be killed after `cause`
     `timeout` or `stale`. `exit_code` is negative for a signal and None where it is unknown or says nothing.
+    `lacked_memory`: the kernel killed it for lack of memory.
     """
 
     cause: Cause
     exit_code: int | None = None
     forced: bool = False
     duration: float = 0.0
+    lacked_memory: bool = False
 
 
 def session_result(
@@ -75,7 +77,7 @@ def session_result(
         subtype=subtype,
         terminal_reason=as_text(record.get("terminal_reason")),
         stop_reason=as_text(record.get("stop_reason")),
-        error_text="" if outcome == "ok" else _error_text(reader, subtype, stderr),
+        error_text="" if outcome == "ok" else _error_text(reader, ended, subtype, stderr),
         reset_at=_reset_at(reader) if outcome != "ok" else None,
         has_result=reader.result is not None,
         lost_session=lost and _LOST in "\n".join((*_errors(record), stderr)),
@@ -126,7 +128,9 @@ def _error_kind(reader: StreamReader, ended: Ended) -> str:
     return "crashed" if reader.opened else "not_started"
 
 
-def _error_text(reader: StreamReader, subtype: str, stderr: str) -> str:
+def _error_text(reader: StreamReader, ended: Ended, subtype: str, stderr: str) -> str:
+    if ended.lacked_memory:
+        return "the kernel ended the session with SIGKILL because it was out of memory"
     if subtype == "local_command":
         return "the prompt was taken for a command of the program, nothing was sent"
     if subtype == "no_structured_output":
@@ -193,7 +197,7 @@ def _denials(record: Mapping[str, Any]) -> Iterator[str]:
     for denial in listed[:_WARNINGS]:
         tool = clip(printable(as_text(denial.get("tool_name"))), 60) or "a tool"
         subject = _subject(as_mapping(denial.get("tool_input")))
-        yield f"{tool} was not permitted: {subject}" if subject else f"{tool} was not permitted"
+        yield f"{tool} {NOT_PERMITTED}: {subject}" if subject else f"{tool} {NOT_PERMITTED}"
     if len(listed) > _WARNINGS:
         yield f"{len(listed) - _WARNINGS} more tool uses were not permitted"
 

@@ -140,7 +140,8 @@ async def accompany(
         tail.close()
     code = process.exit_code() if cause == "exited" else None
     adopted = cause == "exited" and isinstance(process, Adopted)
-    return Ended("adopted" if adopted else cause, code, forced, clock.fair() - began)
+    lacked_memory = cause == "exited" and isinstance(process, Child) and process.lacked_memory()
+    return Ended("adopted" if adopted else cause, code, forced, clock.fair() - began, lacked_memory)
 
 
 async def part(process: Running, launch: Launch, detached: bool) -> None:

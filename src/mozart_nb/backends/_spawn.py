@@ -18,7 +18,9 @@ from typing import BinaryIO, Protocol
 import psutil
 
 from mozart_nb.backends._marked import find_writers, is_gone
+from mozart_nb.backends._memory import memory_kills
 
+_KILLED = (-9, 137)  # by the kernel's count, and as a shell around the program says it
 _SCARCE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 
@@ -77,10 +79,11 @@ class Running(Protocol):
 
 
 class Child:
-    """A process that we started, and whose group it leads."""
+    """A process that we started, and whose group it leads. `memory_kills` is what was counted before it began."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], memory_kills: int | None = None) -> None:
         self._popen = popen
+        self._memory_kills = memory_kills
 
     def has_ended(self) -> bool:
         return self._popen.poll() is not None
@@ -102,6 +105,12 @@ class Child:
 
     def pids(self) -> Sequence[int]:
         return [self._popen.pid]
+
+    def lacked_memory(self) -> bool:
+        """Whether the kernel, and not a person, is who must have killed it: it did so for lack of memory meanwhile."""
+        if self._memory_kills is None or self.exit_code() not in _KILLED:
+            return False
+        return (memory_kills() or 0) > self._memory_kills
 
     def leave(self) -> None:
         """Let it run on without us."""
@@ -154,7 +163,7 @@ def spawn(launch: Launch) -> Child | SpawnFailure:
 
 
 def _start(launch: Launch) -> Child:
-    files = launch.files
+    files, before = launch.files, memory_kills()
     with open(files.prompt, "rb") as stdin, _create(files.out) as stdout, _create(files.err) as stderr:
         popen = subprocess.Popen(
             list(launch.argv),
@@ -165,7 +174,7 @@ def _start(launch: Launch) -> Child:
             env=dict(launch.environment),
             start_new_session=True,
         )
-    return Child(popen)
+    return Child(popen, before)
 
 
 def explain(error: Exception, launch: Launch) -> SpawnFailure:

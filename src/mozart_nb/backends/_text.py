@@ -55,3 +55,10 @@ def read_tail(path: Path, limit: int) -> str:
     except OSError:
         return ""
     return decode_tail(data) if size > limit else data.decode("utf-8", "replace")
+
+
+def address_of(url: str) -> str:
+    """A base URL as it may be shown: without a name and password in it."""
+    scheme, separator, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -202,6 +202,9 @@ class AnthropicApiBackend:
 
     def _told(self, result: SessionResult, request: SessionRequest) -> SessionResult:
         """`result` as it may be journaled and shown: with an id, without the key."""
+        if result.api_status is not None:
+            credential = f"the key in {self._access.variable}"
+            result = msgspec.structs.replace(result, address=self._access.address, credential=credential)
         text = self._access.without_secret(result.error_text) if result.error_text else ""
         if text == result.error_text and result.session_id:
             return result

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from mozart_nb.backends._claude_environment import RECORDED_VERSION, environment_of, login_state
+from mozart_nb.backends._claude_environment import RECORDED_VERSION, access, environment_of, login_state
 from mozart_nb.backends._claude_schema import schema_argument
 from mozart_nb.backends._marked import MARKER, find, reap
 from mozart_nb.backends._offload import in_thread, outlast
@@ -146,7 +146,7 @@ class ClaudeCliBackend:
         ended = await run_process(launch, self._clock, _ear(reader, report), lambda: report.detaching)
         if isinstance(ended, SpawnFailure):
             return _not_started(ended)
-        return _conclude(request, reader, ended)
+        return _conclude(request, reader, ended, environment)
 
     async def reattach(self, request: SessionRequest, report: Report) -> SessionResult | None:
         """Follow a session that outlived its host, or read what it left; None when it is gone without a result.
@@ -175,7 +175,7 @@ class ClaudeCliBackend:
         reader.close()
         if ended.cause == "adopted" and (reader.result is None or is_aborted(reader.result)):
             return None
-        return _conclude(request, reader, ended)
+        return _conclude(request, reader, ended, build_environment(request, self._environ))
 
     async def check(self) -> Health:
         """Whether the program is there and runs, and what is known about its login. Nothing is contacted or paid."""
@@ -275,7 +275,9 @@ def _not_started(failure: SpawnFailure) -> SessionResult:
     )
 
 
-def _conclude(request: SessionRequest, reader: StreamReader, ended: Ended) -> SessionResult:
+def _conclude(
+    request: SessionRequest, reader: StreamReader, ended: Ended, environment: Mapping[str, str]
+) -> SessionResult:
     reader.close()
     files = Files.of(request.log)
     stderr = read_tail(files.err, max(request.capture_bytes, _ERROR_BYTES))
@@ -286,14 +288,30 @@ def _conclude(request: SessionRequest, reader: StreamReader, ended: Ended) -> Se
         # The program does not notice that its last line could not be written: it ends with 0 and without a result.
         said = "the disk filled up before the session could say how it ended"
         result = msgspec.structs.replace(result, error_kind="log_unwritable", error_text=said)
+    captured = _captured(request, reader, files, result)
+    if result.outcome in ("timeout", "stale"):
+        result = msgspec.structs.replace(result, error_text=_over_limit(request, result))
+    address, credential = access(request.options, environment) if result.outcome != "ok" else ("", "")
     return msgspec.structs.replace(
         result,
+        address=address,
+        credential=credential,
         lost_session=result.lost_session and request.continues,
         session_id=result.session_id or request.session_id,
         duration=_duration(reader) if ended.cause == "adopted" else result.duration,
-        stdout_tail=_captured(request, reader, files, result),
+        stdout_tail=captured,
         stderr_tail=last_bytes(printable(stderr), request.capture_bytes),
     )
+
+
+def _over_limit(request: SessionRequest, result: SessionResult) -> str:
+    """Which limit ended a session, and what is known of why it took so long."""
+    if result.outcome == "stale":
+        said = f"nothing came for {request.idle_timeout_seconds:g} seconds (stale_detection.idle_timeout_seconds)"
+    else:
+        said = f"it was not done after {request.timeout_seconds:g} seconds (backend.timeout_seconds)"
+    reasons = [text for text in (*result.warnings, result.error_text) if text]
+    return "; ".join([said, *reasons])
 
 
 def _duration(reader: StreamReader) -> float:

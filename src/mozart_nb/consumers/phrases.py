@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mozart_nb.codes import Category, lookup
+from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
 from mozart_nb.words import clock, count, dollars, one_line, plural, time_of_day
 
@@ -101,7 +101,7 @@ def running_phrases(batch: RunningBatch) -> list[str]:
 def advice_for(code: str, *, is_over: bool) -> str:
     """What helps against a failure with that code; `is_over`: what is done about it by itself has been done."""
     row = lookup(code)
-    if is_over and row.category in (Category.TRANSIENT, Category.RATE_LIMIT):
+    if is_over and row.passes:
         return "a resume tries it again"
     return row.advice
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from mozart_nb import events as ev
@@ -257,7 +258,7 @@ class Attempt:
         finished = self._finished(result, verdict)
         await self._desk.record(finished, ev.Answer(finished=finished, text=result.text, data=reading.data))
         tails = (result.stdout_tail, result.stderr_tail)
-        await self._check(result.text, verdict.code, verdict.message, *tails, reading=reading)
+        await self._check(result.text, verdict.code, verdict.message, *tails, reading=reading, warnings=result.warnings)
 
     async def _rows(self) -> int:
         if not self._parts.contract.wants_data:
@@ -300,6 +301,7 @@ class Attempt:
         stderr_tail: str = "",
         *,
         reading: AnswerReading,
+        warnings: Sequence[str] = (),
     ) -> None:
         batch, checker = self.batch, self._parts.checker
         session = self._session or batch.session
@@ -317,6 +319,7 @@ class Attempt:
                 message=message,
                 results=results,
                 fault=reading.fault,
+                warnings=warnings,
                 stdout_tail=stdout_tail,
                 stderr_tail=stderr_tail,
             )

@@ -289,14 +289,22 @@ def _message(case: _Case, code: str) -> str:
     text = text if len(text) <= _MESSAGE else f"{text[: _MESSAGE - 1]}…"
     if code == "E502" and matches(text, ROOT_REFUSED):
         return f"{text} (if this is a sandbox, set IS_SANDBOX: '1' in backend.env; else use another user)"
-    return text or _plain_words(case, code)
+    return f"{text or _plain_words(case, code)}{_circumstances(case.result, code)}"
+
+
+def _circumstances(result: SessionResult, code: str) -> str:
+    """What was refused and by whom, or what could not be reached: no service says that by itself."""
+    address = result.address if result.address.partition(" ")[0] not in result.error_text else ""
+    if code == "E501" and result.credential:
+        return f": {result.credential}{f', sent to {address}' if address else ''}"
+    return f": {address}" if code == "E002" and address else ""
 
 
 def _plain_words(case: _Case, code: str) -> str:
     result = case.result
     if code in ("E401", "E402") and result.signal:
         name = _SIGNALS.get(result.signal) or _CRASHES.get(result.signal) or f"signal {result.signal}"
-        return f"the session was ended by {name}"
+        return f"something other than mozart ended the session with {name}" if code == "E401" else f"it crashed: {name}"
     if code == "E001" and not result.has_result:
         return f"the session ended without a result (exit code {result.exit_code})"
     return lookup(code).meaning

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mozart_nb.engine.ports import NOT_PERMITTED
 from mozart_nb.events import RuleResult, ValidationFailed, ValidationPassed
 
 TAIL_OF_PASSED = 500
@@ -18,6 +19,7 @@ def judge(
     message: str,
     results: Sequence[RuleResult],
     fault: RuleResult | None = None,
+    warnings: Sequence[str] = (),
     stdout_tail: str = "",
     stderr_tail: str = "",
 ) -> ValidationPassed | ValidationFailed:
@@ -25,7 +27,8 @@ def judge(
 
     `code` is the session's own failure, empty when it succeeded. A failed session without such evidence is a failure
     whatever the rules say: leftovers of an earlier attempt prove nothing. `fault` is what is wrong with the form of the
-    answer; it comes before the rules.
+    answer; it comes before the rules. `warnings` are the session's: a tool that it was not allowed to use may be why a
+    rule was not met, so the message says so.
     """
     results = (fault, *results) if fault is not None else results
     failed = [result for result in results if result.status in ("failed", "skipped")]
@@ -43,7 +46,7 @@ def judge(
         code, message = "E202", fault.message
     elif not code:
         code = "E203" if any(result.could_not_run for result in failed) else "E201"
-        message = _unmet(failed)
+        message = _unmet(failed) + _denied(warnings)
     return ValidationFailed(
         batch=batch,
         attempt=attempt,
@@ -59,6 +62,12 @@ def _unmet(failed: Sequence[RuleResult]) -> str:
     unmet = [result for result in failed if result.status == "failed"]
     named = "; ".join(_name(result) for result in unmet[:3])
     return f"{named} (and {len(unmet) - 3} more)" if len(unmet) > 3 else named
+
+
+def _denied(warnings: Sequence[str]) -> str:
+    denied = [warning for warning in warnings if NOT_PERMITTED in warning]
+    more = f" (and {len(denied) - 1} more)" if len(denied) > 1 else ""
+    return f"; {denied[0]}{more}" if denied else ""
 
 
 def _name(result: RuleResult) -> str:

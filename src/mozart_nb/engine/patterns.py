@@ -56,7 +56,12 @@ _BY_TEXT: Final = (
         r"|authentication (?:failed|required)|oauth token (?:has )?(?:expired|been revoked|revoked)"
         r"|\bunauthori[sz]ed\b",
     ),
-    ("E403", r"\bout of memory\b|\bcannot allocate memory\b|\boom.?kill|memory cgroup|\bheap limit\b|\bENOMEM\b"),
+    (
+        "E403",
+        r"\bout of memory\b|\bcannot allocate memory\b|\boom.?kill|memory cgroup|\bheap limit\b|\bENOMEM\b"
+        # Bun, in which `claude` 2.1.197 runs, when it gets no more memory (recorded below a limit on address space).
+        r"|\bmemory (?:is )?exhaust(?:ed|ion)\b|MemoryExhaustion",
+    ),
     (
         "E002",
         r"unable to connect|connection to the api was lost|request timed out|connection (?:refused|reset|error|closed)"

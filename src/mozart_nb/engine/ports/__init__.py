@@ -33,6 +33,7 @@ from mozart_nb.engine.ports.keeping import (
 )
 from mozart_nb.engine.ports.remote import Remote, RemoteBatch, RemoteError, RemoteResult
 from mozart_nb.engine.ports.sessions import (
+    NOT_PERMITTED,
     Backend,
     Continuation,
     ExpectedFile,
@@ -48,6 +49,7 @@ from mozart_nb.engine.ports.sessions import (
 )
 
 __all__ = [
+    "NOT_PERMITTED",
     "Ailment",
     "Allowance",
     "AnswerContract",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from mozart_nb.events import Mode, Outcome, Usage
+
+NOT_PERMITTED: Final = "was not permitted"
+"""What the warning about a tool that a session was not allowed to use says behind the tool's name."""
 
 
 class ExpectedFile(msgspec.Struct, frozen=True):
@@ -81,7 +84,8 @@ class SessionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     error messages and never the body of an answer. `data` is the answer as JSON data where the service gave it so.
     `cost_usd` None means unknown; `saved_usd` is what the prompt cache saved, negative where it cost. `retry_after`
     (seconds) and `reset_at` (epoch seconds) are what a server named. `has_result`: the program said how it ended.
-    `lost_session`: the session to continue does not exist any more, nothing was sent.
+    `lost_session`: the session to continue does not exist any more, nothing was sent. `address` and `credential` say in
+    words that may be shown where a failed session was sent and as whom; `classify` names them where they matter.
     """
 
     outcome: Outcome
@@ -110,6 +114,8 @@ class SessionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     stdout_tail: str = ""
     stderr_tail: str = ""
     duration: float = 0.0
+    address: str = ""
+    credential: str = ""
 
 
 class Health(msgspec.Struct, frozen=True):
