@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mozart_nb.errors import MisuseError
-from mozart_nb.selection import numbers_in, parse_at, parse_batches, parse_length
+from mozart_nb.selection import numbers_in, parse_at, parse_batches, parse_length, parse_past
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=BERLIN).timestamp()
@@ -115,3 +115,34 @@ def test_what_is_no_moment_to_come_is_refused_with_a_reason(text: str, reason: s
 )
 def test_lengths_of_time_have_units(text: str, seconds: float) -> None:
     assert parse_length(text) == seconds
+
+
+# --- the past ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2h", "2026-11-20 09:00:00"),
+        ("1h 30m", "2026-11-20 09:30:00"),
+        ("11:30 Europe/Berlin", "2026-11-20 10:30:00"),
+        ("14:00Z", "2026-11-19 14:00:00"),
+        ("yesterday 7am Europe/Berlin", "2026-11-19 06:00:00"),
+        ("2026-11-18T07:05:09Z", "2026-11-18 07:05:09"),
+        ("2026-11-18T07:05:09.25+01:00", "2026-11-18 06:05:09"),
+    ],
+)
+def test_a_moment_of_the_past_is_so_long_ago_or_the_last_of_its_kind(text: str, moment: str) -> None:
+    found = parse_past(text, NOON, "--since")
+    assert datetime.fromtimestamp(found, ZoneInfo("UTC")).strftime("%Y-%m-%d %H:%M:%S") == moment
+
+
+def test_a_time_after_another_one_is_the_next() -> None:
+    since = parse_past("23:00Z", NOON, "--since")
+    assert parse_past("02:00Z", NOON, "--until", after=since) == since + 3 * 3600
+
+
+@pytest.mark.parametrize("text", ["", "12", "2x", "25:00", "last week", "12:00 Nowhere/City"])
+def test_what_is_no_moment_is_refused_with_the_name_of_its_option(text: str) -> None:
+    with pytest.raises(MisuseError, match="^--until"):
+        parse_past(text, NOON, "--until")

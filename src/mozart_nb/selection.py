@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -15,12 +16,14 @@ Spans = tuple[tuple[int, int], ...]
 _UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 _MOMENT = re.compile(
-    r"(?:(?P<day>today|tomorrow|\d{4}-\d{2}-\d{2})(?:T|\s+))?"
+    r"(?:(?P<day>today|tomorrow|yesterday|\d{4}-\d{2}-\d{2})(?:T|\s+))?"
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2}))?)?\s*(?P<half>[ap]m)?"
     r"\s*\(?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?|[A-Za-z][A-Za-z0-9_+\-/]*)?\)?",
     re.IGNORECASE,
 )
+_DAYS: Final = {"tomorrow": 1, "yesterday": -1}
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})?")
+_PAST_HINT: Final = "write `14:00`, `2026-11-21 07:05`, `2026-11-21T07:05:00Z`, `yesterday 22:00`, `2h` or `30m`"
 _TIME_HINT: Final = "write `07:05`, `2026-11-21 07:05`, `7:05am Europe/Berlin`, `07:05Z` or `+2h30m`"
 
 
@@ -104,6 +107,32 @@ def parse_at(text: str, now: float) -> float:
     return _epoch(_on_day(found, local + timedelta(days=1), text), zone)
 
 
+def parse_past(text: str, now: float, option: str, *, after: float = 0.0) -> float:
+    """Which moment of the past `text` means, in epoch seconds; `now` likewise. `option` is named in errors.
+
+    `2h` and `30m` are so long ago. A time without a date is its last occurrence, or with `after` the first one behind
+    that moment; one without a zone is this machine's. A date alone is its midnight. Raises `MisuseError`.
+    """
+    words = text.strip()
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(words).timestamp()
+    if not _PART.sub("", words).strip():
+        with contextlib.suppress(MisuseError):
+            return now - parse_length(words)
+    found = _MOMENT.fullmatch(words)
+    try:
+        if found is None or (found["minute"] is None and found["half"] is None):
+            raise _no_time(text, "this is no time")
+        zone = _zone(found["zone"], text)
+        if after and not found["day"]:
+            return parse_at(words, after)
+        local = datetime.fromtimestamp(now, zone) if zone else datetime.fromtimestamp(now)  # noqa: DTZ006  # machine's zone
+        at = _epoch(_on_day(found, local, text), zone)
+        return at if at <= now or found["day"] else _epoch(_on_day(found, local - timedelta(days=1), text), zone)
+    except MisuseError as error:
+        raise MisuseError(f"{option} {text}: {error.message.partition(': ')[2]}", hint=_PAST_HINT) from None
+
+
 def _on_day(found: re.Match[str], local: datetime, text: str) -> datetime:
     """The wall-clock time without its zone."""
     day = (found["day"] or "").lower()
@@ -112,7 +141,7 @@ def _on_day(found: re.Match[str], local: datetime, text: str) -> datetime:
         raise _no_time(text, f"there is no {hour} {half}")
     if half:
         hour = hour % 12 + (12 if half == "pm" else 0)
-    date = local + timedelta(days=1) if day == "tomorrow" else local
+    date = local + timedelta(days=_DAYS.get(day, 0))
     try:
         if day and day[0].isdigit():
             date = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007  # the zone comes later

@@ -60,11 +60,37 @@ def level_of(event: ev.Event) -> Level:
     return _LEVELS.get(type(event), "INFO")
 
 
+def highest_level(kind: type[ev.Event]) -> Level:
+    """The most that an event of this kind can matter."""
+    return "WARNING" if kind is ev.SessionFinished else _LEVELS.get(kind, "INFO")
+
+
 def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:
     """One event as a line. `at` (epoch seconds) stands in for an event without a time; `more` is added at the end."""
-    fields = [*_fields(event), *((key, _plain(value)) for key, value in more.items())]
-    pairs = " ".join(f"{key}={_quoted(text)}" for key, text in fields if text)
-    return f"{time_of_day(event.at or at)} {ev.kind_of(event)} {pairs}".rstrip()
+    pairs = pairs_of(event)
+    for key, value in more.items():
+        text = _plain(value)
+        pairs = f"{pairs} {key}={_quoted(text)}" if text else pairs
+    return f"{time_of_day(event.at or at)} {ev.kind_of(event)}{pairs}"
+
+
+def pairs_of(event: ev.Event, without: frozenset[str] = frozenset()) -> str:
+    """The fields of an event that say something, as ` key=value key=value`, but for those in `without`."""
+    parts: list[str] = []
+    written = msgspec.to_builtins(event)  # leaves out most of what is as it always is, and is quick about it
+    for name, default, expand in _shown_fields(type(event)):
+        if name not in written and default is not _NOTHING:
+            continue
+        value = getattr(event, name)
+        if value == default or name in without:
+            continue
+        if expand is not None:
+            parts += [f" {key}={_quoted(text)}" for key, text in expand(value) if text]
+        elif type(value) is int:
+            parts.append(f" {name}={value}")
+        elif text := _plain(value):
+            parts.append(f" {name}={_quoted(text)}")
+    return "".join(parts)
 
 
 def event_document(event: ev.Event) -> dict[str, Any]:
@@ -72,17 +98,6 @@ def event_document(event: ev.Event) -> dict[str, Any]:
     document = msgspec.to_builtins(event)
     assert isinstance(document, dict)
     return {"event": document.pop("kind"), **document}
-
-
-def _fields(event: ev.Event) -> Iterator[tuple[str, str]]:
-    for name, default, expand in _shown_fields(type(event)):
-        value = getattr(event, name)
-        if value == default:
-            continue
-        if expand is not None:
-            yield from expand(value)
-        else:
-            yield name, _plain(value)
 
 
 @cache
@@ -96,6 +111,8 @@ def _shown_fields(kind: type[ev.Event]) -> tuple[_Shown, ...]:
 
 
 def _plain(value: Any) -> str:
+    if type(value) is str:
+        return value
     if value is None or value == () or value == {}:
         return ""
     if isinstance(value, bool):
