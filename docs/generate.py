@@ -24,10 +24,11 @@ from mozart_nb.consumers.rows import ATTEMPT_COLUMNS, BATCH_COLUMNS, ERROR_COLUM
 from mozart_nb.frames.tables import INDEXES
 from mozart_nb.frames.typed import DTYPE_NAMES
 from mozart_nb.job import reference
+from mozart_nb.job.keys import UNKNOWN_KEY
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.price_table import ALIASES, AS_OF, MODELS, SOURCE
 from mozart_nb.job.prices import Prices, shipped
-from mozart_nb.job.vcodes import NOTICED, V_CODES
+from mozart_nb.job.vcodes import V_CODES, VCode
 
 FOLDER: Final = Path(__file__).parent
 _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
@@ -97,7 +98,7 @@ def error_codes() -> str:
         parts.append(f"### {category}\n\n{_ABOUT[category]}\n")
         parts.append(_table(("code", "meaning", "reaches", "again", "what to do"), rows))
     checks = [
-        (f"`{row.code}`", str(row.severity), _sentence(row.meaning), _fix(row.code, row.auto_fixable))
+        (f"`{row.code}`", str(row.severity), _sentence(row.meaning), _fix(row))
         for row in V_CODES.values()
     ]
     parts += [_CHECKS_INTRODUCTION, _table(("code", "severity", "meaning", "notes"), checks)]
@@ -114,10 +115,11 @@ def _code_row(row: ErrorCode) -> tuple[str, ...]:
     return f"`{row.code}`", _sentence(row.meaning), str(row.scope), again, _sentence(row.advice)
 
 
-def _fix(code: str, auto_fixable: bool) -> str:
-    if auto_fixable:
-        return "`--fix` makes it"
-    return "`--strict` makes it an error" if code == "V108" and code in NOTICED else ""
+def _fix(row: VCode) -> str:
+    notes = [f"`--fix` {row.fixed_by}"] if row.fixed_by else []
+    if row.code == UNKNOWN_KEY:
+        notes.append("`--strict` makes it an error")
+    return "; ".join(notes)
 
 
 def _tree() -> str:

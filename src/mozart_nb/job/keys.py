@@ -12,7 +12,7 @@ from mozart_nb.job.document import KeyPath, Positions
 from mozart_nb.job.fields import field_type, keys_of, shape_of
 from mozart_nb.job.known import UNSUPPORTED
 from mozart_nb.job.model import JobConfig
-from mozart_nb.job.report import Notice, locate_written, nearest, notice
+from mozart_nb.job.report import Notice, Respelling, beyond_doubt, locate_written, nearest, notice
 from mozart_nb.job.section import Section
 
 UNKNOWN_KEY: Final = "V108"
@@ -56,7 +56,7 @@ class _Walk:
             name = model.SYNONYMS.get(key, key) if isinstance(key, str) else key
             below = (*written, key)
             if name not in fields:
-                self._unknown(model, key, below)
+                self._unknown(model, key, below, raw)
             elif name in spelled:
                 message = f"`{spelled[name]}` and `{key}` mean the same; give one of them"
                 self.result.problems.append(self._problem(message, below))
@@ -82,7 +82,7 @@ class _Walk:
             return {key: self._value(shape.inner, item, (*path, key), (*written, key)) for key, item in value.items()}
         return value
 
-    def _unknown(self, model: type[Section], key: Any, written: KeyPath) -> None:
+    def _unknown(self, model: type[Section], key: Any, written: KeyPath, beside: dict[Any, Any]) -> None:
         reason = UNSUPPORTED.get(model, {}).get(key)
         if reason is not None:
             message = f"`{key}` is {reason}"
@@ -90,7 +90,11 @@ class _Walk:
             return
         near = nearest(str(key), [*keys_of(model), *model.SYNONYMS]) or _elsewhere(str(key))
         message = f"unknown key `{key}`; it has no effect"
-        self.result.unknown.append(notice(UNKNOWN_KEY, self._problem(message, written, near)))
+        meant = beyond_doubt(str(key), [*keys_of(model), *model.SYNONYMS])
+        is_free = model.SYNONYMS.get(meant, meant) not in {model.SYNONYMS.get(str(one), one) for one in beside}
+        is_in_text = written in self.positions.places and self.positions.override_of_written(written) is None
+        respells = Respelling(written, str(key), meant) if meant and is_free and is_in_text else None
+        self.result.unknown.append(notice(UNKNOWN_KEY, self._problem(message, written, near), respells))
 
     def _problem(self, message: str, written: KeyPath, near: str = "") -> Problem:
         return locate_written(written, self.positions, message, file=self.file, near=near, at_key=True)

@@ -8,7 +8,7 @@ An ERROR means the job cannot run as written; a WARNING that it may not do what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from mozart_nb.errors import Problem
 from mozart_nb.job import lint_answers, lint_money, lint_notebook, lint_places, lint_prompt, lint_rules
 from mozart_nb.job.document import show_path
 from mozart_nb.job.load import LoadedJob
+from mozart_nb.job.report import Respelling
 from mozart_nb.job.vcodes import NOTICED, V_CODES, Files, Finding, Rule, Severity, Subject
 
 __all__ = ["NOTICED", "RULES", "V_CODES", "Files", "Issue", "Severity", "has_errors", "lint"]
@@ -36,7 +37,7 @@ class Issue:
     """What a rule found. `line` and `column` count from 1, 0 where unknown; `file` is where they are.
 
     `source` is that line, secrets blotted out, `before` the one above it where it helps to see it. `creates` is the
-    folder that an automatic fix makes.
+    folder that an automatic fix makes, `respells` the misspelled name that it corrects (`fixes.fixed`).
     """
 
     code: str
@@ -51,6 +52,7 @@ class Issue:
     creates: Path | None = None
     source: str = ""
     before: str = ""
+    respells: Respelling | None = None
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
@@ -98,6 +100,8 @@ def _issue(code: str, finding: Finding, loaded: LoadedJob) -> Issue:
     if override is not None:
         line, column, file = 0, 0, f"--set {override}"
     path = loaded.positions.as_written(finding.path)
+    is_in_text = override is None and path in loaded.positions.places
+    respells = replace(finding.respells, at=path) if finding.respells is not None and is_in_text else None
     return Issue(
         code=code,
         severity=V_CODES[code].severity,
@@ -106,9 +110,10 @@ def _issue(code: str, finding: Finding, loaded: LoadedJob) -> Issue:
         line=line,
         column=column,
         suggestion=finding.suggestion,
-        auto_fixable=finding.creates is not None,
+        auto_fixable=finding.creates is not None or respells is not None,
         file=file,
         creates=finding.creates,
+        respells=respells,
         **loaded.positions.seen(path, line),
     )
 
@@ -123,7 +128,9 @@ def _noticed(loaded: LoadedJob) -> list[Issue]:
             line=notice.line,
             column=notice.column,
             suggestion=f"did you mean `{notice.nearest}`?" if notice.nearest else "",
+            auto_fixable=notice.respells is not None,
             file=notice.file,
+            respells=notice.respells,
             source=notice.source,
             before=notice.before,
         )

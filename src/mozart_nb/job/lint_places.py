@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import compile_pattern
 from mozart_nb.job.placeholders import Mode, expand, unknown_placeholders
 from mozart_nb.job.prompt import BatchContext, known_names
+from mozart_nb.job.report import Respelling, beyond_doubt
 from mozart_nb.job.vcodes import Finding, Rule, Subject
 
 MAX_TRIED: Final = 2_000
@@ -54,20 +55,26 @@ def placeholders_exist(subject: Subject) -> Iterator[Finding]:
         for name, near in unknown_placeholders(text, known, mode):
             # In commands and patterns braces have other uses; there only a near miss is worth a word.
             if near or mode == "path":
-                advice = f"did you mean `{near}`?" if near else "define it in `prompt.variables`"
-                yield Finding(path, f"there is no placeholder `{name}`; it stays as it is", advice)
+                yield _no_placeholder(path, name, near, mode, known)
     yield from _placeholders_of_hooks(subject)
+
+
+def _no_placeholder(path: KeyPath, name: str, near: str, mode: Mode, known: Iterable[str]) -> Finding:
+    advice = f"did you mean `{near}`?" if near else "define it in `prompt.variables`"
+    meant = beyond_doubt(name, known)
+    respells = Respelling(path, name, meant, mode) if meant else None
+    return Finding(path, f"there is no placeholder `{name}`; it stays as it is", advice, respells=respells)
 
 
 def _placeholders_of_hooks(subject: Subject) -> Iterator[Finding]:
     variables = subject.loaded.config.prompt.variables.keys()
+    known = HOOK_MEANINGS.keys() | variables
     for path, text, mode in _texts_of_hooks(subject):
-        for name, near in unknown_placeholders(text, HOOK_MEANINGS.keys() | variables, mode):
+        for name, near in unknown_placeholders(text, known, mode):
             if name in VARIABLES:
                 yield Finding(path, f"`{name}` belongs to a batch, and hooks run after all of them", "")
             elif near or mode == "path":
-                advice = f"did you mean `{near}`?" if near else "define it in `prompt.variables`"
-                yield Finding(path, f"there is no placeholder `{name}`; it stays as it is", advice)
+                yield _no_placeholder(path, name, near, mode, known)
 
 
 def paths_stay_inside(subject: Subject) -> Iterator[Finding]:

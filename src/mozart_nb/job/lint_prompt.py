@@ -13,6 +13,7 @@ from mozart_nb.job.lint_places import expressions_compile
 from mozart_nb.job.lint_rules import extensions
 from mozart_nb.job.plan import Plan
 from mozart_nb.job.prompt import PromptRenderer, known_names
+from mozart_nb.job.report import Respelling, beyond_doubt
 from mozart_nb.job.sandbox import SANDBOX
 from mozart_nb.job.templates import CompiledTemplate
 from mozart_nb.job.vcodes import Finding, Rule, Subject
@@ -53,7 +54,10 @@ def template_variables_exist(subject: Subject) -> Iterator[Finding]:
                 line = 0 if path in _FROM_FILES else name.line
                 if name.name == "item":
                     advice = "it needs `batch.size: 1`; all rows of the batch are in `items`"
-                yield Finding(path, f"there is no variable `{name.name}`{where}", advice, line_below=line)
+                meant = beyond_doubt(name.name, known) if path not in _FROM_FILES else ""
+                respells = Respelling(path, name.name, meant, "template") if meant else None
+                message = f"there is no variable `{name.name}`{where}"
+                yield Finding(path, message, advice, line_below=line, respells=respells)
 
 
 def prompts_are_not_too_long(subject: Subject) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from mozart_nb.job.document import KeyPath
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.plan import Plan, plan_job
 from mozart_nb.job.prompt import BatchContext, context_for
+from mozart_nb.job.report import Respelling
 
 
 class Severity(StrEnum):
@@ -30,30 +31,36 @@ class VCode:
     code: str
     severity: Severity
     meaning: str
-    auto_fixable: bool = False
+    fixed_by: str = ""
+    """What `validate --fix` does about it where the case is clear; empty when people have to decide."""
+
+    @property
+    def auto_fixable(self) -> bool:
+        return bool(self.fixed_by)
 
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
+_RESPELLS: Final = "corrects a misspelling that can only mean one thing"
 
 V_CODES: Final[dict[str, VCode]] = {
     row.code: row
     for row in (
         VCode("V001", _E, "a template or expression has a syntax error, or an expression names an unknown variable"),
-        VCode("V002", _E, "the folder that should hold the workspace does not exist", auto_fixable=True),
+        VCode("V002", _E, "the folder that should hold the workspace does not exist", fixed_by="makes it"),
         VCode("V003", _E, "a template file, a file of a prompt extension or one with a schema does not exist"),
         VCode("V004", _E, "the system prompt file does not exist"),
         VCode("V005", _E, "the working directory does not exist"),
         VCode("V007", _E, "a regular expression is not valid"),
         VCode("V008", _E, "a rule lacks a field that its type needs"),
-        VCode("V101", _W, "a template uses a variable that does not exist"),
+        VCode("V101", _W, "a template uses a variable that does not exist", fixed_by=_RESPELLS),
         VCode("V103", _W, "a time limit is very short (below 60 seconds)"),
         VCode("V104", _I, "a time limit is very long (above 2 hours)"),
         VCode("V106", _W, "a pattern is empty, so it matches everything"),
         VCode("V107", _W, "a file whose content a rule looks at does not exist yet"),
-        VCode("V108", _W, "an unknown key"),
+        VCode("V108", _W, "an unknown key", fixed_by=_RESPELLS),
         VCode("V109", _W, "a condition that holds for no batch, so its rule never applies"),
         VCode("V110", _E, "a rule's path lies outside workspace and working directory"),
-        VCode("V111", _W, "a placeholder that does not exist"),
+        VCode("V111", _W, "a placeholder that does not exist", fixed_by=_RESPELLS),
         VCode("V112", _W, "an environment variable that should hold a key or an address is not set"),
         VCode("V113", _W, "the `claude` program is not on PATH"),
         VCode("V114", _W, "the estimated cost is above a limit of `cost_limits`"),
@@ -91,7 +98,8 @@ class Files(Protocol):
 class Finding:
     """A rule's own words for what it found, without position.
 
-    `line_below` counts from 1 within the text at `path` (a template). `near` is a known name that was probably meant.
+    `line_below` counts from 1 within the text at `path` (a template). `respells` is what a misspelled name in it must
+    be, with the models' path.
     """
 
     path: KeyPath
@@ -99,6 +107,7 @@ class Finding:
     suggestion: str = ""
     line_below: int = 0
     creates: Path | None = None
+    respells: Respelling | None = None
 
 
 @dataclass(frozen=True)
