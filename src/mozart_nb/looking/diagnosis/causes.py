@@ -37,6 +37,8 @@ def likely_cause(evidence: Evidence) -> str:
     said = one_line(evidence.message, _MESSAGE_WIDTH)
     if not said or said.lower() in sentence.lower():
         return sentence
+    if any(words in said for words in _SAY_IT.get(evidence.code, ())):
+        return said
     return f"{sentence}: {said}" if sentence else said
 
 
@@ -110,6 +112,18 @@ def _folder(evidence: Evidence) -> str:
     folder = evidence.config.backend.working_directory if evidence.config is not None else None
     return f"the working directory {folder} cannot be used" if folder else "the working directory cannot be used"
 
+
+_SAY_IT: Final[Mapping[str, tuple[str, ...]]] = {
+    "E301": ("backend.timeout_seconds",),
+    "E302": ("backend.timeout_seconds",),
+    "E303": ("stale_detection.",),
+    "E401": ("other than mozart",),
+    "E403": ("memory",),
+    "E503": ("no program", "not on PATH", "--version"),
+    "E602": ("working directory",),
+    "E703": ("cannot write", "the disk"),
+}
+"""Words of messages that say all that we would say, and more exactly."""
 
 _BY_CODE: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "E001": _plain("the service or the connection failed for a moment"),

@@ -16,6 +16,7 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
+from mozart_nb.looking.diagnosis.advice import advice_on
 from mozart_nb.looking.diagnosis.causes import Evidence, likely_cause
 from mozart_nb.looking.diagnosis.findings import ErrorGroup, Example, FailedRule
 from mozart_nb.words import clean, last_lines
@@ -156,7 +157,7 @@ class Failures:
             code=code,
             category=row.category.value,
             meaning=row.meaning,
-            advice=row.advice,
+            advice=advice_on(evidence),
             retriable=row.retriable,
             count=group.count,
             unresolved=group.unresolved,

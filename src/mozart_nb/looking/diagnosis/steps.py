@@ -45,6 +45,15 @@ class Standing:
                 return code
         return lookup(self.standing[0].code) if self.standing else None
 
+    @property
+    def advice(self) -> str:
+        """What to do first, once nothing is tried by itself any more: what fits this job, if that is known."""
+        code = self.advised
+        if code is None:
+            return ""
+        group = next((group for group in self.standing if group.code == code.code), None)
+        return group.advice if group is not None and not code.passes else advice_for(code.code, is_over=True)
+
 
 # --- the first thing --------------------------------------------------------------------------------------------------
 
@@ -60,8 +69,8 @@ def first_step(stand: Standing) -> str:
     code = stand.advised
     if code is None:
         return f"{resume}: it goes on where it stopped, what is done stays done"
-    advice = advice_for(code.code, is_over=True).partition(", then")[0]
-    if _needs_reload(code):
+    advice = stand.advice.partition(", then")[0]
+    if _needs_reload(code, stand.advice):
         return f"{advice}, then {resume[:-1]} --reload-config`"
     if advice.startswith("a resume"):
         return f"{resume} tries it again"
@@ -127,20 +136,20 @@ def _go_on(stand: Standing) -> NextStep:
     """How the job is resumed, and what has to be done before."""
     job, progress = stand.job_id, stand.progress
     row = stand.advised
-    if row is not None and _needs_reload(row):
-        advice = row.advice.partition(", then")[0]
+    advice = stand.advice.partition(", then")[0]
+    if row is not None and _needs_reload(row, stand.advice):
         return NextStep(
             f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", f"after this: {advice}"
         )
     if progress.failed:
         asked = sorted(n for n, batch in stand.state.batches.items() if batch.status == "failed")
         again = f"ask batch{'es' if len(asked) > 1 else ''} {spans(asked, 6)} again with fresh budgets"
-        before = "" if row is None or row.retriable else f"after this: {row.advice.partition(', then')[0]}; "
+        before = "" if row is None or row.retriable else f"after this: {advice}; "
         left = ", and what waits behind" if progress.blocked else ""
         return NextStep(f"mozart resume {job}", "job.resume()", f"{before}{again}{left}")
     return NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
 
 
-def _needs_reload(row: ErrorCode) -> bool:
+def _needs_reload(row: ErrorCode, advice: str) -> bool:
     """Whether what helps is a change of the job file, which a resume reads only when it is told to."""
-    return row.code == "E506" or "--reload-config" in row.advice or _KEY_OF_JOB_FILE.search(row.advice) is not None
+    return row.code == "E506" or "--reload-config" in advice or _KEY_OF_JOB_FILE.search(advice) is not None

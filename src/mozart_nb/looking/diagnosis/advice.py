@@ -1,0 +1,104 @@
+"""What helps against failures of one code in this very job: the variable, the key or the folder to see to.
+
+Like the advice of the codes themselves, each is one sentence whose end, behind ", then", says how to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mozart_nb.codes import lookup
+from mozart_nb.engine.ports import NOT_PERMITTED
+from mozart_nb.looking.diagnosis.causes import Evidence
+
+RESUME: Final = ", then resume"
+RELOAD: Final = ", then go on with `--reload-config`"
+
+
+def advice_on(evidence: Evidence) -> str:
+    """One sentence: what fits the job and what its failures said, else what always fits the code."""
+    special = _BY_CODE.get(evidence.code)
+    return (special(evidence) if special is not None else "") or lookup(evidence.code).advice
+
+
+def _key(evidence: Evidence) -> str:
+    """Which credential: the one that the message names, else the one that the backend looks for."""
+    backend = evidence.config.backend if evidence.config is not None else None
+    if backend is None or backend.type == "rehearsal":
+        return ""
+    if backend.type != "claude_cli":
+        return f"put a valid key into {backend.api_key_env or 'ANTHROPIC_API_KEY'}{RESUME}"
+    if "the key in " in evidence.message:
+        variable = evidence.message.partition("the key in ")[2].split()[0].strip(",.;:")
+        if variable in backend.env:
+            return f"put a valid key into {variable} of backend.env{RELOAD}"
+        return f"put a valid key into {variable}, or unset it and log in with `claude /login`{RESUME}"
+    return f"log in with `claude /login`, or set ANTHROPIC_API_KEY{RESUME}"
+
+
+def _model(evidence: Evidence) -> str:
+    backend = evidence.config.backend if evidence.config is not None else None
+    if backend is None:
+        return ""
+    key = "cli_model" if backend.type == "claude_cli" else "model"
+    return f"correct backend.{key}{RELOAD}"
+
+
+def _rules(evidence: Evidence) -> str:
+    if any(NOT_PERMITTED in text for text in (evidence.message, *evidence.warnings)):
+        return f"allow the tool (backend.skip_permissions: true, or backend.allowed_tools){RELOAD}"
+    return ""
+
+
+def _description(evidence: Evidence) -> str:
+    if "root/sudo privileges" in evidence.message:
+        return (
+            "in a sandbox set backend.env: {IS_SANDBOX: '1'}, else run it as another user "
+            f"or with backend.permission_mode: acceptEdits{RELOAD}"
+        )
+    return ""
+
+
+def _program(evidence: Evidence) -> str:
+    path = evidence.config.backend.cli_path if evidence.config is not None else None
+    if path:
+        return f"put the program there, or correct backend.cli_path{RELOAD}"
+    return f"install Claude Code so that `claude` is on PATH, or set backend.cli_path{RELOAD}"
+
+
+def _memory(evidence: Evidence) -> str:
+    parallel = evidence.config.parallel if evidence.config is not None else None
+    if parallel is not None and not parallel.enabled:
+        return f"make more memory available to it{RESUME}"
+    return ""
+
+
+def _money(evidence: Evidence) -> str:
+    limits = evidence.config.cost_limits if evidence.config is not None else None
+    if limits is not None and limits.max_cost_per_job is not None and "max_cost_per_job" in evidence.message:
+        return f"raise cost_limits.max_cost_per_job{RELOAD}"
+    if "credit balance" in evidence.message:
+        return f"pay for more credit{RESUME}"
+    return ""
+
+
+def _record(evidence: Evidence) -> str:
+    if "the disk is full" in evidence.message or "the disk filled up" in evidence.message:
+        return f"make room on the disk{RESUME}: nothing is lost"
+    if "read-only" in evidence.message or "permission" in evidence.message:
+        return f"make the folder writable{RESUME}: nothing is lost"
+    return ""
+
+
+_BY_CODE: Final[Mapping[str, Callable[[Evidence], str]]] = {
+    "E201": _rules,
+    "E203": _rules,
+    "E403": _memory,
+    "E501": _key,
+    "E502": _description,
+    "E503": _program,
+    "E504": _model,
+    "E506": _money,
+    "E703": _record,
+}
