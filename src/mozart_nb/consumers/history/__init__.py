@@ -3,6 +3,8 @@
 Importing this package imports no database; SQLAlchemy is imported in the thread that writes, or by whoever reads.
 """
 
+from mozart_nb.consumers.history.keeper import HistoryKeeper
+from mozart_nb.consumers.history.parcel import Delivery
 from mozart_nb.consumers.history.section import JobIdentity, News, Section
 
-__all__ = ["JobIdentity", "News", "Section"]
+__all__ = ["Delivery", "HistoryKeeper", "JobIdentity", "News", "Section"]

@@ -53,9 +53,10 @@ class Section(Protocol):
     """Tables of another consumer in `history.db`, kept in step with the journals by the same writer.
 
     Its tables are declared on `tables.METADATA` (in a module that is imported late) and created by a migration of its
-    own in `migrations.MIGRATIONS`. `write` and `forget` run in the thread of the history, inside the transaction that moves the
-    job's cursor on: when that fails and is tried again, they are called again with the same events. So a section keeps
-    nothing between two calls that it could not read from its own tables. They raise whatever SQLAlchemy raises.
+    own in `migrations.MIGRATIONS`. `write` and `forget` run in the thread of the history, inside the transaction that
+    moves the job's cursor on: when that fails and is tried again, they are called again with the same events. So a
+    section keeps nothing between two calls that it could not read from its own tables. They raise whatever SQLAlchemy
+    raises.
     """
 
     @property
