@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 from support.commands import mozart, write_job
 
+from mozart_nb.cli.fix import mend
+from mozart_nb.errors import MisuseError
 from mozart_nb.job.load import load_job
 
 # --- validate ---------------------------------------------------------------------------------------------------------
@@ -84,8 +87,74 @@ def test_fix_makes_the_folder_that_is_missing(tmp_path: Path) -> None:
     assert mozart("validate", file).exit_code == 1
     ended = mozart("validate", file, "--fix", "--json")
     assert ended.exit_code == 0, ended
-    assert ended.document["fixed"] == [str(tmp_path / "deep" / "er")]
+    assert ended.document["fixed"] == [f"made {tmp_path / 'deep' / 'er'}"]
     assert (tmp_path / "deep" / "er").is_dir()
+
+
+MISSPELLED = """\
+name: sample   # the name
+workspace: ./deep/ws
+batch: {size: 10, total_items: 100}
+retrys: {max_retry: 5}   # patience
+prompt:
+  template: |
+    {{ batchnum }}
+"""
+
+
+def test_fix_corrects_misspellings_in_the_file_and_shows_what_changed(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(MISSPELLED)
+    file.chmod(0o640)
+    ended = mozart("validate", file, "--fix")
+    assert ended.exit_code == 0, ended
+    assert file.read_text() == MISSPELLED.replace("retrys: {max_retry:", "retry: {max_retries:").replace(
+        "batchnum", "batch_num"
+    )
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert "-retrys: {max_retry: 5}   # patience" in ended.stdout
+    assert "+retry: {max_retries: 5}   # patience" in ended.stdout
+    assert "fixed: `retrys`: `retrys` is now `retry`" in ended.stdout + ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml", "deep"] or (tmp_path / "deep").is_dir()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_dry_run_of_fix_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(MISSPELLED)
+    ended = mozart("validate", file, "--fix", "--dry-run", "--json")
+    assert ended.exit_code == 1
+    assert file.read_text() == MISSPELLED
+    assert not (tmp_path / "deep").exists()
+    assert len(ended.document["fixed"]) == 4
+    assert "+retry: {max_retries: 5}   # patience" in ended.document["diff"]
+    assert mozart("validate", file, "--dry-run").exit_code == 2
+
+
+def test_a_file_that_does_not_load_for_a_misspelling_loads_after_fix(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_bytes(b"\xef\xbb\xbfnmae: sample\r\nbatch: {size: 10, total_items: 100}\r\n")
+    assert mozart("validate", file).exit_code == 1
+    assert mozart("validate", file, "--fix").exit_code == 0
+    assert file.read_bytes() == b"\xef\xbb\xbfname: sample\r\nbatch: {size: 10, total_items: 100}\r\n"
+
+
+def test_fix_never_writes_over_what_somebody_else_wrote_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(MISSPELLED)
+    copy_mode = shutil.copymode
+
+    def interrupted(source: Path, target: Path) -> None:
+        copy_mode(source, target)
+        file.write_text("name: theirs\n")
+
+    monkeypatch.setattr(shutil, "copymode", interrupted)
+    with pytest.raises(MisuseError, match="changed meanwhile"):
+        mend(file, None, dry_run=False)
+    assert file.read_text() == "name: theirs\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]
 
 
 def test_a_workspace_of_ones_own_is_the_one_that_is_checked(tmp_path: Path) -> None:

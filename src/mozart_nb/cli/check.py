@@ -17,6 +17,7 @@ from rich.text import Text
 
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.checkpoint.index import home
+from mozart_nb.cli.fix import Mended, mend
 from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
 from mozart_nb.clock import SystemClock
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
@@ -33,20 +34,29 @@ CONFIG_ERROR: Final = "E502"
 # --- validate ---------------------------------------------------------------------------------------------------------
 
 
-def validate(output: Output, file: Path, workspace: Path | None, *, fix: bool, strict: bool) -> int:
-    """Check a job file. Exit code 0: valid, 1: at least one error, 2: cannot be read or parsed."""
+def validate(
+    output: Output, file: Path, workspace: Path | None, *, fix: bool, strict: bool, dry_run: bool = False
+) -> int:
+    """Check a job file. Exit code 0: valid, 1: at least one error, 2: cannot be read or parsed.
+
+    With `fix` it is mended first where that needs no questions; with `dry_run` as well, that is only shown.
+    """
+    if dry_run and not fix:
+        raise MisuseError("--dry-run shows what --fix would do", hint=f"mozart validate {file} --fix --dry-run")
+    mended = Mended()
     try:
-        issues, fixed = _check(file, workspace, fix=fix, strict=strict)
+        if fix:
+            mended = mend(file, workspace, dry_run=dry_run)
+            _show_mended(output, mended, dry_run=dry_run)
+        issues = check(load_job(file, strict=strict), workspace)
     except UnreadableError as error:
-        return _refused(output, file, error.problems, USAGE)
+        return _refused(output, file, error.problems, USAGE, mended)
     except ConfigError as error:
-        return _refused(output, file, error.problems, FAILED)
+        return _refused(output, file, error.problems, FAILED, mended)
     failed = has_errors(issues)
     if output.json:
-        output.document(_validation(file, not failed, [_issue(issue) for issue in issues], fixed))
+        output.document(_validation(file, not failed, [_issue(issue) for issue in issues], mended))
         return FAILED if failed else OK
-    for path in fixed:
-        output.say(f"fixed: made {path}")
     for issue in issues:
         label = issue.severity.value
         text = "\n".join([_after_label(issue), *issue.as_problem().excerpt()])
@@ -55,22 +65,18 @@ def validate(output: Output, file: Path, workspace: Path | None, *, fix: bool, s
     return FAILED if failed else OK
 
 
-def _check(file: Path, workspace: Path | None, *, fix: bool, strict: bool) -> tuple[list[Issue], list[str]]:
-    loaded = load_job(file, strict=strict)
-    issues = check(loaded, workspace)
-    wanted = [issue.creates for issue in issues if issue.creates is not None] if fix else []
-    for folder in wanted:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MisuseError(f"{folder} cannot be made: {error.strerror}") from error
-    return check(loaded, workspace) if wanted else issues, [str(folder) for folder in wanted]
+def _show_mended(output: Output, mended: Mended, *, dry_run: bool) -> None:
+    if not output.json:
+        for line in mended.diff:
+            output.show(line)
+    for what in mended.done:
+        output.say(f"{'would fix' if dry_run else 'fixed'}: {what}")
 
 
-def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int) -> int:
+def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int, mended: Mended) -> int:
     """The file does not even load: every reason why."""
     if output.json:
-        output.document(_validation(file, False, [_problem(problem) for problem in problems], []))
+        output.document(_validation(file, False, [_problem(problem) for problem in problems], mended))
         return code
     for problem in problems:
         output.show(Text.assemble(*_label("ERROR"), "\n".join(problem.shown())))
@@ -94,7 +100,7 @@ def _verdict(output: Output, file: Path, severities: Sequence[str]) -> None:
     output.show(f"{file}: {verdict}, {plural(errors, 'error')}, {plural(warnings, 'warning')}")
 
 
-def _validation(file: Path, valid: bool, issues: list[dict[str, Any]], fixed: list[str]) -> dict[str, Any]:
+def _validation(file: Path, valid: bool, issues: list[dict[str, Any]], mended: Mended) -> dict[str, Any]:
     severities = [issue["severity"] for issue in issues]
     return {
         "file": str(file),
@@ -102,7 +108,8 @@ def _validation(file: Path, valid: bool, issues: list[dict[str, Any]], fixed: li
         "errors": severities.count("ERROR"),
         "warnings": severities.count("WARNING"),
         "issues": issues,
-        "fixed": fixed,
+        "fixed": mended.done,
+        "diff": mended.diff,
     }
 
 

@@ -1,6 +1,7 @@
 """Mistakes in the text of a job file that can be corrected without asking: text in, text out.
 
-    text, what = fixed(text, issues)
+    text, what = fixed(text, issues)                     what these issues name
+    text, what = fixed_throughout(text, look)            until `look` finds nothing more
 
 Only misspelled names that can mean one thing are corrected (`report.beyond_doubt`): unknown keys, variables in inline
 templates, placeholders. Comments, layout and everything else stay as they are, and that is proven for every single
@@ -57,6 +58,18 @@ def fixed(text: str, issues: Iterable[Fixable], load: Callable[[str], object] | 
             text = better
             done.append(f"`{show_path(respells.at)}`: `{respells.old}` is now `{respells.new}`")
     return text, done
+
+
+def fixed_throughout(
+    text: str, look: Callable[[str], Iterable[Fixable]], load: Callable[[str], object] | None = None
+) -> tuple[str, list[str]]:
+    """As `fixed`, and again with what `look` finds in the better text: below a misspelled key there may be others."""
+    done: list[str] = []
+    while True:
+        text, more = fixed(text, look(text), load)
+        if not more:
+            return text, done
+        done += more
 
 
 def _faults(load: Callable[[str], object], text: str) -> int:

@@ -18,7 +18,10 @@ commands = typer.Typer()
 def validate(
     ctx: typer.Context,
     job: JobFile,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended: make missing folders.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Correct what needs no questions: misspelled names, missing folders.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what --fix would change.")] = False,
     strict: Strict = False,
     workspace: Workspace = None,
     json: Json = False,
@@ -26,7 +29,7 @@ def validate(
     """Check a job file; executes nothing. Exit code 1 for errors, 2 for a file that cannot be read."""
     from mozart_nb.cli.check import validate as do
 
-    raise typer.Exit(do(output_of(ctx, json), job, workspace, fix=fix, strict=strict))
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, fix=fix, strict=strict, dry_run=dry_run))
 
 
 @commands.command(rich_help_panel=PANEL)

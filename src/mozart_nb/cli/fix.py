@@ -1,0 +1,98 @@
+"""`validate --fix`: what can be corrected without asking is corrected, in the file itself and on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from mozart_nb.errors import ConfigError, MisuseError
+from mozart_nb.job.fixes import Fixable, fixables, fixed_throughout
+from mozart_nb.job.lint import Issue
+from mozart_nb.job.load import load_job, load_text
+from mozart_nb.plans.checking import check
+from mozart_nb.words import clean
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass
+class Mended:
+    """What was done, or would be, one sentence each; `diff` is what changes in the job file, for people."""
+
+    done: list[str] = field(default_factory=list)
+    diff: list[str] = field(default_factory=list)
+
+
+def mend(file: Path, workspace: Path | None, *, dry_run: bool) -> Mended:
+    """Correct a job file and make the folders it misses; with `dry_run` only say so.
+
+    Raises `UnreadableError`, and `MisuseError` when something cannot be written or was changed meanwhile.
+    """
+    mended = Mended()
+    _mend_text(file, workspace, mended, dry_run=dry_run)
+    with contextlib.suppress(ConfigError):
+        _make_folders(check(load_job(file), workspace), mended, dry_run=dry_run)
+    return mended
+
+
+def _mend_text(file: Path, workspace: Path | None, mended: Mended, *, dry_run: bool) -> None:
+    load = partial(load_text, base_dir=file.absolute().parent, file_name=str(file))
+
+    def look(text: str) -> Sequence[Fixable]:
+        try:
+            return check(load(text), workspace)
+        except ConfigError as error:
+            return fixables(error)
+
+    try:
+        before = file.read_bytes()
+        text = before.removeprefix(_BOM).decode()
+    except (OSError, UnicodeDecodeError):
+        return  # whoever loads the file says why it cannot be read
+    better, mended.done = fixed_throughout(text, look, load)
+    mended.diff = _difference(text, better, file)
+    if better != text and not dry_run:
+        _replace(file, before, (_BOM if before.startswith(_BOM) else b"") + better.encode())
+
+
+def _make_folders(issues: Iterable[Issue], mended: Mended, *, dry_run: bool) -> None:
+    for folder in [issue.creates for issue in issues if issue.creates is not None]:
+        mended.done.append(f"made {folder}")
+        try:
+            if not dry_run:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MisuseError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def _difference(before: str, after: str, file: Path) -> list[str]:
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{file}", f"{file} (corrected)", "", "", 1, ""
+    )
+    return [clean(line) for line in lines]
+
+
+def _replace(file: Path, before: bytes, after: bytes) -> None:
+    """Put `after` into the place of `before`, all of it or nothing, and only if the file still holds `before`."""
+    place = file.resolve()
+    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with draft.open("xb") as stream:
+            stream.write(after)
+            stream.flush()
+            os.fsync(stream.fileno())
+        shutil.copymode(place, draft)
+        if place.read_bytes() != before:
+            raise MisuseError(f"{file} was changed meanwhile; nothing was written to it", hint="run it again")
+        draft.replace(place)
+    except OSError as error:
+        raise MisuseError(f"{file} cannot be written: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
