@@ -50,7 +50,7 @@ def load_state(layout: Layout, files: Files, *, holder: bool) -> Loaded:
 
     Raises `CheckpointCorruptError`, `CheckpointTooNewError`, and `CheckpointUnwritableError` when the cut fails.
     """
-    with _without_collector():
+    with without_collector():
         loaded = _from_snapshot(layout, files)
         scan = JournalScan(layout, files, loaded.tip)
         for event in scan:
@@ -200,7 +200,7 @@ def _make_durable(files: Files, path: Path, layout: Layout) -> None:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Hundreds of thousands of objects come to life and none of them dies: looking for garbage is a waste."""
     was_on = gc.isenabled()
     gc.disable()

@@ -1,7 +1,8 @@
 """The rows people ask for (batches, attempts, errors) and their columns, declared once.
 
 The command line's `--json`, REST and DataFrames all read these declarations: a column is a name, a dtype and where the
-value comes from. Values are plain: epoch seconds for `timestamp`, seconds for `duration`, US dollars for money.
+value comes from (`attrgetter` where it can be: a frame of 100,000 batches asks four million times). Values are plain:
+epoch seconds for `timestamp`, seconds for `duration`, US dollars for money.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 import msgspec
@@ -75,49 +77,41 @@ def iso(at: float) -> str | None:
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class BatchView:
+class BatchView(msgspec.Struct, frozen=True, gc=False):
     """A batch of the plan, touched or not."""
 
-    state: JobState
     number: int
     status: BatchStatus
     record: BatchState
-
-    @property
-    def first_item(self) -> int:
-        return self.state.plan.items_of(self.number)[0]
-
-    @property
-    def last_item(self) -> int:
-        return self.state.plan.items_of(self.number)[1]
+    first_item: int
+    last_item: int
 
 
 def batch_view(state: JobState, number: int) -> BatchView:
     """Raises IndexError when the plan has no such batch."""
-    state.plan.items_of(number)
-    return BatchView(state, number, state.status_of(number), state.batches.get(number) or BatchState(number))
+    first, last = state.plan.items_of(number)
+    return BatchView(number, state.status_of(number), state.batches.get(number) or BatchState(number), first, last)
 
 
 def _rules(view: BatchView, *statuses: str) -> int:
-    return sum(result.status in statuses for result in view.record.validation_details)
+    return len([1 for result in view.record.validation_details if result.status in statuses])
 
 
 BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
-    Column("batch", "int", lambda v: v.number, "number of the batch, from 1"),
-    Column("status", "category", lambda v: v.status, "status of the batch", BATCH_STATUSES),
-    Column("first_item", "int", lambda v: v.first_item, "first item it covers"),
-    Column("last_item", "int", lambda v: v.last_item, "last item it covers"),
-    Column("attempts", "int", lambda v: v.record.attempts, "attempts so far, abandoned ones included"),
-    Column("retries", "int", lambda v: v.record.retries, "retry budget used"),
-    Column("completions", "int", lambda v: v.record.completions, "completion budget used"),
-    Column("heals", "int", lambda v: v.record.heals, "times a remedy was looked for"),
-    Column("waits", "int", lambda v: v.record.waits, "times a rate limit sent it back to the queue"),
-    Column("abandoned", "int", lambda v: v.record.abandoned, "attempts lost with their host"),
+    Column("batch", "int", attrgetter("number"), "number of the batch, from 1"),
+    Column("status", "category", attrgetter("status"), "status of the batch", BATCH_STATUSES),
+    Column("first_item", "int", attrgetter("first_item"), "first item it covers"),
+    Column("last_item", "int", attrgetter("last_item"), "last item it covers"),
+    Column("attempts", "int", attrgetter("record.attempts"), "attempts so far, abandoned ones included"),
+    Column("retries", "int", attrgetter("record.retries"), "retry budget used"),
+    Column("completions", "int", attrgetter("record.completions"), "completion budget used"),
+    Column("heals", "int", attrgetter("record.heals"), "times a remedy was looked for"),
+    Column("waits", "int", attrgetter("record.waits"), "times a rate limit sent it back to the queue"),
+    Column("abandoned", "int", attrgetter("record.abandoned"), "attempts lost with their host"),
     Column("started_at", "timestamp", lambda v: v.record.started_at or None, "start of the first attempt"),
     Column("finished_at", "timestamp", lambda v: v.record.finished_at or None, "when it settled"),
-    Column("duration_seconds", "duration", lambda v: v.record.duration, "time of all its sessions"),
-    Column("validation_passed", "bool", lambda v: v.record.validation_passed, "whether every rule passed last time"),
+    Column("duration_seconds", "duration", attrgetter("record.duration"), "time of all its sessions"),
+    Column("validation_passed", "bool", attrgetter("record.validation_passed"), "whether every rule passed last time"),
     Column("rules_passed", "int", lambda v: _rules(v, "passed", "rehearsed"), "rules that passed last time"),
     Column("rules_failed", "int", lambda v: _rules(v, "failed"), "rules that failed last time"),
     Column(
@@ -128,16 +122,18 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
         ERROR_CODES,
     ),
     Column("error_message", "str", lambda v: v.record.message or None, "the same in words"),
-    Column("exit_code", "int", lambda v: v.record.exit_code, "exit code of the last session"),
-    Column("exit_code_ignored", "bool", lambda v: v.record.exit_code_ignored, "files outweighed a failed session"),
-    Column("cost", "float", lambda v: v.record.cost_usd, "US dollars, as far as known"),
-    Column("cost_known", "bool", lambda v: v.record.cost_known, "whether that is all of it"),
-    Column("input_tokens", "int", lambda v: v.record.usage.input_tokens, "tokens"),
-    Column("output_tokens", "int", lambda v: v.record.usage.output_tokens, "tokens"),
-    Column("cache_read_tokens", "int", lambda v: v.record.usage.cache_read_tokens, "tokens read from the prompt cache"),
-    Column("cache_write_tokens", "int", lambda v: v.record.usage.cache_write_tokens, "tokens written to it"),
+    Column("exit_code", "int", attrgetter("record.exit_code"), "exit code of the last session"),
+    Column("exit_code_ignored", "bool", attrgetter("record.exit_code_ignored"), "files outweighed a failed session"),
+    Column("cost", "float", attrgetter("record.cost_usd"), "US dollars, as far as known"),
+    Column("cost_known", "bool", attrgetter("record.cost_known"), "whether that is all of it"),
+    Column("input_tokens", "int", attrgetter("record.usage.input_tokens"), "tokens"),
+    Column("output_tokens", "int", attrgetter("record.usage.output_tokens"), "tokens"),
+    Column(
+        "cache_read_tokens", "int", attrgetter("record.usage.cache_read_tokens"), "tokens read from the prompt cache"
+    ),
+    Column("cache_write_tokens", "int", attrgetter("record.usage.cache_write_tokens"), "tokens written to it"),
     Column("prompt_tokens", "int", lambda v: v.record.prompt_tokens or None, "size of the last prompt, estimated"),
-    Column("turns", "int", lambda v: v.record.turns, "turns of all its sessions"),
+    Column("turns", "int", attrgetter("record.turns"), "turns of all its sessions"),
     Column("model", "str", lambda v: v.record.model or None, "model of the last session"),
     Column("session_id", "str", lambda v: v.record.session_id or None, "the last session"),
     Column("blocked_by", "int", lambda v: v.record.blocked_by or None, "the failed batch it waits for"),
@@ -148,6 +144,8 @@ BATCH_COLUMNS: tuple[Column[BatchView], ...] = (
 
 
 def _warnings(batch: BatchState) -> list[str]:
+    if not batch.findings and not batch.warnings:
+        return []
     return [*(finding.message for finding in batch.findings), *batch.warnings]
 
 

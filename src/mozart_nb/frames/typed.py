@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from mozart_nb.checkpoint.load import without_collector
 from mozart_nb.consumers.rows import Column, Dtype
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ def frame_of(columns: Sequence[Column[R]], records: Iterable[R], *, index: Seque
     """
     import pandas as pd
 
-    records = list(records)
-    values = {column.name: [column.of(record) for record in records] for column in columns}
+    with without_collector():
+        records = list(records)
+        values = {column.name: list(map(column.of, records)) for column in columns}
     arrays = {
         column.frame_name: array_of(column.dtype, values[column.name], column.categories)
         for column in columns
