@@ -23,7 +23,7 @@ from mozart_nb.consumers.lines import LEVELS, level_of, line_of
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.job.load import load_job
 from mozart_nb.looking.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose, last_events, log_lines
-from mozart_nb.looking.diagnosis.journal_end import concerns
+from mozart_nb.looking.logs import concerns
 from mozart_nb.looking.timeline.catching_up import InterruptedReadError
 from mozart_nb.plans.prepared import Prepared, prepare
 from mozart_nb.runtime import run_job
@@ -251,7 +251,7 @@ def test_a_budget_that_is_used_up_leads_to_a_new_job_file(tmp_path: Path) -> Non
     assert (found.budget.limit_usd, found.budget.is_exhausted) == (1.0, True)
     (step,) = found.next_steps
     assert step.magic == "%mozart resume diagnosed --reload-config"
-    assert step.why == "after this: raise the budget"
+    assert step.why == "after this: raise cost_limits.max_cost_per_job"
     assert "of $1.00, used up" in str(found)
 
 

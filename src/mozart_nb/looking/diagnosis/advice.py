@@ -61,8 +61,9 @@ def _description(evidence: Evidence) -> str:
 
 
 def _program(evidence: Evidence) -> str:
-    path = evidence.config.backend.cli_path if evidence.config is not None else None
-    if path:
+    if evidence.config is None:
+        return ""
+    if evidence.config.backend.cli_path:
         return f"put the program there, or correct backend.cli_path{RELOAD}"
     return f"install Claude Code so that `claude` is on PATH, or set backend.cli_path{RELOAD}"
 
