@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.index import resolve
@@ -26,7 +26,7 @@ from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
-from mozart_nb.job.lint import Severity
+from mozart_nb.job.lint import Issue, Severity
 from mozart_nb.job.load import LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_reader import JobReader
 from mozart_nb.parts import from_notebook
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from mozart_nb.frames.inputs import InputRows
     from mozart_nb.jupyter.dashboard.dashboard import Dashboard
 
-T = TypeVar("T")
 Source = str | Path | Mapping[str, Any]
 
 
@@ -59,6 +58,8 @@ class Job(JobReader):
         self._is_recorded = prepared.as_frozen
         self.notices: list[str] = []
         """What was said about the job file, and about the last start."""
+        self.issues: Sequence[Issue] = ()
+        """What the checks of the job file found short of an error."""
 
     # --- where jobs come from -----------------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class Job(JobReader):
         place = Path(workspace) if workspace is not None else None
         issues = require_valid(loaded, place, rehearse=rehearse)
         job = cls(loaded, prepare(loaded, workspace=place, rehearse=rehearse), inputs)
+        job.issues = issues
         job.notices = [issue.shown() for issue in issues if issue.severity is Severity.WARNING]
         return job
 
@@ -309,8 +311,9 @@ class Job(JobReader):
 
     def _ask_other_process(self) -> None:
         if self.read(lambda state: state.is_settled):
-            hint = "try again in a moment"
-            raise MisuseError(f"job `{self.job_id}` is {self.status}, and its host is still at it", hint=hint)
+            raise MisuseError(
+                f"job `{self.job_id}` is {self.status}, and its host is still at it", hint="try again soon"
+            )
         self._channel.request(Request(kind="resume", by="notebook"))
 
     def _require_record(self) -> None:

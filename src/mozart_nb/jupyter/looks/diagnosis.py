@@ -6,17 +6,15 @@ with what rules expected and saw, and folded away whatever explains the rest. Bo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from mozart_nb.consumers.progress import LIVE
 from mozart_nb.jupyter.looks.attempt_bars import timelines_html
 from mozart_nb.jupyter.looks.head import badge
-from mozart_nb.jupyter.looks.pieces import section, small_table
+from mozart_nb.jupyter.looks.pieces import section, sentence, small_table
 from mozart_nb.jupyter.looks.text import bounded, escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed, mark
-from mozart_nb.jupyter.magics.lines import in_notebook
 from mozart_nb.looking.diagnosis import Diagnosis, ErrorGroup
 from mozart_nb.looking.diagnosis.findings import Environment, FailedRule, NextStep
 from mozart_nb.words import cost, count, dollars, moment, plural, roughly, spans
@@ -31,8 +29,6 @@ _MOST_REMEDIES: Final = 8
 _MOST_NOTES: Final = 12
 _OUTPUT_BYTES: Final = 6_000
 _TAIL_BYTES: Final = 2_000
-_SENTENCE: Final = 600
-_QUOTED: Final = re.compile("`([^`]+)`")
 _SEVERITIES: Final = {"error": "failed", "warning": "waiting", "ok": "completed", "unknown": "pending"}
 
 
@@ -69,14 +65,14 @@ def _title(found: Diagnosis) -> str:
 
 def _why(found: Diagnosis) -> Iterator[str]:
     kind = "completed" if found.is_healthy else "failed" if found.status == "failed" or found.groups else "waiting"
-    yield _note(kind, _said(found.headline))
+    yield _note(kind, sentence(found.headline))
     about = f"<b>{escaped_line(found.code, 10)}</b> {escaped_line(found.meaning)}" if found.code else ""
-    cause = f"likely cause: {_said(found.cause)}" if found.cause else ""
+    cause = f"likely cause: {sentence(found.cause)}" if found.cause else ""
     if about or cause:
         yield _note(kind, " · ".join(part for part in (about, cause) if part))
     first = found.first or found.advice
     if first and not found.is_healthy:
-        yield _note("running", f"<b>first:</b> {_said(first)}")
+        yield _note("running", f"<b>first:</b> {sentence(first)}")
     counts = " · ".join(f"{mark(status)} {number:,} {escaped_line(status, 20)}" for status, number in found.counts)
     if counts:
         yield f"<p><small>{counts}</small></p>"
@@ -84,15 +80,6 @@ def _why(found: Diagnosis) -> Iterator[str]:
 
 def _note(status: str, html: str) -> str:
     return f'<p class="mozart-note mozart-is-{status}">{html}</p>'
-
-
-def _said(text: str, most: int = _SENTENCE) -> str:
-    """A sentence; what stands in backticks is a line to type."""
-    return f"<bdi>{_QUOTED.sub(_typed, escaped_line(in_notebook(text), most))}</bdi>"
-
-
-def _typed(found: re.Match[str]) -> str:
-    return f'<code style="user-select:all">{found[1]}</code>'
 
 
 # --- what to do -------------------------------------------------------------------------------------------------------
@@ -107,7 +94,7 @@ def _steps(steps: Sequence[NextStep]) -> str:
 
 def _step(step: NextStep) -> str:
     also = f" <small>or {copied(step.python)}</small>" if step.python else ""
-    return f"{copied(step.magic)} {_said(step.why, 300)}{also}"
+    return f"{copied(step.magic)} {sentence(step.why, 300)}{also}"
 
 
 def copied(command: str) -> str:
@@ -140,8 +127,8 @@ def _group(group: ErrorGroup, *, is_full: bool) -> str:
     )
     parts = [f"<p>{head}</p>"]
     if group.cause:
-        parts.append(f"<p>likely cause: {_said(group.cause)}</p>")
-    parts.append(f"<p>what helps: {_said(group.advice)}</p>")
+        parts.append(f"<p>likely cause: {sentence(group.cause)}</p>")
+    parts.append(f"<p>what helps: {sentence(group.advice)}</p>")
     if is_full:
         parts += [*_messages(group), _rules(group.rules), *_tails(group)]
     return f'<div class="mozart-note mozart-is-failed">{"".join(parts)}</div>'
@@ -214,7 +201,7 @@ def _way(found: Diagnosis) -> Iterator[str]:
         yield f"<p><small>{label}</small> {escaped_line(text, 400)}</p>"
     for remedy in found.remedies[:_MOST_REMEDIES]:
         whose = f"batch{'es' if len(remedy.batches) > 1 else ''} {spans(remedy.batches)}: " if remedy.batches else ""
-        yield f"<p><small>self-healing</small> {escaped_line(whose, 120)} {_said(remedy.text, 300)}</p>"
+        yield f"<p><small>self-healing</small> {escaped_line(whose, 120)} {sentence(remedy.text, 300)}</p>"
     if len(found.remedies) > _MOST_REMEDIES:
         yield f"<p>and {len(found.remedies) - _MOST_REMEDIES:,} more remedies</p>"
 
@@ -244,14 +231,14 @@ def _facts(found: Diagnosis) -> Iterator[tuple[str, str]]:
 def _notes(found: Diagnosis) -> Iterator[str]:
     for trouble in found.troubles[:_MOST_NOTES]:
         words = "; ".join(text for text in (trouble.what, trouble.cause, trouble.advice) if text)
-        yield _note(_SEVERITIES[trouble.severity], f"{mark(_SEVERITIES[trouble.severity])} {_said(words)}")
+        yield _note(_SEVERITIES[trouble.severity], f"{mark(_SEVERITIES[trouble.severity])} {sentence(words)}")
     for finding in found.prompts.findings[:_MOST_NOTES]:
         whose = f"batch{'es' if len(finding.batches) > 1 else ''} {spans(finding.batches)}"
         yield _note(
-            "waiting", f"<small>{escaped_line(whose, 120)}</small> {_said(f'{finding.code} {finding.message}')}"
+            "waiting", f"<small>{escaped_line(whose, 120)}</small> {sentence(f'{finding.code} {finding.message}')}"
         )
     for warning in found.warnings[:_MOST_NOTES]:
-        yield _note("waiting", _said(warning))
+        yield _note("waiting", sentence(warning))
     left = sum(max(0, len(many) - _MOST_NOTES) for many in (found.troubles, found.prompts.findings, found.warnings))
     if left:
         yield f"<p>and {left:,} more</p>"
@@ -265,7 +252,7 @@ def _environment(found: Diagnosis) -> Iterator[str]:
     rows = [(fact.status, fact.name, fact.detail, fact.hint) for fact in place.facts]
     rows += [("ok", name, text, "") for name, text in _places(place) if text]
     cells = (
-        (f"{mark(_SEVERITIES[status])}&nbsp;{escaped_line(name, 60)}", escaped_line(detail, 300), _said(hint, 300))
+        (f"{mark(_SEVERITIES[status])}&nbsp;{escaped_line(name, 60)}", escaped_line(detail, 300), sentence(hint, 300))
         for status, name, detail, hint in rows
     )
     yield small_table(("what", "is", "hint"), cells, "environment")

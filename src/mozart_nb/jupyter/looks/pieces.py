@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+from mozart_nb.jupyter.looks.text import escaped_line
+from mozart_nb.jupyter.magics.lines import in_notebook
+
+_QUOTED: Final = re.compile("`([^`]+)`")
+
+
+def sentence(text: str, most: int = 600) -> str:
+    """Foreign text as one line of HTML; what stands in backticks is code, and one click selects all of it.
+
+    Commands of the shell are written as a notebook types them.
+    """
+    return f"<bdi>{_QUOTED.sub(_typed, escaped_line(in_notebook(text), most))}</bdi>"
+
+
+def _typed(found: re.Match[str]) -> str:
+    return f'<code style="user-select:all">{found[1]}</code>'
 
 
 def section(title: str, body: str, note: str = "", *, is_open: bool = False) -> str:

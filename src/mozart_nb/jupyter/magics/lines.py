@@ -36,6 +36,8 @@ class RunWish:
     out: str = ""
     wait: bool | None = None
     dry_run: bool = False
+    check: bool = False
+    fix: bool = False
     show: int = 0
     items: str = ""
     overrides: Sequence[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,12 +31,8 @@ REMEMBERED: Final = 50
 APPEAR_SECONDS: Final = 1.0
 """How long a cell that waited gives a front end to show the dashboard of a job that was over before that."""
 
-_WARNINGS_SHOWN: Final = 5
-
 _jobs: WeakKeyDictionary[Any, dict[str, Job]] = WeakKeyDictionary()
 """Shell → the jobs that its magics have dealt with, the last one last, by their place. Outlives a reload of it all."""
-
-_said: set[str] = set()
 
 
 class Notebook:
@@ -55,13 +51,11 @@ class Notebook:
         for line in lines:
             sys.stdout.write(f"{line}\n")
 
-    def warn(self, warnings: Iterable[str]) -> None:
-        """Warnings about a job, each once in a session."""
-        new = [text for text in dict.fromkeys(warnings) if text not in _said]
-        _said.update(new)
-        self.say(*new[:_WARNINGS_SHOWN])
-        if len(new) > _WARNINGS_SHOWN:
-            self.say(f"… and {len(new) - _WARNINGS_SHOWN} more warnings: `job.notices` has them all")
+    def display(self, view: Any) -> None:
+        """Show an object below the cell, whatever comes after it."""
+        from IPython.display import display
+
+        display(view)  # type: ignore[no-untyped-call]
 
     # --- its variables ------------------------------------------------------------------------------------------------
 

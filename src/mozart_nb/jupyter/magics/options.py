@@ -113,6 +113,8 @@ _RUN: Final = (
     _WAIT,
     _NO_WAIT,
     _DRY_RUN,
+    _flag("--check", "Only check the description; `--dry-run` shows the plan, too."),
+    _flag("--fix", "Mend first what the checks can mend: misspelled keys, folders that are not there."),
     _value("--show", "N", "Only show, with the prompt of batch N.", kind=_number(1), default=0),
     _value("--items", "NAME", "A DataFrame or list of this notebook as the items.", kind=_name),
     _SET,

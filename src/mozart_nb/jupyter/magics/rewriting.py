@@ -150,7 +150,7 @@ def _asked(call: _Call, settings: Settings) -> _Asked:
     if not call.is_cell and verb not in ("run", "resume"):
         return _Asked(verb in _TAKES_A_WHILE, verb in _SHOWS_ITSELF)
     wish = parse_cell(line) if call.is_cell else RunWish.of(parse_verb(verb, words))
-    if wish.dry_run or wish.show:
+    if wish.dry_run or wish.show or wish.check:
         return _Asked()
     shows = settings.dashboard if wish.dashboard is None else wish.dashboard
     return _Asked(settings.waits if wish.wait is None else wish.wait, shows)

@@ -15,6 +15,7 @@ from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
+from mozart_nb.jupyter.magics.checks import show_checks, verdict_on
 from mozart_nb.jupyter.magics.lines import RunWish
 from mozart_nb.jupyter.magics.notebook import JobWait, Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import plan_page
@@ -50,9 +51,10 @@ def _lines_above(shell: Any, body: str) -> int:
 
 def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job], command: str) -> Outcome:
     settings = notebook.settings
+    looks_only = bool(wish.dry_run or wish.show or wish.check)
     how: dict[str, Any] = {
         "workspace": wish.workspace or settings.workspace or None,
-        "rehearse": (wish.rehearse or settings.rehearse) and not (wish.dry_run or wish.show),
+        "rehearse": (wish.rehearse or settings.rehearse) and not looks_only,
         "items": notebook.variable(wish.items, "--items") if wish.items else None,
         "variables": {name: notebook.variable(name, "--var") for name in wish.variables},
         "namespace": notebook.names,
@@ -60,8 +62,11 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
         "strict": wish.strict or settings.strict,
     }
     job = make(how)
-    if not (wish.rehearse and (wish.dry_run or wish.show)):  # a rehearsal needs neither program nor key
-        notebook.warn(job.notices)
+    fix_hint = f"{command} --fix"
+    if wish.check:
+        return Outcome(verdict_on(job, wish.file or "this cell", fix_hint))
+    if not (wish.rehearse and looks_only):  # a rehearsal needs neither program nor key
+        show_checks(notebook, job, fix_hint)
     options: dict[str, Any] = {
         "limit": wish.limit,
         "batches": wish.batches,
@@ -172,7 +177,7 @@ def _new_config(notebook: Notebook, job: Job, given: Namespace) -> Job | None:
 def _same_job(notebook: Notebook, job: Job, file: Path | None = None) -> Job:
     """The job as `file`, or its own file, describes it now. Raises as `Job.reread`."""
     new = job.reread(file, namespace=notebook.names)
-    notebook.warn(new.notices)
+    show_checks(notebook, new)
     return new
 
 

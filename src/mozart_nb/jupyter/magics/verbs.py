@@ -20,6 +20,7 @@ from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.interrupts import finishing
 from mozart_nb.job_handle import Job
+from mozart_nb.jupyter.magics.checks import verdict_on
 from mozart_nb.jupyter.magics.lines import RunWish
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
@@ -217,9 +218,7 @@ def _described(notebook: Notebook, given: Namespace, **how: Any) -> Job:
 
 def _validate(notebook: Notebook, given: Namespace) -> Outcome:
     job = _described(notebook, given, strict=given.strict)
-    batches, rules = plural(job.prepared.plan.count, "batch"), plural(len(job.config.validations), "rule")
-    warnings = [f"  warning: {text}" for text in job.notices]
-    return Outcome(page([f"{given.file} is valid: job `{job.job_id}`, {batches}, {rules}", *warnings]))
+    return Outcome(verdict_on(job, given.file, f"%mozart validate {given.file} --fix"))
 
 
 def _estimate(notebook: Notebook, given: Namespace) -> Outcome:
