@@ -179,16 +179,7 @@ class ClaudeCliBackend:
 
     async def check(self) -> Health:
         """Whether the program is there and runs, and what is known about its login. Nothing is contacted or paid."""
-        environment = environment_of(self._options, self._environ)
-        program = _locate(self._options, environment, tempfile.gettempdir())
-        if program is None:
-            return Health(False, "E503", _missing(self._options))
-        version = await asyncio.shield(in_thread(_ask_version, program, environment))
-        facts = {"program": program, "recorded": RECORDED_VERSION, "login": login_state(environment)}
-        if not version:
-            return Health(False, "E503", f"`{program} --version` does not answer", facts)
-        differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
-        return Health(True, "", differs, {**facts, "version": version})
+        return await asyncio.shield(in_thread(installed, self._options, self._environ))
 
     async def close(self) -> None:
         """Nothing is held: sessions are processes of their own."""
@@ -229,7 +220,21 @@ def _missing(options: Mapping[str, Any]) -> str:
     return "the program `claude` is not on PATH; install it or set backend.cli_path"
 
 
-def _ask_version(program: str, environment: Mapping[str, str]) -> str:
+def installed(options: Mapping[str, Any], environ: Mapping[str, str], *, seconds: float = _VERSION_SECONDS) -> Health:
+    """As `ClaudeCliBackend.check`, for a thread; blocks for up to `seconds`."""
+    environment = environment_of(options, environ)
+    program = _locate(options, environment, tempfile.gettempdir())
+    if program is None:
+        return Health(False, "E503", _missing(options))
+    version = _ask_version(program, environment, seconds)
+    facts = {"program": program, "recorded": RECORDED_VERSION, "login": login_state(environment)}
+    if not version:
+        return Health(False, "E503", f"`{program} --version` does not answer", facts)
+    differs = "" if version == RECORDED_VERSION else f"{version}, while {RECORDED_VERSION} is what was recorded"
+    return Health(True, "", differs, {**facts, "version": version})
+
+
+def _ask_version(program: str, environment: Mapping[str, str], seconds: float) -> str:
     try:
         answer = subprocess.run(
             [program, "--version"],
@@ -237,7 +242,7 @@ def _ask_version(program: str, environment: Mapping[str, str]) -> str:
             cwd=tempfile.gettempdir(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_VERSION_SECONDS,
+            timeout=seconds,
             start_new_session=True,
             check=True,
         )

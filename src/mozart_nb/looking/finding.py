@@ -16,19 +16,22 @@ from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MozartError
 from mozart_nb.hooks import HookResult, hook_rows, hooks_of
+from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.model import JobConfig
 from mozart_nb.plans.frozen import read_frozen, workspace_of
+from mozart_nb.plans.secrets import know_secrets
 
 
 @dataclass(frozen=True)
 class Found:
-    """A job on disk, looked at once. `config` is None when its frozen plan cannot be read."""
+    """A job on disk, looked at once. `config` and `loaded` are None when its frozen plan cannot be read."""
 
     layout: Layout
     glimpse: Glimpse
     config: JobConfig | None
     workspace: Path
     now: float
+    loaded: LoadedJob | None = None
 
     @property
     def state(self) -> JobState:
@@ -67,7 +70,9 @@ def find(layout: Layout) -> Found:
         frozen = read_frozen(layout)
     except (MozartError, OSError):
         return Found(layout, look(layout), None, layout.workspace, time.time())  # the state can be shown without it
-    return Found(layout, look(layout), frozen.loaded.config, workspace_of(frozen, layout), time.time())
+    loaded = frozen.loaded
+    know_secrets(loaded.config)
+    return Found(layout, look(layout), loaded.config, workspace_of(frozen, layout), time.time(), loaded)
 
 
 def known_layouts(workspace: Path | None) -> list[Layout]:

@@ -34,7 +34,7 @@ def likely_cause(evidence: Evidence) -> str:
     """One sentence without a full stop: what explains these failures, then what was said, where that adds anything."""
     explain = _BY_CODE.get(evidence.code, _unknown)
     sentence = explain(evidence)
-    said = one_line(evidence.message, _MESSAGE_WIDTH)
+    said = "" if evidence.rules and explain is _rules else one_line(evidence.message, _MESSAGE_WIDTH)
     if not said or said.lower() in sentence.lower():
         return sentence
     if any(words in said for words in _SAY_IT.get(evidence.code, ())):

@@ -16,9 +16,11 @@ from mozart_nb.looking.diagnosis.batches import (
     remedies_of,
     timeline_of,
 )
-from mozart_nb.looking.diagnosis.findings import Breaker, Budget, Diagnosis, ErrorGroup, Trouble
+from mozart_nb.looking.diagnosis.environment import Surroundings
+from mozart_nb.looking.diagnosis.findings import Breaker, Budget, Diagnosis, Environment, ErrorGroup, Trouble
 from mozart_nb.looking.diagnosis.reading import Read, read
 from mozart_nb.looking.diagnosis.steps import Standing, first_step, next_steps
+from mozart_nb.looking.diagnosis.troubles import troubles_of
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.timeline.catching_up import GoesOn, always
 from mozart_nb.words import clean, moment, one_line, plural
@@ -35,16 +37,20 @@ def diagnose(layout: Layout, *, now: float | None = None, goes_on: GoesOn = alwa
     """
     found = find(layout)
     now = time.time() if now is None else now
+    around = Surroundings(layout, found.loaded, found.workspace, is_live=found.is_live)
     told, omitted = batches_to_tell(found.state)
     journal = read(layout, found.state, told, goes_on)
-    return _diagnosis(found, journal, told, omitted, now)
+    return _diagnosis(found, journal, around.environment(now), told, omitted, now)
 
 
-def _diagnosis(found: Found, journal: Read, told: Sequence[int], omitted: int, now: float) -> Diagnosis:
+def _diagnosis(
+    found: Found, journal: Read, around: Environment, told: Sequence[int], omitted: int, now: float
+) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
     groups = tuple(journal.failures.groups(config, job.cost_usd))
-    troubles: tuple[Trouble, ...] = ()
-    standing = Standing(state, progress, [group for group in groups if group.unresolved], troubles, now=now)
+    troubles = tuple(troubles_of(found, around, journal.notices))
+    unmended = [group for group in groups if group.unresolved]
+    standing = Standing(state, progress, unmended, troubles, around.holder, now)
     row = lookup(progress.code) if progress.code else None
     breaker = job.breaker
     return Diagnosis(
@@ -72,6 +78,7 @@ def _diagnosis(found: Found, journal: Read, told: Sequence[int], omitted: int, n
         budget=_budget(found, progress),
         prompts=prompts_of(state),
         troubles=troubles,
+        environment=around,
         warnings=tuple(clean(text) for text in ([] if found.is_live else found.glimpse.warnings)),
         next_steps=tuple(next_steps(standing)),
         looked_at=now,

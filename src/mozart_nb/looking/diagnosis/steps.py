@@ -18,6 +18,7 @@ _LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
 """Failures of which `recover` may find that they are none any more."""
 _MENDABLE: Final = frozenset({"E502", "E601", "E602"})
 """Failures that remedies are made for: missing folders and names; of others their causes are rarely the reason."""
+_AND_GO_ON: Final = re.compile(r",? (?:then|and) (?:resume|go on)\b[^;]*$")
 _KEY_OF_JOB_FILE: Final = re.compile(r"\b(?:backend|parallel|retry|stale_detection|cost_limits|rate_limit)\.[a-z_]+")
 
 
@@ -148,6 +149,11 @@ def _go_on(stand: Standing) -> NextStep:
         left = ", and what waits behind" if progress.blocked else ""
         return NextStep(f"mozart resume {job}", "job.resume()", f"{before}{again}{left}")
     return NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
+
+
+def _before(advice: str) -> str:
+    """Advice without its last words, which say to go on: how is said with the command that does it."""
+    return _AND_GO_ON.sub("", advice)
 
 
 def _needs_reload(row: ErrorCode, advice: str) -> bool:

@@ -113,7 +113,7 @@ def _group_lines(found: Diagnosis) -> Iterator[Line]:
     standing = [group for group in found.groups if group.unresolved and (group.batches or group.code != found.code)]
     for group in standing[:_MOST_GROUPS]:
         yield Line()
-        yield from _standing_lines(group)
+        yield from _standing_lines(group, is_told=group.cause in found.cause)
     if len(standing) > _MOST_GROUPS:
         yield Line(f"and {len(standing) - _MOST_GROUPS} more codes")
     mended = [group for group in found.groups if not group.unresolved]
@@ -123,10 +123,10 @@ def _group_lines(found: Diagnosis) -> Iterator[Line]:
         yield Line(f"Mended by later attempts: {told}", "dim")
 
 
-def _standing_lines(group: ErrorGroup) -> Iterator[Line]:
+def _standing_lines(group: ErrorGroup, *, is_told: bool) -> Iterator[Line]:
     where = f", {_batches(group.unresolved_batches)}" if group.unresolved_batches else ""
     yield Line(f"{group.code} {group.meaning}: {plural(group.count, 'time')}{where}", "title")
-    if group.cause:
+    if group.cause and not is_told:
         yield Line(f"  likely cause: {one_line(group.cause, _FIRST_WIDTH)}")
     yield Line(f"  what helps: {group.advice}")
     for text, times in group.messages[:_MOST_RULES] if len(group.messages) > 1 else ():

@@ -1,0 +1,87 @@
+"""What is wrong around a job: notifications that do not arrive, hooks that failed, disks, sessions left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from mozart_nb.consumers.notify import Delivery, deliveries
+from mozart_nb.hooks import HookResult
+from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
+from mozart_nb.looking.finding import Found
+from mozart_nb.words import clean, one_line, plural
+
+_HOOKS_GONE_WRONG: Final = frozenset({"failed", "interrupted", "unknown"})
+_MOST_NOTICES: Final = 5
+_WIDTH: Final = 240
+
+_NEEDED_TO_GO_ON: Final = frozenset({"claude", "anthropic", "key", "workspace", "state", "works in"})
+
+
+def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -> Iterator[Trouble]:
+    """What is wrong besides the work itself, the worst first. `notices` are what observers complained of."""
+    told = [
+        *_environment_troubles(found, around),
+        *_notification_troubles(found.layout.root),
+        *_hook_troubles(found.hooks, found.layout.job_id),
+        *_notice_troubles(notices),
+    ]
+    yield from sorted(told, key=lambda trouble: trouble.severity != "error")
+
+
+def _environment_troubles(found: Found, around: Environment) -> Iterator[Trouble]:
+    """A completed job needs neither its program nor its folders any more."""
+    is_over = found.progress.status == "completed"
+    for fact in around.facts:
+        is_needed = fact.name in _NEEDED_TO_GO_ON and not is_over
+        if fact.name == "sessions" or (is_needed and fact.status == "error") or _is_tight(fact):
+            yield Trouble(fact.name, f"{fact.name}: {fact.detail}", advice=fact.hint, severity=fact.status)
+
+
+def _is_tight(fact: Fact) -> bool:
+    return fact.name in ("workspace", "state") and fact.status == "error" and fact.hint.startswith("make room")
+
+
+# --- who was to be told -----------------------------------------------------------------------------------------------
+
+
+def _notification_troubles(root: Path) -> Iterator[Trouble]:
+    """Each channel that does not get what it should, with the last reason."""
+    by_channel: dict[tuple[int, str], list[Delivery]] = {}
+    for one in deliveries(root / "notifications"):
+        by_channel.setdefault((one.channel, one.type), []).append(one)
+    for (channel, kind), several in sorted(by_channel.items()):
+        last = several[-1]
+        if last.status == "delivered":
+            continue
+        counts = Counter(one.status for one in several)
+        lost = counts["failed"] + counts["retrying"]
+        name = f"notifications of channel {channel} ({kind})"
+        if last.status == "skipped":
+            yield Trouble("notifications", f"{name} are not shown", one_line(last.error, _WIDTH), severity="unknown")
+            continue
+        what = f"{name} do not arrive: {plural(lost, 'message')} not delivered"
+        again = "it is still tried; " if last.status == "retrying" else ""
+        advice = f"{again}mend its address under `notifications`, then `mozart notify-test JOB.yaml` tries it"
+        yield Trouble("notifications", what, one_line(last.error, _WIDTH), advice)
+
+
+def _hook_troubles(hooks: list[HookResult], job_id: str) -> Iterator[Trouble]:
+    for hook in hooks:
+        if hook.status in _HOOKS_GONE_WRONG:
+            last = hook.output.strip().splitlines()[-1:]
+            why = "; ".join(text for text in (hook.message, *last) if text)
+            advice = f"mend what it runs, and run it by hand; `mozart status {job_id}` shows all hooks"
+            if hook.status == "interrupted":
+                advice = f"`mozart resume {job_id}` runs it again"
+            what = f"hook {hook.hook} {hook.status} ({one_line(hook.what, 100)})"
+            severity: Severity = "error" if hook.status == "failed" else "warning"
+            yield Trouble("hooks", what, one_line(why, _WIDTH), advice, severity)
+
+
+def _notice_troubles(notices: Mapping[str, int]) -> Iterator[Trouble]:
+    for message, times in list(notices.items())[-_MOST_NOTICES:]:
+        said = f" ({times} times)" if times > 1 else ""
+        yield Trouble("notice", f"{clean(message[:_WIDTH])}{said}")
