@@ -31,6 +31,10 @@ from mozart_nb.job.prices import Prices, shipped
 from mozart_nb.job.vcodes import V_CODES, VCode
 
 FOLDER: Final = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))  # the pages that have a module of their own, wherever this is started from
+
+from command_page import command_page  # noqa: E402
+
 _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
 
 
@@ -42,6 +46,7 @@ def pages() -> dict[str, str]:
         "events.md": event_page(),
         "prices.md": price_page(),
         "dataframes.md": frames_page(),
+        "commands.md": command_page(_written("the commands in cli.commands"), _table),
     }
 
 
@@ -97,10 +102,7 @@ def error_codes() -> str:
         rows = [_code_row(row) for row in CODES.values() if row.category is category]
         parts.append(f"### {category}\n\n{_ABOUT[category]}\n")
         parts.append(_table(("code", "meaning", "reaches", "again", "what to do"), rows))
-    checks = [
-        (f"`{row.code}`", str(row.severity), _sentence(row.meaning), _fix(row))
-        for row in V_CODES.values()
-    ]
+    checks = [(f"`{row.code}`", str(row.severity), _sentence(row.meaning), _fix(row)) for row in V_CODES.values()]
     parts += [_CHECKS_INTRODUCTION, _table(("code", "severity", "meaning", "notes"), checks)]
     parts += [_EXCEPTIONS_INTRODUCTION, f"```text\n{_tree()}\n```\n"]
     return "\n".join(parts)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from mozart_nb.codes import CODES
+from mozart_nb.events import event_types, kind_of
 from mozart_nb.job.items import read_items
 from mozart_nb.job.known import NOT_YET
-from mozart_nb.job.lint import lint
+from mozart_nb.job.lint import V_CODES, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job, load_text
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import plan_job
@@ -217,6 +219,22 @@ def test_every_command_is_in_the_readme() -> None:
     shown = {name for span in re.findall(r"`([a-z-]+)[^`]*`", overview) for name in [span]}
     missing = {name for name, one in command_line().commands.items() if not one.hidden} - shown
     assert not missing
+
+
+def test_every_command_and_option_has_its_row() -> None:
+    page = text_of(ROOT / "docs" / "commands.md")
+    program = command_line()
+    for name, command in {"Every command": program, **program.commands}.items():
+        section = re.split(r"^##+ ", page.partition(f" {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+        rows = {span.split()[0] for line in section.split("\n") for span in re.findall(r"`(-[^`]+)`", line[:80])}
+        options = {option for option in option_names(command) if option.startswith("-")} - {"--help"}
+        assert options <= rows, name
+
+
+def test_every_code_event_and_check_has_its_row() -> None:
+    codes, events = text_of(ROOT / "docs" / "error-codes.md"), text_of(ROOT / "docs" / "events.md")
+    assert [code for code in (*CODES, *V_CODES) if f"| `{code}` |" not in codes] == []
+    assert [kind for kind in map(kind_of, event_types()) if f"### `{kind}`" not in events] == []
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
