@@ -134,6 +134,7 @@ EXCUSED: dict[str, tuple[set[str], str]] = {
         {"asyncio.run"},
         "a coroutine function of the user runs in its own thread, on a loop of its own, and never on that of the job",
     ),
+    "consumers.notify.courier": ({"asyncio.run"}, "it is the main program of a process of its own"),
     "job.reference": ({*FILE_METHODS}, "run as a program, it writes a page of the documentation; nothing imports it"),
 }
 """Module → what its layer forbids and it may use all the same, and why."""

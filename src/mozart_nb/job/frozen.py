@@ -18,6 +18,7 @@ from mozart_nb.job.explain import explain
 from mozart_nb.job.given import Given
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
 from mozart_nb.job.model import JobConfig
+from mozart_nb.job.notifications import text_without_literals, without_literals
 
 FORMAT: Final = 1
 """Version of the mapping that `freeze` makes."""
@@ -60,14 +61,15 @@ def work_digest(config: JobConfig, contents: Mapping[str, str] | None = None) ->
 def freeze(loaded: LoadedJob) -> dict[str, Any]:
     """Everything about a loaded job that a later process needs, as JSON data.
 
-    Of what it borrows from a notebook only the names: `notebook` says what a kernel has to have.
+    Of what it borrows from a notebook only the names: `notebook` says what a kernel has to have. Addresses and headers
+    of notifications that stand in the job file itself are left out.
     """
     return {
         "format": FORMAT,
         "file": loaded.file,
         "base_dir": str(loaded.base_dir),
-        "source_text": loaded.source_text,
-        "config": _plain(loaded.config),
+        "source_text": text_without_literals(loaded.source_text, loaded.config.notifications),
+        "config": _without_literals(_plain(loaded.config)),
         "notebook": marks(loaded.borrowed),
     }
 
@@ -106,6 +108,10 @@ def thaw(
 
 def _plain(config: JobConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", by_alias=True)
+
+
+def _without_literals(plain: dict[str, Any]) -> dict[str, Any]:
+    return {**plain, "notifications": without_literals(plain["notifications"])}
 
 
 def _chosen(config: JobConfig) -> dict[str, Any]:

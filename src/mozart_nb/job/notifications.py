@@ -228,6 +228,37 @@ def without_literals(data: Any) -> Any:
     return kept
 
 
+def text_without_literals(text: str, channels: Sequence[NotificationConfig]) -> str:
+    """The text of a job file without the lines about notifications, where one of them holds a literal.
+
+    Every other line stays where it is. Where the file has no such lines of their own, the literals alone go.
+    """
+    found = literals(channels)
+    if not found:
+        return text
+    lines, is_inside = [], False
+    for line in text.splitlines(keepends=True):
+        if _NOTIFICATIONS.match(line):
+            is_inside = True
+            lines.append("notifications:\n")
+        elif is_inside and not _OTHER_KEY.match(line):
+            lines.append("\n")
+        else:
+            is_inside = False
+            lines.append(line)
+    kept = "".join(lines)
+    for literal in found:
+        if len(literal) >= _SHORTEST:
+            kept = kept.replace(literal, KEPT_OUT)
+    return kept
+
+
+_NOTIFICATIONS: Final = re.compile(r"[\"']?notifications[\"']?\s*:")
+_OTHER_KEY: Final = re.compile(r"[^\s#-]|---")
+_SHORTEST: Final = 8
+# A shorter literal may be part of any word.
+
+
 def is_kept_out(channel: NotificationConfig) -> bool:
     """Whether an address or header that the channel needs was left out of the plan it was read from."""
     found = channel.settings

@@ -43,8 +43,8 @@ class Notifier:
 
     `channels` are the job's `notifications`; `outbox` is a folder for this alone in the job's folder; `state` is the
     driver's, read inside `observe` only; `read_since` gives the events of the journal after a `seq`, of which only
-    those of `wanted_kinds(channels)` count; `tell` gets a sentence for people, on the loop. Cheap to make: the folder
-    is touched by a thread that starts with the first event.
+    those of `wanted_kinds(channels)` count; `tell` gets a sentence for people, from any thread. Cheap to make: the
+    folder is touched by a thread that starts with the first event.
 
     A message is made once for each event and channel however often a host dies: whoever starts next reads in the
     outbox how far it goes, and makes what is missing from the journal.
@@ -76,7 +76,6 @@ class Notifier:
         self._host = host
         self._changed = threading.Condition()
         self._is_closing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._said: set[str] = set()
         # The thread's own:
@@ -92,7 +91,6 @@ class Notifier:
     async def observe(self, events: Sequence[ev.Event]) -> None:
         """Take a burst into account; returns at once."""
         if self._thread is None:
-            self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._work, name="mozart-notify", daemon=True)
             self._thread.start()
         if not self._thread.is_alive():
@@ -252,8 +250,7 @@ class Notifier:
 
     def _say(self, text: str, *, about: str = "") -> None:
         """Tell people, once about each thing."""
-        if (about or text) in self._said or self._loop is None:
-            return
-        self._said.add(about or text)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there any more
-            self._loop.call_soon_threadsafe(self._tell, text)
+        if (about or text) not in self._said:
+            self._said.add(about or text)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens any more
+                self._tell(text)
