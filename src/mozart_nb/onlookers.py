@@ -6,11 +6,23 @@ Each hands what it hears to a thread or a process of its own. Its `close` puts a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
+from mozart_nb.checkpoint.follow import read_events
+from mozart_nb.checkpoint.index import home
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.scan import scan
+from mozart_nb.consumers.history import Delivery, HistoryKeeper, JobIdentity
+from mozart_nb.consumers.learning.section import LearningSection
+from mozart_nb.consumers.log import LogWriter, log_file
+from mozart_nb.consumers.notify import Notifier, deliveries, wanted_kinds
+from mozart_nb.consumers.notify.outbox import messages
 from mozart_nb.engine.state import JobState
 from mozart_nb.events import Event
+from mozart_nb.job.wording import template_key
+from mozart_nb.plans.hints import HISTORY
 from mozart_nb.plans.prepared import Prepared
 
 Tell = Callable[[str], None]
@@ -29,7 +41,13 @@ class Onlooker(Protocol):
 
 def onlookers(prepared: Prepared, state: JobState, tell: Tell) -> list[Onlooker]:
     """Who listens to this run. Call it on the job's loop; `state` is the driver's and may be read there only."""
-    return []
+    found: list[Onlooker] = [_log(prepared, tell)]
+    if prepared.loaded.config.notifications and not prepared.rehearsed:
+        found.append(_notifier(prepared, state, tell))
+    is_mirrored = prepared.loaded.config.state_backend == "sqlite"
+    if is_mirrored or not prepared.rehearsed:
+        found.append(_keeper(prepared, state, tell, is_mirrored=is_mirrored))
+    return found
 
 
 def from_any_thread(tell: Tell) -> Tell:
@@ -41,3 +59,66 @@ def from_any_thread(tell: Tell) -> Tell:
             loop.call_soon_threadsafe(tell, text)
 
     return said
+
+
+def identity_of(prepared: Prepared) -> JobIdentity:
+    """Which job it is, for the history."""
+    config = prepared.loaded.config
+    return JobIdentity(
+        job_id=prepared.job_id,
+        name=config.name,
+        workspace=str(prepared.places.workspace.resolve()),
+        state_workspace=str(prepared.layout.workspace.resolve()),
+        template=config.prompt.template_file or "",
+        template_digest=template_key(config, prepared.frozen.texts),
+        backend="rehearsal" if prepared.is_rehearsal else config.backend.type,
+        is_rehearsal=prepared.is_rehearsal,
+    )
+
+
+def deliveries_of(layout: Layout) -> Iterator[Delivery]:
+    """The job's notifications as the history keeps them. Blocks; reads two files of the job's folder."""
+    answers = {answer.id: answer for answer in deliveries(layout.notifications)}
+    for message in messages(layout.notifications):
+        answer = answers.get(message.id)
+        yield Delivery(
+            id=message.id,
+            channel=f"{message.channel} {message.type}",
+            event=message.event,
+            run_id=str(message.facts.get("run_id", "")),
+            created_at=message.created_at,
+            delivered_at=answer.at if answer is not None and answer.status == "delivered" else 0.0,
+            attempts=answer.attempts if answer is not None else 0,
+            status=answer.status if answer is not None else "waiting",
+            error=answer.error if answer is not None else "",
+        )
+
+
+def _log(prepared: Prepared, tell: Tell) -> LogWriter:
+    config, places = prepared.loaded.config.logging, prepared.places
+    file = log_file(config, places.workspace, str(places.root or ""))
+    return LogWriter(config, file, job_id=prepared.job_id, tell=tell)
+
+
+def _notifier(prepared: Prepared, state: JobState, tell: Tell) -> Notifier:
+    channels = prepared.loaded.config.notifications
+    return Notifier(
+        channels=channels,
+        outbox=prepared.layout.notifications,
+        state=state,
+        read_since=lambda seq: scan(prepared.layout, wanted_kinds(channels), since_seq=seq),
+        tell=tell,
+    )
+
+
+def _keeper(prepared: Prepared, state: JobState, tell: Tell, *, is_mirrored: bool) -> HistoryKeeper:
+    return HistoryKeeper(
+        database=None if prepared.rehearsed else home() / HISTORY,
+        mirror=prepared.layout.mirror if is_mirrored else None,
+        state=state,
+        identity=identity_of(prepared),
+        read_since=partial(read_events, prepared.layout),
+        sections=[LearningSection()],
+        deliveries=partial(deliveries_of, prepared.layout),
+        tell=tell,
+    )

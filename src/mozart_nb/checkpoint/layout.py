@@ -90,6 +90,16 @@ class Layout:
         return self.root / "lock"
 
     @property
+    def notifications(self) -> Path:
+        """Messages to be delivered, and what became of them."""
+        return self.root / "notifications"
+
+    @property
+    def mirror(self) -> Path:
+        """The queryable copy of the state that `state_backend: sqlite` asks for."""
+        return self.workspace / f"{self.job_id}.sqlite"
+
+    @property
     def control(self) -> Path:
         return self.root / "control"
 
