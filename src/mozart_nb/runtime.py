@@ -48,6 +48,7 @@ from mozart_nb.parts import (
     healer_for,
     post_for,
 )
+from mozart_nb.plans.hints import Learned, learned
 from mozart_nb.plans.kept_answers import earlier_record
 from mozart_nb.plans.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.starting_over import old_results, require_no_sessions, require_quiet_workspace
@@ -97,6 +98,7 @@ class _Opened:
     contract: AnswerContract
     orphans: Sequence[ev.Answer]
     warnings: Sequence[str] = field(default_factory=list)
+    learned: Learned = field(default_factory=Learned)
 
     @property
     def state(self) -> JobState:
@@ -202,8 +204,12 @@ async def _open(
         await asyncio.to_thread(prepared.frozen.write, layout)
     if not prepared.rehearsed:
         await asyncio.to_thread(register, layout, prepared.loaded.config.name, prepared.places.workspace)
-    warnings = [*moved.notices, *loaded.warnings]
-    return await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
+    warnings, knows = [*moved.notices, *loaded.warnings], Learned()
+    if loaded.state.job.config_digest != prepared.digest:
+        knows = await asyncio.to_thread(learned, prepared, anew=anew)
+        warnings += [knows.notice] if knows.notice else []
+    job = await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
+    return replace(job, learned=knows)
 
 
 async def _equipped(
@@ -313,6 +319,7 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
             backend="rehearsal" if prepared.is_rehearsal else config.backend.type,
             replaces=earlier.replaces,
             earlier_usd=earlier.cost_usd,
+            wording=job.learned.wording,
         )
         return replace(run, planned=planned)
     if state.job.config_digest != prepared.digest:
@@ -331,7 +338,8 @@ def _with_plan(run: Run, job: _Opened, *, reloaded: bool) -> Run:
             text = f"the new config would change batches that have run: {'; '.join(conflicts)}"
             raise PlanMismatchError(text, hint="start over with `run --fresh`", job_id=prepared.job_id)
         prepared.frozen.write(prepared.layout)
-        return replace(run, reloaded=ev.ConfigReloaded(config_digest=prepared.digest, plan=shape))
+        wording = job.learned.wording
+        return replace(run, reloaded=ev.ConfigReloaded(config_digest=prepared.digest, plan=shape, wording=wording))
     return run
 
 

@@ -184,7 +184,7 @@ class JobComposer:
 
     def _original(self, values: BatchContext) -> str:
         """The prompt of a first attempt."""
-        prompt = with_hints(self._renderer.render(values), self._state.job.wording.hints)
+        prompt = with_hints(self._renderer.render(values), self._state.job.wording.hints, values)
         instructions = self._contract.instructions(self._row_count(values.number))
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt
 

@@ -15,6 +15,7 @@ from mozart_nb.errors import PromptError
 from mozart_nb.events import RuleResult
 from mozart_nb.job.model import JobConfig, PromptConfig
 from mozart_nb.job.names import SYNONYMS, VARIABLES
+from mozart_nb.job.placeholders import expand
 from mozart_nb.job.plan import Plan, expand_keyed
 from mozart_nb.job.templates import CompiledTemplate, UnknownName
 
@@ -143,10 +144,14 @@ class PromptRenderer:
         return [(template.label, name) for template in self._compiled for name in template.unknown(self._known)]
 
 
-def with_hints(prompt: str, hints: Sequence[str]) -> str:
-    """`prompt` with what earlier runs teach at its end; `prompt` itself where they teach nothing."""
+def with_hints(prompt: str, hints: Sequence[str], context: BatchContext) -> str:
+    """`prompt` with what earlier runs teach at its end; `prompt` itself where they teach nothing.
+
+    Placeholders of the hints (the path of a rule) are filled in from `context`.
+    """
     if not hints:
         return prompt
+    hints = [expand(hint, context, "path") for hint in hints]
     return _paragraphs(
         [prompt, "What earlier runs of this task have shown:\n" + "\n".join(f"- {hint}" for hint in hints)]
     )

@@ -15,17 +15,18 @@ from mozart_nb.job.prompt import BatchContext, PromptRenderer, context_for, know
 from mozart_nb.job.tokens import estimate_tokens
 from mozart_nb.parts import contract_for
 from mozart_nb.plans.frozen import PlanMaterials
+from mozart_nb.plans.hints import planned_hints
 from mozart_nb.plans.prepared import Prepared
 
 
 class Preview:
     """Renders prompts and rules of batches before they run: earlier outputs are empty.
 
-    `hints` are those of the job's plan (`plans.hints.planned_hints`).
+    `hints` are those of the job's plan, where they are known already.
     """
 
-    def __init__(self, prepared: Prepared, hints: Sequence[str] = ()) -> None:
-        self._hints = hints
+    def __init__(self, prepared: Prepared, hints: Sequence[str] | None = None) -> None:
+        self._hints = planned_hints(prepared) if hints is None else hints
         self._prepared = prepared
         self._config: JobConfig = prepared.loaded.config
         self._plan: Plan = prepared.plan
@@ -56,7 +57,8 @@ class Preview:
 
     def prompt(self, number: int, outputs: Mapping[int, str] | None = None) -> str:
         """What the first attempt is sent. Raises `PromptError` for a template that needs what only a run has."""
-        prompt = with_hints(self._renderer.render(self.context(number, outputs)), self._hints)
+        context = self.context(number, outputs)
+        prompt = with_hints(self._renderer.render(context), self._hints, context)
         first, last = self._plan.items_of(number)
         instructions = self._contract.instructions(last - first + 1)
         return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt

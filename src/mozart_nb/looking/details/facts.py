@@ -20,7 +20,7 @@ class Facts:
     """What is known about a batch without reading a file; nothing in it changes when the state does.
 
     `seq` is the last event that the state knows; `items` are first and last; `earlier` says where answers before it
-    stand: batch, offset and size in bytes.
+    stand: batch, offset and size in bytes; `hints` stand at the end of the job's prompts.
     """
 
     number: int
@@ -30,6 +30,7 @@ class Facts:
     record: BatchState
     reasons: tuple[str, ...]
     earlier: tuple[tuple[int, int, int], ...] = ()
+    hints: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, state: JobState, number: int) -> Facts:
@@ -38,7 +39,14 @@ class Facts:
         record = copy.copy(record) if record is not None else BatchState(number)
         reasons = tuple(_reasons(state, number, record))
         return cls(
-            number, state.job.seq, state.status_of(number), items, record, reasons, tuple(_earlier(state, number))
+            number,
+            state.job.seq,
+            state.status_of(number),
+            items,
+            record,
+            reasons,
+            tuple(_earlier(state, number)),
+            state.job.wording.hints,
         )
 
 

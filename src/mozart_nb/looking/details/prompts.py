@@ -46,7 +46,7 @@ def find_prompt(prepared: Prepared, facts: Facts, attempts: Sequence[AttemptDeta
     if sent is not None:
         return sent
     try:
-        original = Preview(prepared).prompt(facts.number, _earlier_outputs(prepared, facts))
+        original = Preview(prepared, facts.hints).prompt(facts.number, _earlier_outputs(prepared, facts))
     except (MozartError, IndexError) as error:
         said = error.message if isinstance(error, MozartError) else "the plan has no such batch any more"
         return FoundPrompt("", "unknown", f"it cannot be composed: {said}")
