@@ -6,7 +6,6 @@ before it has written what it knew.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,21 +13,20 @@ from pathlib import Path
 
 import msgspec
 
+from mozart_nb.checkpoint.ends import last_seq, planned_in
 from mozart_nb.checkpoint.files import DiskFiles
-from mozart_nb.checkpoint.frames import ANSWERS, EVENTS
-from mozart_nb.checkpoint.journal import first_line, segments
+from mozart_nb.checkpoint.frames import ANSWERS
 from mozart_nb.checkpoint.kept_index import AnswerIndex, Row, Source
 from mozart_nb.checkpoint.layout import ARCHIVE, STATE_FOLDER, Layout, jobs_in
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import is_running
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MozartError
-from mozart_nb.events import JobPlanned, SessionFinished, decode_event
+from mozart_nb.events import SessionFinished
 
 _NEVER_KEPT = frozenset({"rehearsal", "claude_cli"})
 """Backends whose sessions are no function of what they are asked."""
 
-_TAIL_BYTES = 1 << 16
 _ROWS_AT_ONCE = 1000
 
 
@@ -38,12 +36,7 @@ class _Line(msgspec.Struct):
     finished: SessionFinished
 
 
-class _Seq(msgspec.Struct):
-    seq: int = 0
-
-
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_seq = msgspec.json.Decoder(_Seq).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ def _places(state_root: Path) -> Iterator[Place]:
     for workspace in (state_root.parent, *_archives(state_root)):
         for job_id in jobs_in(workspace):
             layout = Layout(workspace, job_id)
-            planned = _planned(layout)
+            planned = planned_in(layout)
             if planned is not None:
                 folder = layout.root.relative_to(state_root).as_posix()
                 journal = identity_of(planned.seed, planned.at)
@@ -118,34 +111,11 @@ def _archives(state_root: Path) -> list[Path]:
     return sorted(place for place in folder.iterdir() if (place / STATE_FOLDER).is_dir()) if folder.is_dir() else []
 
 
-def _planned(layout: Layout) -> JobPlanned | None:
-    """The first event of a journal; None when it cannot be read."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, ValueError):
-        line = first_line(DiskFiles(), layout, 1)
-        if line is not None and line.document is not None:
-            event = decode_event(line.document)
-            return event if isinstance(event, JobPlanned) else None
-    return None
-
-
 def _may_have_more(place: Place, source: Source | None) -> bool:
     """Whether a job of somebody else has completed what the index does not know; who runs it now says so itself."""
-    if source is not None and source.seq >= _last_seq(place.layout):
+    if source is not None and source.seq >= last_seq(place.layout):
         return False
     return not is_running(place.layout)
-
-
-def _last_seq(layout: Layout) -> int:
-    """The number of the last whole event at the end of a journal."""
-    files = DiskFiles()
-    with contextlib.suppress(OSError, MozartError):
-        path = layout.segment(segments(files, layout)[-1])
-        size = files.size(path)
-        lines = files.read(path, max(0, size - _TAIL_BYTES)).split(b"\n")
-        documents = (EVENTS.unwrap(line) for line in reversed(lines))
-        last = next((document for document in documents if document is not None), None)
-        return _decode_seq(last).seq if last is not None else 0
-    return 0
 
 
 def _state_of(layout: Layout) -> JobState | None:
@@ -158,7 +128,7 @@ def _state_of(layout: Layout) -> JobState | None:
 def _add(index: AnswerIndex, place: Place, source: Source | None, state: JobState | None) -> None:
     if state is None:
         # Remembered all the same, so that what cannot be read is not read again and again.
-        index.put(Source(place.journal, place.folder, _last_seq(place.layout)), ())
+        index.put(Source(place.journal, place.folder, last_seq(place.layout)), ())
     elif source is None or source.seq < state.job.seq:
         known = {at for _, _, at in index.rows_of(place.journal)} if source is not None else set()
         rows = _accepted(place.layout, state, known)

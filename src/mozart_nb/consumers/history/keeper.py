@@ -15,9 +15,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.consumers.history.identity import SETTLING, SWEEPING, SWEPT, journal_of, named_by, sweeps
@@ -32,7 +33,7 @@ FLUSH_SECONDS: Final = 1.0
 """So much time lies between two writes, but for the last ones of a run."""
 
 COPIED_AT_ONCE: Final = 2_000
-"""Batches that are copied for one write: that takes the loop about two milliseconds."""
+"""Batches that are copied for one write: that takes the loop about a millisecond."""
 
 EVENTS_AT_ONCE: Final = 5_000
 """So many events are written before the time has come."""
@@ -45,6 +46,9 @@ CLOSE_SECONDS: Final = 0.5
 
 LONGEST_CLOSE_SECONDS: Final = 3.0
 """How long the last batches may take to be written, as after the end of a run with a hundred thousand of them."""
+
+
+_copy: Final = msgspec.structs.replace
 
 
 def _no_deliveries() -> Iterable[Delivery]:
@@ -92,7 +96,7 @@ class HistoryKeeper:
         self._is_off = False
         self._executor: ThreadPoolExecutor | None = None
         self._recorder: Recorder | None = None
-        self._patient_until = float("inf")
+        self._patient_until = self._reads_until = float("inf")
 
     # --- on the event loop --------------------------------------------------------------------------------------------
 
@@ -141,7 +145,7 @@ class HistoryKeeper:
         if not self._is_swept:
             self._sweep()
         taken = [self._touched.pop() for _ in range(min(COPIED_AT_ONCE, len(self._touched)))]
-        batches = [copy(state.batches[number]) for number in taken if number in state.batches]
+        batches = [_copy(state.batches[number]) for number in taken if number in state.batches]
         events, self._events = self._events, []
         return Parcel(
             identity=self._identity,
@@ -190,8 +194,8 @@ class HistoryKeeper:
         self._is_closed = True
         self._cancel_timer()
         closed_at = time.monotonic()
-        self._patient_until = closed_at + CLOSE_SECONDS
-        while (self._flight or self._events or self._has_more) and time.monotonic() < closed_at + LONGEST_CLOSE_SECONDS:
+        self._patient_until, self._reads_until = closed_at + CLOSE_SECONDS, closed_at + LONGEST_CLOSE_SECONDS
+        while (self._flight or self._events or self._has_more) and time.monotonic() < self._reads_until:
             if self._flight is None:
                 self._flush()
             if self._flight is not None:
@@ -209,7 +213,13 @@ class HistoryKeeper:
 
             database, mirror = self._places
             self._recorder = Recorder(
-                database, mirror, self._read_since, self._sections, self._tell, goes_on=self._goes_on
+                database,
+                mirror,
+                self._read_since,
+                self._sections,
+                self._tell,
+                is_patient=self._is_patient,
+                has_time=self._has_time,
             )
         return self._recorder.write(parcel)
 
@@ -217,9 +227,13 @@ class HistoryKeeper:
         if self._recorder is not None:
             self._recorder.close(self._deliveries)
 
-    def _goes_on(self) -> bool:
-        """Whether there is time for what may take long: a lock that others hold, a journal to read."""
+    def _is_patient(self) -> bool:
+        """Whether there is time to wait for another process that writes."""
         return time.monotonic() < self._patient_until
+
+    def _has_time(self) -> bool:
+        """Whether there is time to read the journal."""
+        return time.monotonic() < self._reads_until
 
 
 _UNUSUAL: Final = frozenset(

@@ -153,11 +153,12 @@ class Recorder:
         sections: Sequence[Section],
         tell: Callable[[str], None],
         *,
-        goes_on: Callable[[], bool] = lambda: True,
+        is_patient: Callable[[], bool] = lambda: True,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`goes_on` says whether there is still time to wait for others, or to read a journal."""
-        self._read_since = _while(goes_on, read_since)
-        self._goes_on = goes_on
+        """`is_patient`: other processes may still be waited for; `has_time`: the journal may still be read."""
+        self._read_since = _while(has_time, read_since)
+        self._is_patient = is_patient
         self._last: Parcel | None = None
         self._shelves: list[Shelf] = []
         if database is not None:
@@ -193,15 +194,15 @@ class Recorder:
 
     def _patience(self) -> Patience:
         waits = patience()
-        return lambda: waits() and self._goes_on()
+        return lambda: waits() and self._is_patient()
 
 
-def _while(goes_on: Callable[[], bool], read_since: ReadSince) -> ReadSince:
+def _while(has_time: Callable[[], bool], read_since: ReadSince) -> ReadSince:
     """Reads a journal for as long as there is time. Raises `TimeoutError` when that is over."""
 
     def read(seq: int) -> Iterator[Event]:
         for event in read_since(seq):
-            if not goes_on():
+            if not has_time():
                 raise TimeoutError("there was no time to read the journal")
             yield event
 
