@@ -210,7 +210,6 @@ def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(back
         "isolation: {enabled: true}",
         "notifications: [{type: desktop}]",
         "logging: {level: DEBUG}",
-        "learning: {apply: true}",
     ],
 )
 def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
@@ -226,6 +225,7 @@ def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
         "isolation: {enabled: false}",
         "isolation: {enabled: true, mode: none}",
         "learning: {enabled: false}",
+        "learning: {apply: true}",
         "cost_limits: {max_cost_per_job: 5}",
         "parallel: {adaptive: true}",
         "rate_limit: {wait_minutes: 5}",

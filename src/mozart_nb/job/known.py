@@ -80,11 +80,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
     ),
     Gap(("notifications",), _used("notifications"), f"`notifications` {_NO_EFFECT}"),
     Gap(("logging",), _used("logging"), f"`logging` {_NO_EFFECT}"),
-    Gap(
-        ("learning",),
-        lambda config: "learning" in config.model_fields_set and (config.learning.enabled or config.learning.apply),
-        f"`learning` {_NO_EFFECT}",
-    ),
 )
 
 

@@ -140,8 +140,14 @@ class LoggingConfig(Section):
 class LearningConfig(Section):
     """What is remembered across jobs."""
 
-    enabled: bool = Field(True, description="Record outcomes.")
-    apply: bool = Field(False, description="Add hints from earlier outcomes to prompts.")
+    enabled: bool = Field(
+        True, description="Count what came of each attempt, by template and rule; `mozart learning` tells."
+    )
+    apply: bool = Field(
+        False,
+        description="Add up to three sentences to prompts: which rules the first try of this template failed most in "
+        "earlier runs. Worked out when the job is planned. Unset: nothing is added.",
+    )
 
 
 class HookConfig(Section):
@@ -153,7 +159,7 @@ class HookConfig(Section):
     )
     job_path: str | None = Field(None, description="The job file (`run_job`).")
     job_workspace: str | None = Field(None, description="Another workspace for that job.")
-    inherit_learning: bool = Field(True, description="Let that job use what is remembered of this one.")
+    inherit_learning: bool = Field(True, description="No effect: all jobs share what is remembered.")
     command: str | None = Field(None, description="The command (`run_command`, `run_script`).")
     working_directory: str | None = Field(None, description="Where it runs. Unset: the backend's working directory.")
     description: str | None = Field(None, description="What it is for.")
