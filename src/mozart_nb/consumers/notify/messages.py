@@ -136,24 +136,25 @@ def facts_of(
 
 
 class _Summary:
-    """Events of one kind that were too many to be told one by one, told with the facts of the last."""
+    """Events of one kind that were too many to be told one by one."""
 
     def __init__(self) -> None:
-        self.numbers: list[int] = []
         self.count = 0
-        self.last: Message | None = None
+        self.numbers: list[int] = []
+        self.last: ev.Event = ev.JobNotice(message="")
 
-    def add(self, message: Message) -> None:
+    def add(self, event: ev.Event) -> None:
         self.count += 1
-        self.last = message
+        self.last = event
         if len(self.numbers) <= MOST_NUMBERS:
-            self.numbers.append(message.facts["batch_num"])
+            self.numbers.append(getattr(event, "batch", 0))
 
-    def message(self, now: float) -> Message:
-        assert self.last is not None
-        numbers = spans(self.numbers) if len(self.numbers) <= MOST_NUMBERS else ""
-        more = {"count": self.count, "batches": numbers} if self.count > 1 else {}
-        return msgspec.structs.replace(self.last, created_at=now, facts={**self.last.facts, **more})
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a summary says instead of what the last event alone would."""
+        if self.count == 1:
+            return {}
+        return {"count": self.count, "batches": spans(self.numbers) if len(self.numbers) <= MOST_NUMBERS else ""}
 
 
 class Stream:
@@ -169,7 +170,8 @@ class Stream:
         self._wanted = frozenset(channel.on_events) if channel.type != "email" else frozenset()
         self._window_ends = 0.0
         self._singles = 0
-        self._summaries: dict[str, _Summary] = {}
+        self._summaries: dict[NotificationEvent, _Summary] = {}
+        self._job = JobRecord()
         self._ready: list[Message] = []
 
     @property
@@ -187,28 +189,29 @@ class Stream:
         name = event_of(event)
         if name is None or name not in self._wanted:
             return
-        message = self._message(name, event, job, batches, now)
+        self._job = job
         if not name.startswith("batch_"):
             self.flush(now)
-            self._ready.append(message)
+            self._ready.append(self._message(name, event, job, batches, now))
             return
         if now >= self._window_ends:
             self.flush(now)
             self._window_ends, self._singles = now + WINDOW_SECONDS, 0
         if self._singles < SINGLE_MESSAGES:
             self._singles += 1
-            self._ready.append(message)
+            self._ready.append(self._message(name, event, job, batches, now))
         else:
-            self._summaries.setdefault(name, _Summary()).add(message)
+            self._summaries.setdefault(name, _Summary()).add(event)
 
     def saw(self, seq: int) -> None:
         """Nothing that has to be told happened up to this event."""
         self._seen = max(self._seen, seq)
 
     def flush(self, now: float) -> None:
-        """Make the summaries ready."""
-        made = [summary.message(now) for summary in self._summaries.values()]
-        self._ready += sorted(made, key=lambda message: message.seq)
+        """Make the summaries ready, with the job's facts as they are by now."""
+        for name, summary in sorted(self._summaries.items(), key=lambda item: item[1].last.seq):
+            message = self._message(name, summary.last, self._job, {}, now)
+            self._ready.append(msgspec.structs.replace(message, facts={**message.facts, **summary.facts}))
         self._summaries.clear()
 
     def take(self) -> list[Message]:

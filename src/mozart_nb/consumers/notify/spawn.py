@@ -19,7 +19,7 @@ LOCK: Final = "courier.lock"
 TAKE_OVER: Final = "--take-over"
 _EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 
-Launch = Callable[[Path, Sequence[NotificationConfig], bool], "subprocess.Popen[bytes]"]
+Launch = Callable[[Path, Sequence[NotificationConfig], bool], object]
 """Starts a courier for a folder and channels; True: it takes the place of one that is at work."""
 
 _let_go: list[subprocess.Popen[bytes]] = []
