@@ -23,6 +23,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.events import Event
 from mozart_nb.job.wording import template_key
 from mozart_nb.plans.hints import HISTORY
+from mozart_nb.plans.notifications import channels_of
 from mozart_nb.plans.prepared import Prepared
 
 Tell = Callable[[str], None]
@@ -101,7 +102,7 @@ def _log(prepared: Prepared, tell: Tell) -> LogWriter:
 
 
 def _notifier(prepared: Prepared, state: JobState, tell: Tell) -> Notifier:
-    channels = prepared.loaded.config.notifications
+    channels = channels_of(prepared)
     return Notifier(
         channels=channels,
         outbox=prepared.layout.notifications,

@@ -139,7 +139,10 @@ class Notifier:
         known = covered(self._folder)
         self._file = GrowingFile(self._folder / OUTBOX)
         self._answers = LineReader.at_end(self._folder / DELIVERIES)
-        self._unwritten += self._missed(known)
+        try:
+            self._unwritten += self._missed(known)
+        except Exception as error:  # a journal that cannot be read is told by whoever needs it
+            self._say(f"what happened before this run is not told ({type(error).__name__}: {error})")
         if self._unwritten or known is None:
             self._write({stream.number: self._before.seq for stream in self._streams})
         left = unsent(self._folder)
