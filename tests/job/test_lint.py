@@ -37,6 +37,9 @@ class MemoryFiles:
     def is_dir(self, path: Path) -> bool:
         return path in self.folders
 
+    def is_writable(self, path: Path) -> bool:
+        return not path.is_relative_to("/readonly")
+
     def read_text(self, path: Path) -> str:
         if path not in self.texts:
             raise FileNotFoundError(path)
@@ -529,6 +532,113 @@ def test_an_address_that_is_not_in_the_environment_is_missed_too() -> None:
     text = QUIET + "notifications: [{type: slack, webhook_url_env: HOOK}, {type: webhook, url_env: OTHER}]\n"
     found = [issue.path for issue in issues_of(text, env={"PATH": "/bin"}) if issue.code == "V112"]
     assert found == ["notifications.0.webhook_url_env", "notifications.1.url_env"]
+
+
+def test_variables_in_addresses_and_headers_must_be_set_too() -> None:
+    text = QUIET + (
+        "notifications:\n"
+        "  - {type: slack}\n"
+        '  - {type: webhook, url: "https://${HOST_OF_HOOK}/x", headers: {Authorization: "Bearer ${TOKEN}"}}\n'
+        '  - {type: webhook, config: {url_env: OTHER, headers: {A: "${SET}"}}}\n'
+    )
+    found = [issue for issue in issues_of(text, env={"PATH": "/bin", "SET": "x"}) if issue.code == "V112"]
+    assert [issue.path.removeprefix("notifications.") for issue in found] == [
+        "0.type",
+        "1.url",
+        "1.headers.Authorization",
+        "2.config.url_env",
+    ]
+    assert "SLACK_WEBHOOK_URL" in found[0].message
+    assert "TOKEN" in found[2].message
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("notifications: [{type: slack, webhook_url: 'https://hooks.example/T0/B0'}]", "notifications.0.webhook_url"),
+        ("notifications: [{type: webhook, config: {url: 'https://hooks.example/x'}}]", "notifications.0.config.url"),
+        ("backend: {env: {MY_KEY: sk-ant-api03-abcdefghij0123456789}}", "backend.env.MY_KEY"),
+        ("backend: {env: {PASSWORD: correct-horse-1}}", "backend.env.PASSWORD"),
+        (
+            "notifications: [{type: webhook, url_env: A, headers: {Authorization: Bearer abcd1234}}]",
+            "notifications.0.headers.Authorization",
+        ),
+        ("rehearsal: {answer: 'curl https://ada:hunter2@example.com'}", "rehearsal.answer"),
+    ],
+)
+def test_a_secret_in_the_job_file_is_a_warning_that_does_not_repeat_it(line: str, path: str) -> None:
+    issue = only("V129", QUIET + line + "\n", env={"A": "x"})
+    assert (issue.path, issue.severity) == (path, Severity.WARNING)
+    assert "environment variable" in issue.suggestion
+    assert not any(secret in issue.shown() for secret in ("hunter2", "correct-horse", "abcdefghij", "abcd1234"))
+
+
+def test_what_names_a_variable_or_stays_on_this_machine_is_no_secret() -> None:
+    text = QUIET + (
+        "notifications:\n"
+        '  - {type: webhook, url: "${HOOK}", headers: {Authorization: "Bearer ${TOKEN}"}}\n'
+        "  - {type: webhook, url: 'http://127.0.0.1:8080/hook'}\n"
+        "  - {type: slack, webhook_url_env: HOOK}\n"
+    )
+    assert "V129" not in codes(text)
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_that_cannot_be_written_to_is_a_warning() -> None:
+    text = QUIET + "workspace: /readonly/runs/one\n"
+    assert only("V130", text, {"/readonly/runs/": ""}).severity is Severity.WARNING
+    assert only("V130", text, {"/readonly/runs/one/": ""}).message == "/readonly/runs/one cannot be written to"
+    assert "V130" not in codes(text)  # V002 says that it is not there
+    assert "V130" not in codes(QUIET + "workspace: /data/one\n", {"/data/": ""})
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("/readonly/job.log", "/readonly cannot be written to"),
+        ("/readonly/deep/er/job.log", "/readonly cannot be written to"),
+        ("/jobs/notes.md/job.log", "/jobs/notes.md is not a folder"),
+        ("'{workspace}/logs'", "/jobs/workspace/logs is a folder"),
+        ("logs", "/jobs/workspace/logs is a folder"),
+        ("'{workspace}/mozart.log'", ""),
+        ("/jobs/new/mozart.log", ""),
+    ],
+)
+def test_a_log_file_must_have_a_place(file: str, said: str) -> None:
+    files = {"/readonly/": "", "/jobs/notes.md": "", "/jobs/workspace/logs/": ""}
+    found = [i for i in issues_of(QUIET + f"logging: {{file_path: {file}}}\n", files) if i.code == "V131"]
+    assert [issue.message.startswith(said) for issue in found] == ([True] if said else [])
+
+
+def test_a_copied_job_file_should_not_go_on_with_the_job_of_an_earlier_version() -> None:
+    def found(file: str, name: str) -> list[str]:
+        text = QUIET.replace("name: sample", f"name: {name}\nworkspace: runs-v2")
+        loaded = load_text(text, base_dir="/jobs", file_name=file)
+        return [i.path for i in lint(loaded, MemoryFiles({"/jobs/": ""}), {}) if i.code == "V132"]
+
+    assert found("review-v3.yaml", "review-v2") == ["name", "workspace"]
+    assert found("review-v2.yaml", "review-v2") == []
+    assert found("review.yaml", "review-v2") == []
+    assert found("review-v2.yaml", "reviewv3") == []
+
+
+def test_the_job_file_of_a_hook_may_still_have_to_be_written() -> None:
+    text = (
+        QUIET + "on_success: [{type: run_job, job_path: next.yaml}, {type: run_job, job_path: '{workspace}/n.yaml'}]\n"
+    )
+    assert only("V133", text).path == "on_success.0.job_path"
+    assert "V133" not in codes(text, {"/jobs/next.yaml": ""})
+
+
+def test_a_file_of_items_must_be_there() -> None:
+    text = "name: x\nbatch: {size: 1}\nitems: {file: rows.csv}\n" + PROMPT + RULE
+    assert only("V003", text).path == "items.file"
+    assert "V003" not in codes(text, {"/jobs/rows.csv": "a"})
 
 
 def test_attachments_are_templates_with_known_variables() -> None:

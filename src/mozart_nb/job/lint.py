@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from mozart_nb.errors import Problem
-from mozart_nb.job import lint_answers, lint_money, lint_notebook, lint_places, lint_prompt, lint_rules
+from mozart_nb.job import (
+    lint_answers,
+    lint_disk,
+    lint_money,
+    lint_notebook,
+    lint_places,
+    lint_prompt,
+    lint_rules,
+    lint_secrets,
+)
 from mozart_nb.job.document import show_path
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.report import Respelling
@@ -28,6 +37,8 @@ RULES: Final[Mapping[str, Rule]] = {
     **lint_money.RULES,
     **lint_answers.RULES,
     **lint_notebook.RULES,
+    **lint_secrets.RULES,
+    **lint_disk.RULES,
 }
 """V-code → the rule that finds it; codes that loading finds are in `NOTICED`."""
 

@@ -17,8 +17,6 @@ SHORT_TIMEOUT_SECONDS: Final = 60
 LONG_TIMEOUT_SECONDS: Final = 7200
 EXTENSION_SUFFIXES: Final = (".md", ".txt")
 
-_API_TYPES: Final = ("anthropic_api", "anthropic_batches")
-
 
 def workspace_can_be_made(subject: Subject) -> Iterator[Finding]:
     workspace = subject.loaded.workspace_path
@@ -38,6 +36,8 @@ def template_files_exist(subject: Subject) -> Iterator[Finding]:
     named.extend((path, text) for path, text in extensions(config) if _is_file_name(text))
     if isinstance(config.answer.json_schema, str):
         named.append((SCHEMA_PATH, config.answer.json_schema))
+    if config.items is not None and config.items.file is not None:
+        yield from _there(subject, ("items", "file"), config.items.file)
     for path, name in named:
         yield from _readable(subject, path, name)
 
@@ -132,20 +132,6 @@ def root_may_skip_permissions(subject: Subject) -> Iterator[Finding]:
         yield Finding(("backend", key), "`claude` refuses to skip permissions as root", advice)
 
 
-def named_variables_are_set(subject: Subject) -> Iterator[Finding]:
-    """Only whether they are set is asked, never what is in them."""
-    config, env = subject.loaded.config, subject.env
-    key = config.backend.api_key_env
-    if config.backend.type in _API_TYPES and not env.get(key) and not env.get("ANTHROPIC_AUTH_TOKEN"):
-        where: KeyPath = ("backend", "api_key_env" if "api_key_env" in config.backend.model_fields_set else "type")
-        yield Finding(where, f"the environment variable {key} is not set", f"put your API key into {key}")
-    for index, channel in enumerate(config.notifications):
-        for field in ("webhook_url_env", "url_env"):
-            name = getattr(channel, field)
-            if name and not env.get(name):
-                yield Finding(("notifications", index, field), f"the environment variable {name} is not set")
-
-
 RULES: Final[Mapping[str, Rule]] = {
     "V002": workspace_can_be_made,
     "V003": template_files_exist,
@@ -156,7 +142,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "V104": timeouts_are_not_long,
     "V106": patterns_are_not_empty,
     "V107": content_files_exist,
-    "V112": named_variables_are_set,
     "V113": claude_is_found,
     "V116": something_is_checked,
     "V117": root_may_skip_permissions,
@@ -187,11 +172,17 @@ def _is_file_name(text: str) -> bool:
     return text.strip().lower().endswith(EXTENSION_SUFFIXES) and len(text.split()) == 1
 
 
-def _readable(subject: Subject, path: KeyPath, name: str) -> Iterator[Finding]:
+def _there(subject: Subject, path: KeyPath, name: str) -> Iterator[Finding]:
     file = subject.loaded.resolve(name.strip())
     if not subject.files.exists(file):
         yield Finding(path, f"the file {file} does not exist")
     elif subject.files.is_dir(file):
         yield Finding(path, f"{file} is a folder, not a file")
-    elif subject.text_of(name.strip()) is None:
+
+
+def _readable(subject: Subject, path: KeyPath, name: str) -> Iterator[Finding]:
+    file = subject.loaded.resolve(name.strip())
+    missing = list(_there(subject, path, name))
+    yield from missing
+    if not missing and subject.text_of(name.strip()) is None:
         yield Finding(path, f"the file {file} cannot be read as UTF-8 text")

@@ -152,6 +152,12 @@ class DiskFiles:
     def is_dir(self, path: Path) -> bool:
         return os.path.isdir(path)  # noqa: PTH112
 
+    def is_writable(self, path: Path) -> bool:
+        try:
+            return os.access(path, os.W_OK | os.X_OK)
+        except ValueError:
+            return False
+
     def read_text(self, path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
 

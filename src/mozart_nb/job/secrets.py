@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mozart_nb.job.model import JobConfig
+    from mozart_nb.job.notifications import ChannelSettings
 
 _SECRET_VARIABLE: Final = re.compile(
     r"(?:^|_)(?:API_?KEY|AUTH_TOKEN|OAUTH_TOKEN|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|PRIVATE_KEY|PASSWORD|PASSWD)$"
@@ -25,7 +26,6 @@ _SECRET_HEADER: Final = re.compile(
 )
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 _SCHEME: Final = re.compile(r"(?:bearer|basic|token|digest)\s+", re.IGNORECASE)
-_ADDRESSES: Final = ("webhook_url", "url")
 
 
 def secrets_of_environment(env: Mapping[str, str]) -> Iterator[str]:
@@ -40,31 +40,31 @@ def secrets_of_environment(env: Mapping[str, str]) -> Iterator[str]:
 
 def secrets_of(config: JobConfig, env: Mapping[str, str]) -> Iterator[str]:
     """What a job file names or holds: values of the variables for keys, addresses and headers, and addresses in it."""
+    from mozart_nb.job.notifications import KEPT_OUT, SLACK_VARIABLE  # with the models; the environment needs none
+
     yield env.get(config.backend.api_key_env, "")
     yield from secrets_of_environment(config.backend.env)
     for channel in config.notifications:
-        yield from _of_channel(channel.model_dump(mode="python"), env)
+        for part in (channel, channel.config):
+            yield from (value for value in _of_channel(part, env) if KEPT_OUT not in value)
+        if channel.type == "slack":
+            yield env.get(SLACK_VARIABLE, "")
 
 
-def _of_channel(settings: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
-    """Of one way of being told; `config` holds the same settings once more."""
-    for key in _ADDRESSES:
-        address, variable = settings.get(key), settings.get(f"{key}_env")
-        if isinstance(address, str):
-            yield _filled_in(address, env)
-        if isinstance(variable, str):
-            yield env.get(variable, "")
-    headers = settings.get("headers")
-    if isinstance(headers, Mapping):
-        for name, value in headers.items():
-            yield from _of_header(str(name), str(value), env)
-    if isinstance(inner := settings.get("config"), Mapping):
-        yield from _of_channel(inner, env)
+def _of_channel(settings: ChannelSettings, env: Mapping[str, str]) -> Iterator[str]:
+    """Of one way of being told."""
+    for address, variable in (
+        (settings.webhook_url, settings.webhook_url_env),
+        (settings.url, settings.url_env),
+    ):
+        yield _filled_in(address or "", env)
+        yield env.get(variable or "", "")
+    for name, value in settings.headers.items():
+        yield from _of_header(name, value, env)
 
 
 def _of_header(name: str, value: str, env: Mapping[str, str]) -> Iterator[str]:
-    variables = _VARIABLE.findall(value)
-    yield from (env.get(variable, "") for variable in variables)
+    yield from (env.get(variable, "") for variable in _VARIABLE.findall(value))
     if _SECRET_HEADER.search(name.strip()):
         whole = _filled_in(value, env)
         yield whole

@@ -47,7 +47,11 @@ V_CODES: Final[dict[str, VCode]] = {
     for row in (
         VCode("V001", _E, "a template or expression has a syntax error, or an expression names an unknown variable"),
         VCode("V002", _E, "the folder that should hold the workspace does not exist", fixed_by="makes it"),
-        VCode("V003", _E, "a template file, a file of a prompt extension or one with a schema does not exist"),
+        VCode(
+            "V003",
+            _E,
+            "a template file, a file of a prompt extension, one with a schema or one with items does not exist",
+        ),
         VCode("V004", _E, "the system prompt file does not exist"),
         VCode("V005", _E, "the working directory does not exist"),
         VCode("V007", _E, "a regular expression is not valid"),
@@ -61,7 +65,7 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V109", _W, "a condition that holds for no batch, so its rule never applies"),
         VCode("V110", _E, "a rule's path lies outside workspace and working directory"),
         VCode("V111", _W, "a placeholder that does not exist", fixed_by=_RESPELLS),
-        VCode("V112", _W, "an environment variable that should hold a key or an address is not set"),
+        VCode("V112", _W, "an environment variable that should hold a key, an address or a header is not set"),
         VCode("V113", _W, "the `claude` program is not on PATH"),
         VCode("V114", _W, "the estimated cost is above a limit of `cost_limits`"),
         VCode("V115", _W, "the prompt of some batch is over a token threshold"),
@@ -78,6 +82,11 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V126", _W, "settings of `answer` that do not fit together"),
         VCode("V127", _W, "a variable that was given (`--var`) takes the place of one in the job file"),
         VCode("V128", _E, "a rule's function belongs to a notebook, and there is none here"),
+        VCode("V129", _W, "a key, a password or the address of a webhook stands in the job file itself"),
+        VCode("V130", _W, "the workspace cannot be written to"),
+        VCode("V131", _W, "the log file cannot be written where it should be"),
+        VCode("V132", _W, "name or workspace are of another version than the file (`-v3.yaml`)"),
+        VCode("V133", _W, "the job file of a hook does not exist yet"),
     )
 }
 
@@ -88,6 +97,10 @@ class Files(Protocol):
     def exists(self, path: Path) -> bool: ...
 
     def is_dir(self, path: Path) -> bool: ...
+
+    def is_writable(self, path: Path) -> bool:
+        """Whether files may be made in the folder `path`."""
+        ...
 
     def read_text(self, path: Path) -> str:
         """The file's text. Raises OSError, or ValueError for what is no UTF-8 or no file name."""

@@ -11,8 +11,9 @@ from mozart_nb.errors import ConfigError
 from mozart_nb.job.lint import Issue, Severity, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob
 
-_NOT_FOR_REHEARSALS = frozenset({"V002", "V113", "V114", "V117", "V123", "V124", "V128"})
-"""Checks of what a rehearsal has no use for: the workspace's place, the program, prices and functions."""
+_NOT_FOR_REHEARSALS = frozenset({"V002", "V113", "V114", "V117", "V123", "V124", "V128", "V130", "V131", "V133"})
+"""Checks of what a rehearsal has no use for: the workspace's place, the program, prices, functions, log and
+hooks."""
 
 
 def require_valid(
