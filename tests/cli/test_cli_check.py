@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.commands import mozart, write_job
 
-from mozart_nb.cli.fix import mend
+from mozart_nb.plans.mending import mend
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.load import load_job
 

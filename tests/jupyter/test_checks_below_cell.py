@@ -118,3 +118,49 @@ def test_a_job_of_python_code_has_what_was_found(shell: Shell) -> None:
     text = yaml.safe_dump({**rehearsed("coded", 2), "colour": "red"})
     shell.fine(f"from mozart_nb import Job; found = Job.load({text!r}).issues")
     assert any("colour" in one.message for one in shell["found"])
+
+
+# --- mending ----------------------------------------------------------------------------------------------------------
+
+
+def misspelled(name: str, options: str) -> str:
+    return mozart_cell(rehearsed(name, 2), options).replace("max_retries", "max_retrys")
+
+
+def test_fix_corrects_the_cell_says_what_it_did_and_runs_it(shell: Shell) -> None:
+    cell = misspelled("mended", "--fix --wait  -o fixed")
+    said = shell.fine(cell).shown
+    assert "fixed: `retry.max_retrys`: `max_retrys` is now `max_retries`" in said
+    assert "+  max_retries: 0" in said
+    assert shell["fixed"].status == "completed"
+    assert not shell["fixed"].issues or "max_retrys" not in str(shell["fixed"].issues)
+
+
+def test_the_corrected_cell_takes_the_place_of_what_was_typed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    put: list[tuple[str, bool]] = []
+    monkeypatch.setattr(shell.ip, "kernel", object(), raising=False)
+    monkeypatch.setattr(shell.ip, "set_next_input", lambda text, replace=False: put.append((text, replace)))
+    cell = misspelled("replaced", "--fix --check")
+    shell.fine(cell)
+    assert put == [(cell.replace("--fix ", "").replace("max_retrys", "max_retries"), True)]
+
+
+def test_without_fix_the_advice_names_it(shell: Shell) -> None:
+    assert "`%%mozart --fix` mends 1 of them" in shell.fine(misspelled("advised", "--wait")).shown
+
+
+def test_validate_fix_corrects_the_file(shell: Shell) -> None:
+    file = shell.folder / "job.yaml"
+    file.write_text(misspelled("filed", "").partition("\n")[2] + "\n", encoding="utf-8")
+    ran = shell.fine("%mozart validate job.yaml --fix")
+    assert "is now `max_retries`" in ran.shown
+    assert str(ran.value).startswith("job.yaml is valid: job `filed`, 2 batches, 0 rules")
+    assert [one.severity for one in ran.value.issues] == [Severity.INFO]
+    assert "max_retries: 0" in file.read_text(encoding="utf-8")
+
+
+def test_an_error_that_can_be_mended_names_the_way(shell: Shell) -> None:
+    cell = mozart_cell({**rehearsed("placed", 2), "workspace": "./not/there/results"}, "--wait")
+    assert "hint: `%%mozart --fix` corrects" in shell.fails(cell)
+    assert "fixed: made" in shell.fine(cell.replace("%%mozart", "%%mozart --fix")).shown
+    assert shell["job"].status == "completed"

@@ -17,7 +17,6 @@ from rich.text import Text
 
 from mozart_nb.backends.claude_cli import ClaudeCliBackend
 from mozart_nb.checkpoint.index import home
-from mozart_nb.cli.fix import Mended, mend
 from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
 from mozart_nb.clock import SystemClock
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
@@ -26,6 +25,7 @@ from mozart_nb.job.lint import Issue, Severity, has_errors
 from mozart_nb.job.load import load_job
 from mozart_nb.job.schema import job_schema
 from mozart_nb.plans.checking import check
+from mozart_nb.plans.mending import Mended, mend
 from mozart_nb.words import count, plural
 
 CONFIG_ERROR: Final = "E502"

@@ -106,6 +106,7 @@ _BATCHES = _value("--batches", "3,7-9", "Only these batches.")
 _RELOAD = _flag("--reload-config", "Go on with what the job is now; what is done stays.")
 _CONFIG = _value("--config", "FILE", "Go on with this job file.", short="-c")
 _BATCH = _value("--batch", "N", "Only this batch.", kind=_number(1), default=0)
+_FIX = _flag("--fix", "Correct first what can be corrected without asking: misspelled names, missing folders.")
 _DRY_RUN = _flag("--dry-run", "Only show what would be done.", short="-n")
 
 _RUN: Final = (
@@ -114,7 +115,7 @@ _RUN: Final = (
     _NO_WAIT,
     _DRY_RUN,
     _flag("--check", "Only check the description; `--dry-run` shows the plan, too."),
-    _flag("--fix", "Mend first what the checks can mend: misspelled keys, folders that are not there."),
+    _FIX,
     _value("--show", "N", "Only show, with the prompt of batch N.", kind=_number(1), default=0),
     _value("--items", "NAME", "A DataFrame or list of this notebook as the items.", kind=_name),
     _SET,
@@ -235,7 +236,7 @@ VERBS: Final[dict[str, Verb]] = {
             _ID,
         ),
         Verb("diagnose", "What went wrong, why, and what to do now.", (_WHERE, _DEBUG), _ID),
-        Verb("validate", "Check a job file; executes nothing.", (_SET, _STRICT, _WORKSPACE, _DEBUG), _FILE),
+        Verb("validate", "Check a job file; executes nothing.", (_FIX, _SET, _STRICT, _WORKSPACE, _DEBUG), _FILE),
         Verb(
             "estimate",
             "What a job will cost and how long it will take. Free of charge.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mozart_nb.consumers.progress import LIVE
-from mozart_nb.errors import JobChangedError, MisuseError, PlanMismatchError
+from mozart_nb.errors import ConfigError, JobChangedError, MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import channel_of
 from mozart_nb.hosts.kernel import host_for
@@ -17,14 +17,12 @@ from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import show_checks, verdict_on
 from mozart_nb.jupyter.magics.lines import RunWish
+from mozart_nb.jupyter.magics.mending import CELL, can_be_mended, mend_cell, mend_file
 from mozart_nb.jupyter.magics.notebook import JobWait, Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import plan_page
 from mozart_nb.plans.prepared import renewed
 from mozart_nb.plans.starting import nothing_to_do
 from mozart_nb.words import one_line, plural
-
-CELL: Final = "<cell>"
-"""What messages call the cell; lines are counted as the front end counts them, from the line of the magic."""
 
 DEFAULT_NAME: Final = "job"
 
@@ -32,6 +30,8 @@ DEFAULT_NAME: Final = "job"
 def run_cell(notebook: Notebook, wish: RunWish, body: str) -> Outcome:
     """`%%mozart`."""
     first_line = 2 + _lines_above(notebook.shell, body)
+    if wish.fix:
+        body = mend_cell(notebook, wish, body)
     return _run(
         notebook, wish, lambda how: Job.from_text(body, file_name=CELL, first_line=first_line, **how), "%%mozart"
     )
@@ -39,6 +39,8 @@ def run_cell(notebook: Notebook, wish: RunWish, body: str) -> Outcome:
 
 def run_file(notebook: Notebook, wish: RunWish) -> Outcome:
     """`%mozart run FILE`."""
+    if wish.fix:
+        mend_file(notebook, wish.file, wish)
     return _run(notebook, wish, lambda how: Job.load(Path(wish.file), **how), f"%mozart run {wish.file}")
 
 
@@ -61,8 +63,13 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
         "overrides": wish.overrides,
         "strict": wish.strict or settings.strict,
     }
-    job = make(how)
     fix_hint = f"{command} --fix"
+    try:
+        job = make(how)
+    except ConfigError as error:
+        if not error.hint and can_be_mended(error):
+            error.hint = f"`{fix_hint}` corrects what can be corrected without asking"
+        raise
     if wish.check:
         return Outcome(verdict_on(job, wish.file or "this cell", fix_hint))
     if not (wish.rehearse and looks_only):  # a rehearsal needs neither program nor key

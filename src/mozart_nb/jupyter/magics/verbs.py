@@ -22,6 +22,7 @@ from mozart_nb.hosts.interrupts import finishing
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import verdict_on
 from mozart_nb.jupyter.magics.lines import RunWish
+from mozart_nb.jupyter.magics.mending import mend_file
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
 from mozart_nb.jupyter.magics.runs import modify, resume, run_file
@@ -217,6 +218,8 @@ def _described(notebook: Notebook, given: Namespace, **how: Any) -> Job:
 
 
 def _validate(notebook: Notebook, given: Namespace) -> Outcome:
+    if given.fix:
+        mend_file(notebook, given.file)
     job = _described(notebook, given, strict=given.strict)
     return Outcome(verdict_on(job, given.file, f"%mozart validate {given.file} --fix"))
 

@@ -1,4 +1,4 @@
-"""`validate --fix`: what can be corrected without asking is corrected, in the file itself and on disk."""
+"""`--fix`: what can be corrected without asking is corrected, in the description of a job and on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Final
 
 from mozart_nb.errors import ConfigError, MisuseError
 from mozart_nb.job.fixes import Fixable, fixables, fixed_throughout
+from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Issue
-from mozart_nb.job.load import load_job, load_text
+from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_text
 from mozart_nb.plans.checking import check
 from mozart_nb.words import clean
 
@@ -30,36 +31,51 @@ class Mended:
     diff: list[str] = field(default_factory=list)
 
 
-def mend(file: Path, workspace: Path | None, *, dry_run: bool) -> Mended:
+def mend(file: Path, workspace: Path | None, *, dry_run: bool, given: Given = NOTHING_GIVEN) -> Mended:
     """Correct a job file and make the folders it misses; with `dry_run` only say so.
 
     Raises `UnreadableError`, and `MisuseError` when something cannot be written or was changed meanwhile.
     """
     mended = Mended()
-    _mend_text(file, workspace, mended, dry_run=dry_run)
+    load = partial(load_text, base_dir=file.absolute().parent, file_name=str(file), given=given)
+    try:
+        before = file.read_bytes()
+        text = before.removeprefix(_BOM).decode()
+    except (OSError, UnicodeDecodeError):
+        return mended  # whoever loads the file says why it cannot be read
+    better = _mend_text(text, workspace, mended, load, str(file))
+    if better != text and not dry_run:
+        _replace(file, before, (_BOM if before.startswith(_BOM) else b"") + better.encode())
     with contextlib.suppress(ConfigError):
-        _make_folders(check(load_job(file), workspace), mended, dry_run=dry_run)
+        _make_folders(check(load_job(file, given=given), workspace), mended, dry_run=dry_run)
     return mended
 
 
-def _mend_text(file: Path, workspace: Path | None, mended: Mended, *, dry_run: bool) -> None:
-    load = partial(load_text, base_dir=file.absolute().parent, file_name=str(file))
+def mend_text(
+    text: str, workspace: Path | None, *, base_dir: Path, name: str, given: Given = NOTHING_GIVEN
+) -> tuple[str, Mended]:
+    """The same for the text of a notebook's cell, which is called `name`: the corrected text, and what was done.
 
+    Raises `MisuseError` when a folder cannot be made.
+    """
+    mended = Mended()
+    load = partial(load_text, base_dir=base_dir, file_name=name, given=given)
+    better = _mend_text(text, workspace, mended, load, name)
+    with contextlib.suppress(ConfigError):
+        _make_folders(check(load(better), workspace), mended, dry_run=False)
+    return better, mended
+
+
+def _mend_text(text: str, workspace: Path | None, mended: Mended, load: Callable[[str], LoadedJob], name: str) -> str:
     def look(text: str) -> Sequence[Fixable]:
         try:
             return check(load(text), workspace)
         except ConfigError as error:
             return fixables(error)
 
-    try:
-        before = file.read_bytes()
-        text = before.removeprefix(_BOM).decode()
-    except (OSError, UnicodeDecodeError):
-        return  # whoever loads the file says why it cannot be read
     better, mended.done = fixed_throughout(text, look, load)
-    mended.diff = _difference(text, better, file)
-    if better != text and not dry_run:
-        _replace(file, before, (_BOM if before.startswith(_BOM) else b"") + better.encode())
+    mended.diff = _difference(text, better, name)
+    return better
 
 
 def _make_folders(issues: Iterable[Issue], mended: Mended, *, dry_run: bool) -> None:
@@ -72,10 +88,8 @@ def _make_folders(issues: Iterable[Issue], mended: Mended, *, dry_run: bool) -> 
             raise MisuseError(f"{folder} cannot be made: {error.strerror}") from error
 
 
-def _difference(before: str, after: str, file: Path) -> list[str]:
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{file}", f"{file} (corrected)", "", "", 1, ""
-    )
+def _difference(before: str, after: str, name: str) -> list[str]:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, f"{name} (corrected)", "", "", 1, "")
     return [clean(line) for line in lines]
 
 
