@@ -12,18 +12,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.checkpoints import layout_in, write_job
+from support.checkpoints import layout_in
 from support.histories import BEGINNING, history
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.codes import CODES
-from mozart_nb.consumers.lines import LEVELS, level_of, line_of
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.job.load import load_job
-from mozart_nb.looking.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose, last_events, log_lines
-from mozart_nb.looking.logs import concerns
+from mozart_nb.looking.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose
 from mozart_nb.looking.timeline.catching_up import InterruptedReadError
 from mozart_nb.plans.prepared import Prepared, prepare
 from mozart_nb.runtime import run_job
@@ -302,46 +300,7 @@ def test_any_life_can_be_diagnosed_and_put_into_words(
 def test_a_job_that_does_not_exist_is_an_error_and_a_reader_may_give_up(tmp_path: Path) -> None:
     with pytest.raises(UnknownJobError):
         diagnose(layout_in(tmp_path))
-    with pytest.raises(UnknownJobError):
-        last_events(layout_in(tmp_path), 5)
     layout = layout_in(tmp_path)
     write(layout, history(9, 2000, total=60))
     with pytest.raises(InterruptedReadError):
         diagnose(layout, goes_on=lambda: False)
-
-
-# --- the log ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_last_lines_are_those_of_the_whole_journal(tmp_path: Path, seed: int) -> None:
-    written = write_job(layout_in(tmp_path), seed, 900, segment_bytes=60_000)
-    events = written.events
-    for count in (1, 7, 400, 5000):
-        assert log_lines(written.layout, count) == [line_of(event) for event in events[-count:]]
-    assert last_events(written.layout, 0) == events
-    for level in LEVELS:
-        wanted = [one for one in events if LEVELS.index(level_of(one)) >= LEVELS.index(level)]
-        assert last_events(written.layout, 20, level=level) == wanted[-20:]
-    assert last_events(written.layout, 30, batch=2) == [one for one in events if concerns(one, 2)][-30:]
-
-
-def test_a_torn_end_and_superseded_lines_are_passed_over(tmp_path: Path) -> None:
-    layout = layout_in(tmp_path)
-    events = history(3, 100)
-    write(layout, events[:70])
-    with layout.segment(1).open("ab") as file:
-        file.write(b'{"crc":"0000')
-    assert last_events(layout, 5) == events[65:70]
-    write(layout, events[50:], segment=2)
-    assert last_events(layout, 60) == events[40:]
-    assert last_events(layout, 0) == events
-
-
-def test_events_about_several_batches_concern_each_of_them() -> None:
-    blocked = ev.BatchBlocked(batches=(4, 5), by=2)
-    skipped = ev.BatchSkipped(batch=1, last=3, reason="start_batch")
-    assert [n for n in range(1, 7) if concerns(blocked, n)] == [2, 4, 5]
-    assert [n for n in range(1, 7) if concerns(skipped, n)] == [1, 2, 3]
-    assert [n for n in range(1, 7) if concerns(ev.BatchRenewed(batches=(2, 6)), n)] == [2, 6]
-    assert not concerns(ev.JobPaused(reason="x"), 1)

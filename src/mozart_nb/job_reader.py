@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -13,7 +14,6 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.answers import input_columns
-from mozart_nb.consumers.lines import Level
 from mozart_nb.consumers.phrases import count_phrases, next_steps
 from mozart_nb.consumers.progress import Progress, Pulse, progress_of, shown_status
 from mozart_nb.engine.fold import fold
@@ -272,11 +272,25 @@ class JobReader:
 
     # --- what became of it, in words ----------------------------------------------------------------------------------
 
-    def log(self, count: int = 50, *, level: Level = "INFO", batch: int = 0) -> Page:
-        """The last events as lines of text, of one batch if that is given."""
-        from mozart_nb.looking.diagnosis import log_lines
+    def log(
+        self,
+        count: int = 50,
+        *,
+        level: str = "INFO",
+        batch: int = 0,
+        events: Sequence[str] | str = (),
+        since: str | float | datetime = "",
+        until: str | float | datetime = "",
+    ) -> Page:
+        """The last `count` events as lines of text; 0 means all.
 
-        return page(log_lines(self.layout, count, level=level, batch=batch) if self.layout.exists else ())
+        Of at least this level, of one batch, by name (`batch.*`), or of a time: `"14:00"`, `"2h"` (ago), `"2026-11-21
+        07:05"`, a `datetime` or epoch seconds. Raises `MisuseError` for what is none of that.
+        """
+        from mozart_nb.looking.logs import log_filter, log_lines
+
+        wanted = log_filter(level=level, batch=batch, events=events, since=since, until=until)
+        return page(log_lines(self.layout, count, wanted) if self.layout.exists else ())
 
     def diagnose(self) -> Diagnosis:
         """Why it is where it is, and what to do about it."""

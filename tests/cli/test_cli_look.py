@@ -1,13 +1,12 @@
-"""`errors`, `logs`, `limits`."""
+"""`errors`, `limits`."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
-from support.commands import Started, mozart, slow_job, wait_for, write_job
+from support.commands import mozart, write_job
 
 from mozart_nb.engine.ports import GateReading
 from mozart_nb.gate import FileGate
@@ -85,67 +84,6 @@ def test_a_job_without_errors_says_so(tmp_path: Path) -> None:
     mozart("run", write_job(tmp_path))
     ended = mozart("errors", "demo")
     assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "", "no errors\n")
-
-
-# --- logs -------------------------------------------------------------------------------------------------------------
-
-
-def test_logs_are_the_events_of_the_job_as_lines(troubled: Path) -> None:
-    lines = mozart("logs", "demo", "-n", "0").stdout.splitlines()
-    assert lines[0].split()[1] == "job.planned"
-    assert lines[-1].split()[1] == "job.failed"
-    assert mozart("logs", "demo", "-n", "3").stdout.splitlines() == lines[-3:]
-    assert "session.opened" not in "".join(lines)
-    assert "session.opened" in mozart("logs", "demo", "-n", "0", "--level", "debug").stdout
-
-
-def test_only_what_matters_enough_is_shown(troubled: Path) -> None:
-    kinds = {line.split()[1] for line in mozart("logs", "demo", "--level", "ERROR").stdout.splitlines()}
-    assert kinds == {"batch.failed", "job.failed"}
-    assert mozart("logs", "demo", "--level", "LOUD").exit_code == 2
-
-
-def test_logs_without_a_job_are_those_of_the_latest(troubled: Path) -> None:
-    ended = mozart("logs")
-    assert "job `demo`" in ended.stderr
-    assert ended.stdout == mozart("logs", "demo").stdout
-
-
-def test_logs_as_json_are_one_event_per_line(troubled: Path) -> None:
-    events = [json.loads(line) for line in mozart("logs", "demo", "-n", "0", "--json").stdout.splitlines()]
-    assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
-    assert events[0]["event"] == "job.planned"
-
-
-def test_following_ends_with_the_run(tmp_path: Path) -> None:
-    with Started("run", slow_job(tmp_path), cwd=tmp_path) as host:
-        host.until("batch.completed")
-        with Started("logs", "demo", "--follow", cwd=tmp_path) as reader:
-            wait_for(lambda: reader.out)
-            assert mozart("cancel", "demo").exit_code == 0
-            followed = reader.end()
-        assert host.end().exit_code == 4
-    assert followed.exit_code == 0
-    assert followed.stdout.splitlines()[-1].split()[1] == "job.cancelled"
-
-
-def test_the_output_of_a_batch_is_shown_as_far_as_it_was_kept(troubled: Path) -> None:
-    ended = mozart("logs", "demo", "--batch", "3")
-    assert ended.exit_code == 0
-    assert "batch 3, attempt 2" in ended.stderr
-    assert "Rehearsed batch 3" in ended.stdout
-    assert mozart("logs", "demo", "--batch", "2", "--json").document["attempt"] == 2
-    assert mozart("logs", "demo", "--batch", "99").exit_code == 2
-
-
-def test_the_raw_log_of_a_session_is_shown_where_there_is_one(troubled: Path) -> None:
-    folder = troubled / "ws" / ".mozart" / "demo" / "logs" / "0000"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "0002-2.out").write_text('{"type": "result"}\n')
-    (folder / "0002-2.err").write_text("warned\n")
-    assert mozart("logs", "demo", "--batch", "2").stdout == '{"type": "result"}\nwarned\n'
-    document = mozart("logs", "demo", "--batch", "2", "-j").document
-    assert (document["out"], document["err"], document["is_raw"]) == ('{"type": "result"}\n', "warned\n", True)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

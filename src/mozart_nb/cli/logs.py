@@ -1,52 +1,69 @@
-"""The command `logs`: what happened, as lines, and the raw output of sessions."""
+"""The command `logs`: what happened, as lines, from the journal or the log file; and the raw output of sessions."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mozart_nb.checkpoint.follow import JournalReader
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.lock import owner
 from mozart_nb.cli.output import OK, Output
-from mozart_nb.consumers.lines import LEVELS, event_document, level_of, line_of
+from mozart_nb.consumers.lines import event_document, line_of
+from mozart_nb.consumers.log import LogLine
 from mozart_nb.errors import MisuseError
 from mozart_nb.events import Event
 from mozart_nb.looking.finding import find, known_layouts
 from mozart_nb.looking.following import POLL_SECONDS
+from mozart_nb.looking.logs import (
+    FileFollower,
+    LogFilter,
+    LogFollower,
+    RawOutput,
+    last_events,
+    last_lines,
+    log_file_of,
+    log_filter,
+    raw_output,
+    read_lines,
+)
 from mozart_nb.words import clean
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogWish:
-    """What was asked of `logs`. `count` 0 means all."""
+    """What was asked of `logs`. `count` 0 means all; `file` is None for the journal, "" for the job's own log file."""
 
     keep_following: bool = False
     level: str = "INFO"
     count: int = 50
     batch: int = 0
+    events: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    raw: bool = False
+    file: str | None = None
 
 
 def logs(output: Output, job_id: str | None, workspace: Path | None, wish: LogWish) -> int:
-    """Show a job's events as lines, or the raw output of a batch's last session."""
+    """Show a job's events as lines, lines of a log file, or the raw output of a batch's last session."""
+    wanted = log_filter(
+        level=wish.level, batch=wish.batch, events=wish.events, since=wish.since, until=wish.until, job_id=job_id or ""
+    )
+    if wish.raw and not wish.batch:
+        raise MisuseError("--raw: of which batch?", hint="`mozart logs ID --raw --batch N`")
+    if wish.file and job_id is None:
+        return _file(output, Path(wish.file), wish, wanted, goes_on=lambda: True)
     layout = resolve(job_id, workspace) if job_id is not None else _latest(output, workspace)
-    if wish.batch:
+    if wish.raw:
         return _raw(output, layout, wish)
-    level = wish.level.upper()
-    if level not in LEVELS:
-        raise MisuseError(f"--level {wish.level}: there is no such level", hint=f"one of {', '.join(LEVELS)}")
-    least = LEVELS.index(level)
-    reader = JournalReader(layout)
-    wanted: deque[Event] = deque(maxlen=wish.count or None)
-    wanted.extend(event for event in reader.poll() if LEVELS.index(level_of(event)) >= least)
-    _print_events(output, wanted)
-    if wish.keep_following:
-        _follow_events(output, layout, reader, least)
-    return OK
+    if wish.file is not None:
+        file = Path(wish.file) if wish.file else log_file_of(layout, as_json=output.json)
+        return _file(output, file, wish, wanted, goes_on=lambda: _is_live(layout))
+    return _journal(output, layout, wish, wanted)
 
 
 def _latest(output: Output, workspace: Path | None) -> Layout:
@@ -57,6 +74,46 @@ def _latest(output: Output, workspace: Path | None) -> Layout:
     return layouts[0]
 
 
+def _is_live(layout: Layout) -> bool:
+    found = owner(layout)
+    return found is not None and found.alive is not False
+
+
+def _repeatedly(step: Callable[[], bool]) -> None:
+    """Four times a second, until there is nothing more to come, or Ctrl-C."""
+    try:
+        while step():
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+
+def _journal(output: Output, layout: Layout, wish: LogWish, wanted: LogFilter) -> int:
+    if wish.keep_following:
+        follower = LogFollower(layout, wanted, wish.count)
+
+        def step() -> bool:
+            _print_events(output, follower.poll())
+            return not follower.is_over
+
+        _repeatedly(step)
+        if follower.is_gone:
+            output.say(f"the record of job `{layout.job_id}` was removed")
+        return OK
+    found = last_events(layout, wish.count, wanted)
+    if not found and wish.batch:
+        total = find(layout).state.total
+        if wish.batch > total:
+            raise MisuseError(f"--batch {wish.batch}: there are batches 1 to {total}")
+    if not found and wanted.is_narrow:
+        output.say("no such events")
+    _print_events(output, found)
+    return OK
+
+
 def _print_events(output: Output, events: Iterable[Event]) -> None:
     for event in events:
         if output.json:
@@ -65,52 +122,68 @@ def _print_events(output: Output, events: Iterable[Event]) -> None:
             output.show(line_of(event))
 
 
-def _follow_events(output: Output, layout: Layout, reader: JournalReader, least: int) -> None:
-    """Until nobody runs the job any more, or Ctrl-C."""
-    try:
-        while True:
-            is_live = find(layout).is_live
-            _print_events(output, (event for event in reader.poll() if LEVELS.index(level_of(event)) >= least))
-            if not is_live:
-                return
-            time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
-        return
+# --- a log file -------------------------------------------------------------------------------------------------------
+
+
+def _file(output: Output, file: Path, wish: LogWish, wanted: LogFilter, *, goes_on: Callable[[], bool]) -> int:
+    if not wish.keep_following:
+        _print_lines(output, last_lines(file, wish.count, wanted) if wish.count else read_lines(file, wanted))
+        return OK
+    with FileFollower(file, wanted, wish.count) as follower:
+        if not follower.is_there:
+            output.say(f"there is no log file {file} yet")
+
+        def step() -> bool:
+            is_live = goes_on()
+            _print_lines(output, follower.poll())
+            return is_live
+
+        _repeatedly(step)
+    return OK
+
+
+def _print_lines(output: Output, lines: Iterable[LogLine]) -> None:
+    for line in lines:
+        if output.json:
+            output.line(line.document)
+        else:
+            output.show(line.text)
+
+
+# --- raw output -------------------------------------------------------------------------------------------------------
 
 
 def _raw(output: Output, layout: Layout, wish: LogWish) -> int:
-    state = find(layout).state
-    if not 1 <= wish.batch <= state.total:
-        raise MisuseError(f"--batch {wish.batch}: there are batches 1 to {state.total}")
-    record = state.batches.get(wish.batch)
-    attempt = record.attempts if record is not None else 0
-    stem = layout.log_stem(wish.batch, attempt)
-    files = [path for path in (Path(f"{stem}.out"), Path(f"{stem}.err")) if path.is_file()]
-    if record is None or not attempt:
-        raise MisuseError(f"batch {wish.batch} of job `{layout.job_id}` has not begun")
-    logs = {path.suffix[1:]: path.read_text(encoding="utf-8", errors="replace") for path in files}
+    found = raw_output(layout, wish.batch)
     if output.json:
-        logs = logs or {"out": record.stdout_tail, "err": record.stderr_tail}
-        output.line({"job_id": layout.job_id, "batch": wish.batch, "attempt": attempt, "is_raw": bool(files), **logs})
+        logs = {path.suffix[1:]: path.read_text(encoding="utf-8", errors="replace") for path in found.files}
+        logs = logs or dict(zip(("out", "err"), found.tails, strict=True))
+        document = {"job_id": layout.job_id, "batch": found.batch, "attempt": found.attempt}
+        output.line({**document, "is_raw": bool(found.files), **logs})
         return OK
-    if not files:
-        kept = "\n".join(text for text in (record.stdout_tail, record.stderr_tail) if text).rstrip("\n")
-        what = "no raw output was kept; the end of it:" if kept else "it printed nothing that was kept"
-        output.say(f"batch {wish.batch}, attempt {attempt}: {what}")
-        if kept:
-            output.show(kept)
+    if not found.files:
+        _say_kept(output, found)
         return OK
-    output.say(f"batch {wish.batch}, attempt {attempt}: {', '.join(str(path) for path in files)}")
-    for path in files:
+    output.say(f"batch {found.batch}, attempt {found.attempt}: {', '.join(str(path) for path in found.files)}")
+    for path in found.files:
         _print_raw(path)
     if wish.keep_following:
-        _follow_raw(files[0], lambda: find(layout).state.status_of(wish.batch) == "running")
+        _follow_raw(found.files[0], lambda: find(layout).state.status_of(wish.batch) == "running")
     return OK
+
+
+def _say_kept(output: Output, found: RawOutput) -> None:
+    what = "no raw output was kept; the end of it:" if found.kept else "it printed nothing that was kept"
+    output.say(f"batch {found.batch}, attempt {found.attempt}: {what}")
+    if found.kept:
+        output.show(found.kept)
 
 
 def _print_raw(path: Path, offset: int = 0) -> int:
     """Print a file from `offset` on; a terminal gets no control characters. Returns where it ends."""
-    data = path.read_bytes()[offset:]
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
     if sys.stdout.isatty():
         sys.stdout.write(clean(data.decode("utf-8", "replace")))
     else:
@@ -122,10 +195,11 @@ def _print_raw(path: Path, offset: int = 0) -> int:
 
 def _follow_raw(path: Path, goes_on: Callable[[], bool]) -> None:
     offset = path.stat().st_size
-    try:
-        while goes_on():
-            offset = _print_raw(path, offset)
-            time.sleep(POLL_SECONDS)
-        _print_raw(path, offset)
-    except KeyboardInterrupt:
-        return
+
+    def step() -> bool:
+        nonlocal offset
+        is_running = goes_on()
+        offset = _print_raw(path, offset)
+        return is_running
+
+    _repeatedly(step)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mozart_nb.cli.commands._app import JobId, Json, MaybeJobId, Workspace, output_of
 
@@ -33,7 +34,17 @@ def errors(
     raise typer.Exit(do(output, job, workspace, code=code, batch=batch or 0, verbose=verbose or output.verbose))
 
 
-@commands.command(rich_help_panel=PANEL)
+class _WithOptionalPath(TyperCommand):
+    """`--file` may stand alone: the next word is its path only where it is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_alone = [after.startswith("-") for after in [*args, "-"][1:]]
+        return super().parse_args(
+            ctx, ["--file=" if arg == "--file" and one else arg for arg, one in zip(args, is_alone, strict=False)]
+        )
+
+
+@commands.command(rich_help_panel=PANEL, cls=_WithOptionalPath)
 def logs(
     ctx: typer.Context,
     job: MaybeJobId = None,
@@ -41,7 +52,22 @@ def logs(
     level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="The last N lines; 0 means all.")] = 50,
     batch: Annotated[
-        int | None, typer.Option("--batch", metavar="N", min=1, help="Raw output of this batch's last session.")
+        int | None, typer.Option("--batch", metavar="N", min=1, help="Only what concerns batch N.")
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option("--event", metavar="NAME", help="Only these events, with wildcards: `batch.*`. Can be repeated."),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Not before: `14:00`, `2h` (ago), `2026-11-21 07:05`.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Not after; likewise.")] = "",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="With --batch: what its last session printed, as it was printed.")
+    ] = False,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="[PATH]", help="Lines of the log file and its backups, not of the journal."),
     ] = None,
     workspace: Workspace = None,
     json: Annotated[bool, typer.Option("--json", "-j", help="Print JSON Lines to stdout.")] = False,
@@ -50,7 +76,17 @@ def logs(
     from mozart_nb.cli.logs import LogWish
     from mozart_nb.cli.logs import logs as do
 
-    wish = LogWish(keep_following=follow, level=level, count=count, batch=batch or 0)
+    wish = LogWish(
+        keep_following=follow,
+        level=level,
+        count=count,
+        batch=batch or 0,
+        events=tuple(event or ()),
+        since=since,
+        until=until,
+        raw=raw,
+        file=file,
+    )
     raise typer.Exit(do(output_of(ctx, json), job, workspace, wish))
 
 

@@ -27,7 +27,6 @@ from mozart_nb.looking.diagnosis.findings import (
     Used,
     Waits,
 )
-from mozart_nb.looking.diagnosis.journal_end import last_events, log_lines
 from mozart_nb.looking.diagnosis.look import diagnose
 
 __all__ = [
@@ -53,6 +52,4 @@ __all__ = [
     "Used",
     "Waits",
     "diagnose",
-    "last_events",
-    "log_lines",
 ]
