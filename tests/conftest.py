@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import ipaddress
+import itertools
 import os
 import socket
 import sys
@@ -25,6 +26,7 @@ pytest_plugins = ["support.claude", "support.required"]
 _FOREIGN = ("ANTHROPIC_", "CLAUDE", "MOZART_NB_")
 _FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _OURS = ("CLAUDE_CONFIG_DIR", "MOZART_NB_HOME")
+_homes = itertools.count(1)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,7 +45,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
     Returns the folder that holds HOME and its like.
     """
-    root = tmp_path_factory.mktemp("home")
+    # `mktemp` looks through all folders there are, which adds up over thousands of tests.
+    root = tmp_path_factory.getbasetemp() / f"home-{next(_homes)}"
+    root.mkdir()
     for name in [name for name in os.environ if name.startswith(_FOREIGN) and name != "MOZART_NB_CLAUDE"]:
         monkeypatch.delenv(name)
     for name in (*_FOLDERS, *_OURS):
