@@ -92,7 +92,7 @@ def test_an_invalid_file_is_refused_with_2_and_its_lines(tmp_path: Path) -> None
 
 
 def test_warnings_are_said_once_at_the_start(tmp_path: Path) -> None:
-    ended = mozart("run", write_job(tmp_path, retries={"max": 1}, notifications=[{"type": "desktop"}]))
+    ended = mozart("run", write_job(tmp_path, retries={"max": 1}, notifications=[{"type": "email"}]))
     assert ended.exit_code == 0, ended
     assert ended.stderr.count("V108") == 1
     assert ended.stderr.count("V119") == 1

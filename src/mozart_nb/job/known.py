@@ -78,7 +78,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         lambda config: config.isolation.enabled and config.isolation.mode != "none",
         f"`isolation` {_NO_EFFECT}: sessions work in the working directory itself",
     ),
-    Gap(("notifications",), _used("notifications"), f"`notifications` {_NO_EFFECT}"),
     Gap(("logging",), _used("logging"), f"`logging` {_NO_EFFECT}"),
 )
 
