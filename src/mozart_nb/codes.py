@@ -75,7 +75,7 @@ CODES: dict[str, ErrorCode] = _table(
         _B,
         "output validation failed",
         True,
-        "see what each rule expected and saw, then mend the prompt or the rule",
+        "see what each rule expected and saw; mend the prompt or the rule, then go on with `--reload-config`",
     ),
     ErrorCode(
         "E202",
@@ -83,7 +83,7 @@ CODES: dict[str, ErrorCode] = _table(
         _B,
         "the answer is not the JSON or schema asked for",
         True,
-        "see what came instead, then mend the prompt or the schema",
+        "see what came instead; mend the prompt or the schema, then go on with `--reload-config`",
     ),
     ErrorCode(
         "E203",

@@ -14,6 +14,7 @@ from mozart_nb.looking.diagnosis.causes import Evidence
 
 RESUME: Final = ", then resume"
 RELOAD: Final = ", then go on with `--reload-config`"
+_MEND: Final = "mend the prompt or the rule"
 
 
 def advice_on(evidence: Evidence) -> str:
@@ -48,7 +49,10 @@ def _model(evidence: Evidence) -> str:
 def _rules(evidence: Evidence) -> str:
     if any(NOT_PERMITTED in text for text in (evidence.message, *evidence.warnings)):
         return f"allow the tool (backend.skip_permissions: true, or backend.allowed_tools){RELOAD}"
-    return ""
+    if evidence.config is None or evidence.code != "E201":
+        return ""
+    again = f"`mozart recover {evidence.config.job_id}`"
+    return f"see what each rule expected and saw; if the work is there after all, {again}; else {_MEND}{RELOAD}"
 
 
 def _description(evidence: Evidence) -> str:

@@ -12,7 +12,7 @@ from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.consumers.progress import LIVE, Progress
 from mozart_nb.engine.state import JobState
 from mozart_nb.looking.diagnosis.findings import ErrorGroup, Holder, NextStep, Trouble
-from mozart_nb.words import moment, spans
+from mozart_nb.words import moment, roughly, spans
 
 _LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
 """Failures of which `recover` may find that they are none any more."""
@@ -68,9 +68,12 @@ def first_step(stand: Standing) -> str:
         return next((trouble.advice for trouble in stand.troubles if trouble.advice), "")
     resume = f"`mozart resume {stand.job_id}`"
     code = stand.advised
+    in_the_way = next((one.advice for one in stand.troubles if one.severity == "error" and one.advice), "")
+    if in_the_way and code is None:
+        return f"{in_the_way}, then {resume}"
     if code is None:
         return f"{resume}: it goes on where it stopped, what is done stays done"
-    advice = stand.advice.partition(", then")[0]
+    advice = _before(stand.advice)
     if _needs_reload(code, stand.advice):
         return f"{advice}, then {resume[:-1]} --reload-config`"
     if advice.startswith("a resume"):
@@ -86,12 +89,18 @@ def _while_it_runs(stand: Standing) -> str:
             f"`mozart resume {stand.job_id} --self-healing`"
         )
     if limit is not None:
-        return f"nothing: it goes on by itself at {moment(limit.until, stand.now)}"
+        left = roughly(max(0.0, limit.until - stand.now))
+        return (
+            f"nothing: it goes on by itself at {moment(limit.until, stand.now)}, in {left}; "
+            "if the limit is known to be over, `mozart limits --clear` ends the wait"
+        )
     if breaker.status == "open":
         return f"nothing: one attempt tries again at {moment(breaker.until, stand.now)}"
     advised = next((group for group in stand.standing if group.unresolved_batches), None)
     if advised is not None and stand.progress.failed:
         return f"`mozart status {stand.job_id} --watch`; for what failed: {advised.advice}"
+    if stand.holder is not None:
+        return f"`mozart status {stand.job_id} --watch` shows how it goes, `mozart pause {stand.job_id}` stops it"
     return ""
 
 
@@ -137,7 +146,7 @@ def _go_on(stand: Standing) -> NextStep:
     """How the job is resumed, and what has to be done before."""
     job, progress = stand.job_id, stand.progress
     row = stand.advised
-    advice = stand.advice.partition(", then")[0]
+    advice = _before(stand.advice)
     if row is not None and _needs_reload(row, stand.advice):
         return NextStep(
             f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", f"after this: {advice}"
