@@ -138,6 +138,9 @@ class OutcomeReader:
     # --- the way of an attempt ----------------------------------------------------------------------------------------
 
     def _started(self, event: ev.BatchStarted) -> None:
+        left = self.watch.tries.get(event.batch)
+        if left is not None and left.live:  # nobody ever said how it ended
+            self.watch.live -= 1
         self.watch.tries[event.batch] = Try(event.attempt, event.mode, self._is_first(event.batch, event.attempt))
 
     def _is_first(self, batch: int, attempt: int) -> bool:
