@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from mozart_nb.job.outputs import LoggingConfig
 
 DEFAULT_NAME: Final = "mozart.log"
 PRIVATE: Final = 0o600
+LOCK_SECONDS: Final = 2.0
+_TRY_AGAIN_SECONDS: Final = 0.005
 BINARY: Final = getattr(os, "O_BINARY", 0)
 
 
@@ -106,24 +109,37 @@ def log_family(file: Path) -> set[Path]:
 
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Only one process at a time is in here for that log. Waits for the others. Raises `OSError`."""
+    """Only one process at a time is in here for that log. Waits for the others, who are in here for moments.
+
+    Raises `OSError`, `TimeoutError` among them.
+    """
     path = lock_of(file)
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, PRIVATE)
         try:
-            try:
-                portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE)
-            except portalocker.LockException as error:
-                raise OSError(f"{path} cannot be locked: {error}") from error
+            _lock(handle, path)
             if not _is_at(path, handle):
                 continue  # somebody removed it meanwhile: the others lock another one
-            try:
-                yield
-            finally:
-                portalocker.unlock(handle)
+            yield
             return
         finally:
+            with contextlib.suppress(portalocker.LockException):
+                portalocker.unlock(handle)
             os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            return
+        except portalocker.AlreadyLocked:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process holds {path}") from None
+            time.sleep(_TRY_AGAIN_SECONDS)
+        except portalocker.LockException as error:
+            raise OSError(f"{path} cannot be locked: {error}") from error
 
 
 def _is_at(path: Path, handle: int) -> bool:

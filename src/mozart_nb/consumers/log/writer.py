@@ -105,34 +105,32 @@ class LogWriter:
         try:
             self._log = _structured(self._config, self._context, self._outlets)
             for outlet in self._outlets:
-                outlet.packer.start()
-            while self._wake.wait() and (not self._closing.is_set() or self._queue):
-                self._closing.wait(GATHER_SECONDS)
+                outlet.open()
+            is_last = False
+            while not is_last:
+                self._wake.wait()
+                is_last = self._closing.wait(GATHER_SECONDS)
                 self._wake.clear()
-                if self._closing.is_set():
-                    self._wake.set()
-                if not self._flush() and self._closing.is_set():
-                    break
+                self._flush()
         except Exception as error:  # an observer never hurts a run, whatever is wrong with it
             self._say(f"the log stopped: {type(error).__name__}: {error}")
         finally:
             for outlet in self._outlets:
                 outlet.close()
 
-    def _flush(self) -> bool:
-        """Write until nothing is left (True), or it cannot be written at the moment."""
-        while True:
-            try:
+    def _flush(self) -> None:
+        """Write until nothing is left, or it cannot be written at the moment."""
+        try:
+            while True:
                 for outlet in self._outlets:
                     outlet.write()
-            except OSError as error:
-                self._say(_trouble(error, self._outlets[0].path))
-                self._closing.wait(RETRY_SECONDS)
-                self._wake.set()
-                return False
-            self._steps += 1
-            if not self._render():
-                return True
+                self._steps += 1
+                if not self._render():
+                    return
+        except OSError as error:
+            self._say(_trouble(error, self._outlets[0].path))
+            self._wake.set()
+            self._closing.wait(RETRY_SECONDS)
 
     def _render(self) -> bool:
         """Turn the next events into lines; False when there are none."""
@@ -185,6 +183,12 @@ class _Outlet:
         self._waiting = bytearray()
         limit = max(1, int(config.max_file_size_mb * _MEGABYTE))
         self._file = RotatingFile(path, limit=limit, keep=config.backup_count, rotated=self.packer.start)
+
+    def open(self) -> None:
+        """Make the folder, and go on with what the last one could not pack. What fails fails again when writing."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.packer.start()
 
     def add(self, event: ev.Event, level: Level, at: float, context: dict[str, str]) -> None:
         self._lines.append(self._render(event, level, at, context, **self._options))
