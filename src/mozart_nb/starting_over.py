@@ -19,7 +19,7 @@ def old_results(prepared: Prepared) -> WorkspaceArchive:
     workspace, layout = prepared.places.workspace, prepared.layout
     policy = prepared.loaded.config.workspace_lifecycle
     jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
-    stays = {path for job in jobs for path in (job.state_root, job.snapshot)}
+    stays = {path for job in jobs for path in (job.state_root, job.snapshot, *job.mirror_files)}
     return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
 
 

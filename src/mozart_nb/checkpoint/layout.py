@@ -100,6 +100,11 @@ class Layout:
         return self.workspace / f"{self.job_id}.sqlite"
 
     @property
+    def mirror_files(self) -> tuple[Path, ...]:
+        """The same with the files that SQLite keeps beside it."""
+        return tuple(self.mirror.with_name(f"{self.mirror.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+
+    @property
     def control(self) -> Path:
         return self.root / "control"
 

@@ -1,4 +1,4 @@
-"""Jobs as pandas DataFrames: batches, attempts, errors, validations, events, answers, comparisons, the history.
+"""Jobs as pandas DataFrames: batches, attempts, errors, validations, events, answers, comparisons, runs, the history.
 
 Importing this package does not import pandas; making the first frame does. Plots are in `mozart_nb.frames.plots`.
 """
@@ -14,6 +14,7 @@ from mozart_nb.frames.tables import (
     errors_frame,
     events_frame,
     history_frame,
+    runs_frame,
     validations_frame,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "reading_answers",
     "rows_of_frame",
     "run_of",
+    "runs_frame",
     "validations_frame",
 ]

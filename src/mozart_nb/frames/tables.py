@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from mozart_nb.consumers.history.rows import RUN_COLUMNS, RunRow
 from mozart_nb.consumers.job_rows import EVENT_COLUMNS, JOB_COLUMNS, VALIDATION_COLUMNS, JobView, validations_of
 from mozart_nb.consumers.rows import (
     ATTEMPT_COLUMNS,
@@ -34,6 +35,7 @@ INDEXES: Final[dict[str, tuple[str, ...]]] = {
     "validations": ("batch", "attempt", "rule"),
     "events": ("seq",),
     "history": (),
+    "runs": (),
 }
 """Frame → the columns that are its index; rows count from 0 where there are none."""
 
@@ -86,6 +88,11 @@ def events_frame(events: Iterable[Event]) -> pd.DataFrame:
 def history_frame(views: Iterable[JobView]) -> pd.DataFrame:
     """One row per job, in the order given."""
     return frame_of(JOB_COLUMNS, views, index=INDEXES["history"])
+
+
+def runs_frame(rows: Iterable[RunRow]) -> pd.DataFrame:
+    """One row per run, in the order given."""
+    return frame_of(RUN_COLUMNS, rows, index=INDEXES["runs"])
 
 
 def _attempts(events: Iterable[Event]) -> Attempts:

@@ -1,33 +1,284 @@
-"""The history across jobs: every job that is known from here, the one that did something last first."""
+"""The history across jobs: every job that is known from here, and every run of a job, the latest first.
+
+Served from `history.db`; where that cannot be used, or a job runs right now, the job's own record is read.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from mozart_nb.checkpoint.follow import read_events
+from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.lock import is_running
+from mozart_nb.consumers.documents import status_document
+from mozart_nb.consumers.history.identity import journal_of
+from mozart_nb.consumers.history.rows import RUN_STATUSES, RunRow
+from mozart_nb.consumers.history.tally import Ledger, RunTally
 from mozart_nb.consumers.job_rows import JobView
-from mozart_nb.errors import MozartError
-from mozart_nb.looking.finding import find, known_layouts
+from mozart_nb.consumers.progress import shown_status
+from mozart_nb.engine.state import JobRecord, JobState
+from mozart_nb.errors import MisuseError, MozartError, WorldError
+from mozart_nb.job.plan import Plan
+from mozart_nb.looking.finding import Found, find, known_layouts
+from mozart_nb.looking.recording import (
+    brought_up_to_date,
+    history_file,
+    open_history,
+    set_aside_damaged,
+    unusable,
+)
+from mozart_nb.plans.frozen import read_frozen
+from mozart_nb.selection import parse_past
+from mozart_nb.words import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mozart_nb.consumers.history.database import Database
+    from mozart_nb.consumers.history.reading import JobEntry
+
+T = TypeVar("T")
+Moment = str | float | datetime
+"""Epoch seconds, a `datetime`, or what people write: `14:00`, `2h`, `2026-11-21T07:05`."""
+
+SMALL: Final = 5_000
+"""A running job with at most so many batches is read as it stands at this moment."""
+
+LIVE_SECONDS: Final = 5.0
+"""A running job with more is shown as the history knows it, if it is not further behind than this."""
+
+
+_LISTED: Final = ("job_name", "status", "reason", "backend", "progress", "timing", "cost")
+"""What `mozart list` shows of a job's document."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One known job. `found` is set where its record was read; otherwise all is from the history."""
+
+    layout: Layout
+    view: JobView
+    is_live: bool = False
+    found: Found | None = None
+
+    @property
+    def status(self) -> str:
+        return self.view.status
+
+    def document(self) -> dict[str, Any]:
+        """The job as JSON data, as `mozart list` shows it."""
+        view = self.view
+        row: dict[str, Any] = {"job_id": self.layout.job_id, "workspace": view.workspace}
+        if view.status == "unreadable":
+            return {**row, "status": view.status, "error": view.message}
+        if self.found is not None:
+            state, config, now = self.found.state, self.found.config, self.found.now
+        else:
+            state, config, now = _state_of(view.job), None, time.time()
+            with contextlib.suppress(MozartError, OSError):  # a plan that is gone sets no limits
+                config = read_frozen(self.layout).loaded.config
+        document = status_document(state, config, now, is_live=self.is_live, batches=())
+        return {**row, **{key: document[key] for key in _LISTED}, "updated": view.job.at}
+
+
+def _state_of(job: JobRecord) -> JobState:
+    """A state that knows nothing of single batches."""
+    state = JobState()
+    state.job, state.plan = job, Plan(job.plan)
+    return state
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
 
 
 def history(workspace: str | Path | None = None) -> pd.DataFrame:
     """One row per job: status, batches, cost, tokens, times, where it is. Of one workspace, or of all that are known.
 
-    A job whose record cannot be read has the status `unreadable`, and says why.
+    A job whose record cannot be read has the status `unreadable`, and says why. `runs` has a row per run.
     """
     from mozart_nb.frames import history_frame
 
-    layouts = known_layouts(Path(workspace) if workspace is not None else None)
-    return history_frame([_view(layout) for layout in layouts])
+    return history_frame([job.view for job in known_jobs(Path(workspace) if workspace is not None else None)])
 
 
-def _view(layout: Layout) -> JobView:
+def known_jobs(workspace: Path | None = None, notices: list[str] | None = None) -> Iterator[Listed]:
+    """Every job that is known from here, or in a workspace, the one that did something last first.
+
+    `notices` gets what people should know about the history itself.
+    """
+    layouts = known_layouts(workspace)
+    entries = _entries(layouts, notices if notices is not None else [])
+    now = time.time()
+    return (_listed(layout, entries.get(layout), now) for layout in layouts)
+
+
+def _entries(layouts: Sequence[Layout], notices: list[str]) -> dict[Layout, JobEntry]:
+    """What the history knows of these jobs; nothing where it cannot be used."""
+    if not layouts:
+        return {}
+    try:
+        return _with_history(partial(brought_up_to_date, layouts=layouts), notices)
+    except WorldError as error:
+        notices.append(f"{error.message}; records are read one by one")
+        return {}
+
+
+def _with_history(use: Callable[[Database], T], notices: list[str]) -> T:
+    """What `use` makes of the open history. One that turns out to be damaged is begun anew. Raises `WorldError`."""
+    from sqlalchemy.exc import DBAPIError
+
+    from mozart_nb.consumers.history.database import is_damage
+
+    for is_last in (False, True):
+        try:
+            with open_history(notices.append) as database:
+                return use(database)
+        except (DBAPIError, OSError) as error:
+            if is_last or not is_damage(error):
+                raise unusable(error) from error
+            set_aside_damaged(history_file(), error, notices.append)
+    raise AssertionError("the second time ends it")
+
+
+def _listed(layout: Layout, entry: JobEntry | None, now: float) -> Listed:
+    is_live = is_running(layout)
+    if entry is not None and (_is_recent(entry, now) if is_live else not entry.is_stale):
+        job = entry.record
+        status = shown_status(_state_of(job), is_live=is_live)
+        workspace = entry.workspace or str(layout.workspace)
+        return Listed(layout, JobView(layout.job_id, status, workspace, job), is_live)
     try:
         found = find(layout)
     except MozartError as error:
-        return JobView(layout.job_id, "unreadable", str(layout.workspace), message=error.message)
-    return JobView(layout.job_id, found.progress.status, str(found.workspace), found.state.job)
+        return Listed(layout, JobView(layout.job_id, "unreadable", str(layout.workspace), message=error.message))
+    view = JobView(layout.job_id, found.progress.status, str(found.workspace), found.state.job)
+    return Listed(layout, view, found.is_live, found)
+
+
+def _is_recent(entry: JobEntry, now: float) -> bool:
+    is_known = not entry.is_stale or now - entry.record.at < LIVE_SECONDS
+    return is_known and entry.record.plan.total > SMALL
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunWish:
+    """Which runs are asked for. `since` and `until` bound when they began (epoch seconds, 0: not at all).
+
+    `limit` 0 is no limit.
+    """
+
+    status: str = ""
+    since: float = 0.0
+    until: float = 0.0
+    limit: int = 0
+
+    def suits(self, run: RunRow) -> bool:
+        began = run.tally.started_at
+        in_time = began >= self.since and (not self.until or began < self.until)
+        return in_time and self.status in ("", run.status)
+
+    def first(self, runs: Iterable[RunRow]) -> list[RunRow]:
+        """Those that suit, the last one first."""
+        found = sorted(filter(self.suits, runs), key=lambda run: (-run.tally.started_at, -run.tally.number))
+        return found[: self.limit] if self.limit else found
+
+
+def runs(
+    job_id: str | None = None, workspace: str | Path | None = None, *, since: Moment = "", until: Moment = ""
+) -> pd.DataFrame:
+    """One row per run of a job, or of every job known from here, the last one first.
+
+    Success rate, share of first attempts that were good enough, duration, cost, retries and more. `since` and `until`
+    bound when runs began: epoch seconds, a `datetime`, or text as for `selection.parse_past`. Raises `MisuseError`, and
+    as `checkpoint.index.resolve`.
+    """
+    from mozart_nb.frames import runs_frame
+
+    place = Path(workspace) if workspace is not None else None
+    return runs_frame(find_runs(job_id, place, run_wish(since=since, until=until)))
+
+
+def run_wish(*, status: str = "", since: Moment = "", until: Moment = "", limit: int = 0) -> RunWish:
+    """What people write to choose runs. Raises `MisuseError` for what is no status and no time."""
+    if status and status not in RUN_STATUSES:
+        raise MisuseError(f"there is no status `{status}` of a run", hint=f"one of {', '.join(RUN_STATUSES)}")
+    begin = moment_of(since, "--since")
+    return RunWish(status, begin, moment_of(until, "--until", after=begin), limit)
+
+
+def moment_of(given: Moment, option: str, *, after: float = 0.0) -> float:
+    """Epoch seconds; 0 for an empty text. Raises `MisuseError`."""
+    if isinstance(given, str):
+        return parse_past(given, time.time(), option, after=after) if given else 0.0
+    return given.timestamp() if isinstance(given, datetime) else float(given)
+
+
+def find_runs(
+    job_id: str | None, workspace: Path | None, wish: RunWish = RunWish(), notices: list[str] | None = None
+) -> list[RunRow]:
+    """The runs of a job, or of all known jobs, the last one first. Raises as `checkpoint.index.resolve`."""
+    layouts = [resolve(job_id, workspace)] if job_id is not None else known_layouts(workspace)
+    return runs_at(layouts, wish, notices)
+
+
+def runs_at(layouts: Sequence[Layout], wish: RunWish = RunWish(), notices: list[str] | None = None) -> list[RunRow]:
+    """The runs of the jobs that stand at these places, the last one first."""
+    notices = notices if notices is not None else []
+
+    def read(database: Database) -> list[RunRow]:
+        return list(_read_runs(database, layouts, wish))
+
+    try:
+        found = _with_history(read, notices) if layouts else []
+    except WorldError as error:
+        notices.append(f"{error.message}; records are read one by one")
+        found = [run for layout in layouts for run in counted_runs(layout)]
+    return wish.first(found)
+
+
+def _read_runs(database: Database, layouts: Sequence[Layout], wish: RunWish) -> Iterator[RunRow]:
+    from mozart_nb.consumers.history.reading import read_runs
+
+    entries = brought_up_to_date(database, layouts)
+    unknown = [layout for layout in layouts if layout not in entries]
+    live = {entry.key for layout, entry in entries.items() if is_running(layout)}
+    keys = [entry.key for entry in entries.values()]
+    with database.reading() as connection:
+        for run in read_runs(connection, jobs=keys, since=wish.since, until=wish.until):
+            yield replace(run, is_live=run.key in live and run.is_present and run.tally.status == "running")
+    for layout in unknown:
+        yield from counted_runs(layout)
+
+
+def counted_runs(layout: Layout) -> list[RunRow]:
+    """The runs of a job's present record, counted from its journal; none where it cannot be read."""
+    with contextlib.suppress(MozartError):
+        found = find(layout)
+        journal = journal_of(found.state.job)
+        ledger = Ledger(journal)
+        ledger.hear(read_events(layout))
+        return [_as_row(found, run) for run in ledger.changed.values()]
+    return []
+
+
+def _as_row(found: Found, run: RunTally) -> RunRow:
+    job = found.state.job
+    is_live = found.is_live and run.number == job.runs
+    return RunRow(job.job_id, job.name, str(found.workspace), run, is_live=is_live)
+
+
+def describe(run: RunRow) -> str:
+    """Why a run ended as it did, on one line."""
+    code = f"{run.tally.code}: " if run.tally.code else ""
+    return one_line(f"{code}{run.tally.reason}", 200) if run.tally.reason or code else ""

@@ -17,7 +17,12 @@ SWEEPING: Final = (ev.JobResumed, ev.BatchRenewed, *SETTLING)
 
 def journal_of(job: JobRecord) -> str:
     """What tells this journal from every other one: its seed and when it was begun. "" for a job without events."""
-    return f"{job.seed:08x}@{job.created_at:.3f}" if job.seq else ""
+    return identity_text(job.seed, job.created_at) if job.seq else ""
+
+
+def identity_text(seed: int, planned_at: float) -> str:
+    """The same from the first event of a journal."""
+    return f"{seed:08x}@{planned_at:.3f}"
 
 
 def named_by(event: ev.Event) -> Iterable[int]:

@@ -90,6 +90,11 @@ def catch_up(
                 with database.writing(waits) as connection:
                     cursor = require_cursor(connection, parcel, sections)
                     _count(connection, cursor, parcel, uncounted, sections)
+    if cursor.seq < last:  # what follows is of no kind that is counted
+        with database.writing(waits) as connection:
+            cursor = require_cursor(connection, parcel, sections)
+            cursor.seq = max(cursor.seq, last)
+            _put_cursor(connection, cursor)
     return missing if cursor.batches_seq < parcel.since else None
 
 
@@ -144,11 +149,22 @@ def _count(
             connection.exec_driver_sql(_PUT_RUN, (cursor.job, *_run_values(run)))
         cursor.seq = fresh[-1].seq
         _put_cursor(connection, cursor)
+    _tell(connection, sections, cursor.job, parcel, fresh, batches)
+
+
+def _tell(
+    connection: Connection,
+    sections: Sequence[Section],
+    job: int,
+    parcel: Parcel,
+    events: Sequence[ev.Event],
+    batches: Sequence[BatchState] = (),
+) -> None:
+    """Tell the sections what is for them."""
     for section in sections:
-        heard = [event for event in fresh if type(event) in section.kinds]
+        heard = [event for event in events if type(event) in section.kinds]
         if heard or batches:
-            news = News(cursor.job, parcel.journal, parcel.identity, parcel.record, heard, batches)
-            section.write(connection, news)
+            section.write(connection, News(job, parcel.journal, parcel.identity, parcel.record, heard, batches))
 
 
 def _last_run(connection: Connection, cursor: Cursor) -> RunTally | None:
@@ -193,6 +209,33 @@ def forget(connection: Connection, job: int, journal: str, sections: Sequence[Se
     connection.execute(delete(JOB_RUNS).where(JOB_RUNS.c.job == job, JOB_RUNS.c.journal == journal))
     for section in sections:
         section.forget(connection, job, journal)
+
+
+def forget_job(connection: Connection, parcel: Parcel, sections: Sequence[Section]) -> int:
+    """Forget what is known of the parcel's journal. Returns the job's key; its row stays."""
+    job = require_job(connection, parcel)
+    forget(connection, job, parcel.journal, sections)
+    return job
+
+
+def count_anew(database: Database, parcel: Parcel, events: Iterable[ev.Event], sections: Sequence[Section]) -> None:
+    """Count a whole journal that is not the job's present one; its cursor stays where it is.
+
+    `parcel.record` is the job as that journal left it.
+    """
+    ledger, rest = Ledger(parcel.journal), iter(events)
+    with database.writing() as connection:
+        job = require_job(connection, parcel)
+        connection.execute(delete(JOB_RUNS).where(JOB_RUNS.c.job == job, JOB_RUNS.c.journal == parcel.journal))
+        for section in sections:
+            section.forget(connection, job, parcel.journal)
+    while some := list(islice(rest, EVENTS_AT_ONCE)):
+        ledger.hear(some)
+        with database.writing() as connection:
+            _tell(connection, sections, job, parcel, some)
+    with database.writing() as connection:
+        for run in ledger.changed.values():
+            connection.exec_driver_sql(_PUT_RUN, (job, *_run_values(run)))
 
 
 def require_job(connection: Connection, parcel: Parcel) -> int:
