@@ -97,6 +97,7 @@ def test_a_failed_job_is_explained_from_its_failures_to_the_next_command(tmp_pat
         "%mozart errors diagnosed",
         "%mozart logs diagnosed --batch 2",
         "%mozart recover diagnosed",
+        "%mozart resume diagnosed --reload-config",
         "%mozart resume diagnosed",
     ]
     assert not found.is_healthy

@@ -68,12 +68,16 @@ def register(layout: Layout, name: str, results: Path | None = None) -> None:
 
 def find(job_id: str) -> list[Path]:
     """Workspaces that hold the job, the one registered last first; entries that are no longer true are dropped."""
-    try:
-        check_job_id(job_id)
-    except MisuseError:
+    if not _is_plain(job_id):
         return []
     # The pattern also fits `x--y` when `x` is asked for.
     return [Path(entry.workspace) for entry in _entries(f"{job_id}--*.json") if entry.job_id == job_id]
+
+
+def remembered(job_id: str) -> list[Layout]:
+    """Where a job was, whether or not anything of it is still there; nothing is dropped."""
+    found = (_read(path) for path in sorted(_folder().glob(f"{job_id}--*.json"))) if _is_plain(job_id) else ()
+    return [entry.layout for entry in found if entry is not None and entry.job_id == job_id]
 
 
 def all_jobs() -> list[Entry]:
@@ -154,6 +158,14 @@ def _unknown(job_id: str, where: str, known: list[str]) -> UnknownJobError:
         f"did you mean {' or '.join(f'`{name}`' for name in nearest)}?" if nearest else "`mozart list` shows all jobs"
     )
     return UnknownJobError(f"no job `{job_id}` is known {where}", hint=hint, job_id=job_id)
+
+
+def _is_plain(job_id: str) -> bool:
+    try:
+        check_job_id(job_id)
+    except MisuseError:
+        return False
+    return True
 
 
 def _folder() -> Path:

@@ -3,59 +3,82 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
-from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.index import resolve
-from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.output import OK, Output
 from mozart_nb.consumers.documents import error_document, error_groups
-from mozart_nb.consumers.rows import Attempts, ErrorRecord, errors_of
-from mozart_nb.errors import MisuseError, MozartError
+from mozart_nb.consumers.rows import ErrorRecord
+from mozart_nb.errors import MisuseError
 from mozart_nb.events import RuleResult
-from mozart_nb.looking.finding import find, known_layouts
+from mozart_nb.looking.failures import FailureFilter, failure_filter, failures_at, failures_of_all
+from mozart_nb.looking.finding import known_layouts
 from mozart_nb.words import last_lines, moment, one_line, plural, spans
 
 TAIL_LINES: Final = 10
 """Lines of a session's output that `errors --verbose` prints."""
 
+MOST_SHOWN: Final = 100
+"""Failures of one code that `errors --verbose` shows one by one; `--json` has all of them."""
 
-def errors(output: Output, job_id: str | None, workspace: Path | None, *, code: str, batch: int, verbose: bool) -> int:
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsWish:
+    """What was asked of `errors`, as it was typed. Batch 0 stands for all of them."""
+
+    code: str = ""
+    batch: int = 0
+    kind: str = ""
+    since: str = ""
+    until: str = ""
+    verbose: bool = False
+
+    def wanted(self) -> FailureFilter:
+        """Raises `MisuseError` for what is no type and no time."""
+        return failure_filter(code=self.code, batch=self.batch, kind=self.kind, since=self.since, until=self.until)
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.code or self.batch or self.kind or self.since or self.until)
+
+
+def errors(output: Output, job_id: str | None, workspace: Path | None, wish: ErrorsWish) -> int:
     """Show failures by code: of one job, or of all of them."""
-    if batch and job_id is None:
+    if wish.batch and job_id is None:
         raise MisuseError("--batch needs a job", hint="mozart errors ID --batch N")
-    layouts = [resolve(job_id, workspace)] if job_id is not None else known_layouts(workspace)
-    found = [error for layout in layouts for error in _errors_at(output, layout, alone=job_id is not None)]
-    wanted = [e for e in found if (not code or e.code == code.upper()) and (not batch or e.batch == batch)]
-    wanted.sort(key=lambda error: error.at)
+    found = _found(output, job_id, workspace, wish)
     if output.json:
-        rows = [error_document(error, verbose=verbose) for error in wanted]
-        output.document({"total": len(wanted), "groups": error_groups(wanted), "errors": rows})
+        rows = [error_document(error, verbose=wish.verbose) for error in found]
+        output.document({"total": len(found), "groups": error_groups(found), "errors": rows})
         return OK
-    if not wanted:
-        output.say("no errors")
+    if not found:
+        output.say("no such errors" if wish.is_narrow else "no errors")
         return OK
-    for group in error_groups(wanted):
-        members = [error for error in wanted if error.code == group["code"]]
-        _show_group(output, group, members, verbose=verbose, names_jobs=job_id is None)
+    members: dict[str, list[ErrorRecord]] = defaultdict(list)
+    for error in found:
+        members[error.code].append(error)
+    for group in error_groups(found):
+        _show_group(output, group, members[group["code"]], verbose=wish.verbose, names_jobs=job_id is None)
+    if job_id is not None and any(not error.is_resolved for error in found):
+        output.say(f"next: mozart diagnose {job_id}")
     return OK
 
 
-def _errors_at(output: Output, layout: Layout, *, alone: bool) -> list[ErrorRecord]:
-    """Failures of one job; one that cannot be read does not hide the others."""
-    try:
-        attempts = Attempts()
-        attempts.hear(read_events(layout))
-        return errors_of(find(layout).state, attempts.records)
-    except MozartError as error:
-        if alone:
-            raise
-        output.warn(f"{layout.job_id}: {error.message}")
-        return []
+def _found(output: Output, job_id: str | None, workspace: Path | None, wish: ErrorsWish) -> list[ErrorRecord]:
+    """In order of time. Of several jobs, one that cannot be read does not hide the others."""
+    wanted = wish.wanted()
+    if job_id is not None:
+        return failures_at(resolve(job_id, workspace), wanted, with_tails=wish.verbose)
+    found, unread = failures_of_all(known_layouts(workspace), wanted, with_tails=wish.verbose)
+    for one in unread:
+        output.warn(f"{one.job_id}: {one.message}")
+    return found
 
 
 def _show_group(
@@ -77,8 +100,12 @@ def _show_group(
     last = members[-1]
     output.show(f"  last  {_where(last)}{one_line(last.message, 300)}")
     if verbose:
-        for error in _worth_showing(members):
+        shown = _worth_showing(members)
+        for error in shown[:MOST_SHOWN]:
             _show_error(output, error)
+        if len(shown) > MOST_SHOWN:
+            more = plural(len(shown) - MOST_SHOWN, "more batch", "more batches")
+            output.show(f"\n  and {more}: --batch N, or --json")
 
 
 def _where(error: ErrorRecord) -> str:
@@ -86,7 +113,7 @@ def _where(error: ErrorRecord) -> str:
     return f"{where}batch {error.batch}, attempt {error.attempt}: " if error.batch else f"{where}the job: "
 
 
-def _worth_showing(members: Sequence[ErrorRecord]) -> Iterable[ErrorRecord]:
+def _worth_showing(members: Iterable[ErrorRecord]) -> list[ErrorRecord]:
     """The last failure of each batch, those not mended first."""
     last = {(error.job_id, error.batch): error for error in members}
     return sorted(last.values(), key=lambda error: (error.is_resolved, error.job_id, error.batch))

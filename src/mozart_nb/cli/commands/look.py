@@ -1,4 +1,4 @@
-"""The panel "Look closer": what happened, and what it waits for."""
+"""Of the panel "Look closer": what happened, and what it waits for."""
 
 from __future__ import annotations
 
@@ -13,25 +13,6 @@ from mozart_nb.cli.commands._app import JobId, Json, MaybeJobId, Workspace, outp
 PANEL = "Look closer"
 
 commands = typer.Typer()
-
-
-@commands.command(rich_help_panel=PANEL)
-def errors(
-    ctx: typer.Context,
-    job: MaybeJobId = None,
-    code: Annotated[str, typer.Option("--code", metavar="E201", help="Only this code.")] = "",
-    batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="Only this batch.")] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="What each rule expected and saw, and ends of the output.")
-    ] = False,
-    workspace: Workspace = None,
-    json: Json = False,
-) -> None:
-    """Show what failed and what to do about it, grouped by code: of one job, or of all."""
-    from mozart_nb.cli.errors import errors as do
-
-    output = output_of(ctx, json)
-    raise typer.Exit(do(output, job, workspace, code=code, batch=batch or 0, verbose=verbose or output.verbose))
 
 
 class _WithOptionalPath(TyperCommand):

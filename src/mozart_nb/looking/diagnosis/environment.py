@@ -34,7 +34,11 @@ LITTLE_ROOM_BYTES: Final = 2 << 30
 class Surroundings:
     """Looks around a job in a thread of its own, so that slow programs and file systems hold nothing up for long."""
 
-    def __init__(self, layout: Layout, loaded: LoadedJob | None, workspace: Path, *, is_live: bool) -> None:
+    def __init__(
+        self, layout: Layout, loaded: LoadedJob | None, workspace: Path, *, is_live: bool, is_new: bool = False
+    ) -> None:
+        """`is_live`: its sessions belong to whoever runs it. `is_new`: its folders are yet to be made."""
+        self._is_new = is_new
         self._layout = layout
         self._loaded = loaded
         self._workspace = workspace
@@ -65,9 +69,9 @@ class Surroundings:
             yield from _backend(self._loaded.config)
         if self._program is not None:
             yield _result(self._program, Fact("claude", "it could not be looked for in time", "unknown"))
-        yield _folder("workspace", self._workspace)
+        yield _folder("workspace", self._workspace, is_new=self._is_new)
         if self._layout.workspace != self._workspace:
-            yield _folder("state", self._layout.workspace)
+            yield _folder("state", self._layout.workspace, is_new=self._is_new)
         if self._loaded is not None and self._loaded.config.backend.type == "claude_cli":
             yield _working_directory(self._loaded.working_directory)
         yield _lock(holder, now)
@@ -139,18 +143,21 @@ def _program(loaded: LoadedJob) -> Fact:
 # --- the machine ------------------------------------------------------------------------------------------------------
 
 
-def _folder(name: str, folder: Path) -> Fact:
-    """A folder that is written to, and the room on its disk."""
+def _folder(name: str, folder: Path, *, is_new: bool) -> Fact:
+    """A folder that is written to, and the room on its disk. One that is yet to be made needs a place to be made in."""
     try:
-        if not folder.is_dir():
-            what = "is no folder" if folder.exists() else "is not there"
-            return Fact(name, f"{folder} {what}", "error", f"{'move it away' if folder.exists() else 'make it'}")
-        free = shutil.disk_usage(folder).free
+        if not folder.is_dir() and (folder.exists() or not is_new):
+            what, hint = ("is no folder", "move it away") if folder.exists() else ("is not there", "make it again")
+            return Fact(name, f"{folder} {what}", "error", f"{hint}, or choose another place")
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            return Fact(name, f"{folder} cannot be made: {place} is no folder", "error", "choose another place")
+        free = shutil.disk_usage(place).free
     except OSError as error:
-        return Fact(name, f"{folder}: {error.strerror or error}", "error", "mend its permissions")
+        return Fact(name, f"{folder}: {error.strerror or error}", "error", f"mend the permissions of {folder}")
     detail = f"{folder}, {count(free)}B free"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Fact(name, f"{detail}, not writable", "error", "mend its permissions")
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Fact(name, f"{place} cannot be written to: permission denied", "error", f"make {place} writable")
     if free < NO_ROOM_BYTES:
         return Fact(name, detail, "error", "make room: a job pauses when the disk is full")
     return Fact(name, detail, "warning" if free < LITTLE_ROOM_BYTES else "ok")

@@ -14,11 +14,13 @@ from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Scope, lookup
+from mozart_nb.consumers.rows import ErrorRecord
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.diagnosis.advice import advice_on
 from mozart_nb.looking.diagnosis.causes import Evidence, likely_cause
 from mozart_nb.looking.diagnosis.findings import ErrorGroup, Example, FailedRule
+from mozart_nb.looking.failures import FailedAttempts
 from mozart_nb.words import clean, last_lines
 
 LONGEST_MESSAGE: Final = 500
@@ -30,21 +32,8 @@ _MOST_MESSAGES: Final = 3
 _MOST_RULES: Final = 20
 _MOST_WARNINGS: Final = 20
 
+_NO_BATCH: Final = 1 << 60
 _NUMBERS: Final = re.compile(r"\d+(?:\.\d+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt, or (batch 0) the failure of the job itself."""
-
-    code: str
-    message: str
-    at: float
-    batch: int = 0
-    attempt: int = 0
-    results: tuple[ev.RuleResult, ...] = ()
-    stdout_tail: str = ""
-    stderr_tail: str = ""
 
 
 @dataclass(slots=True)
@@ -68,7 +57,7 @@ class _Group:
     first_at: float = 0.0
     last_at: float = 0.0
     rank: tuple[int, int] | None = None
-    example: Failure | None = None
+    example: ErrorRecord | None = None
 
 
 class Failures:
@@ -76,68 +65,43 @@ class Failures:
 
     def __init__(self, state: JobState) -> None:
         self._state = state
+        self._attempts = FailedAttempts(state)
         self._groups: dict[str, _Group] = {}
-        self._unjudged: dict[tuple[int, int], ev.SessionFinished] = {}
-        self._told: set[int] = set()
 
     def take(self, event: ev.Event) -> None:
-        """`session.finished` with a code and `batch.validation_failed` count, all others are passed over."""
-        if isinstance(event, ev.SessionFinished):
-            if event.code:
-                self._unjudged[event.batch, event.attempt] = event
-        elif isinstance(event, ev.ValidationFailed):
-            finished = self._unjudged.pop((event.batch, event.attempt), None)
-            self._add(_judged(event, finished.at if finished is not None else event.at))
-        elif isinstance(event, ev.ValidationPassed):
-            self._unjudged.pop((event.batch, event.attempt), None)
+        """The next event; those that tell of no failure are passed over."""
+        error = self._attempts.take(event)
+        if error is not None:
+            self._add(error)
 
     def groups(self, config: JobConfig | None, spent_usd: float) -> Iterator[ErrorGroup]:
         """By code: what stopped the job, what concerns it as a whole, then what stands most often."""
-        self._add_the_rest()
+        for error in self._attempts.rest():
+            self._add(error)
         for code, group in sorted(self._groups.items(), key=lambda item: self._order(*item)):
             yield self._finished(code, group, config, spent_usd)
 
     # --- one failure --------------------------------------------------------------------------------------------------
 
-    def _add(self, failure: Failure) -> None:
-        group = self._groups.setdefault(failure.code, _Group())
-        status = self._state.status_of(failure.batch) if failure.batch else self._state.job.status
-        is_standing = status not in ("completed", "skipped")
+    def _add(self, error: ErrorRecord) -> None:
+        group = self._groups.setdefault(error.code, _Group())
+        is_standing = not error.is_resolved
         group.count += 1
         group.unresolved += is_standing
-        group.first_at = min(group.first_at or failure.at, failure.at)
-        group.last_at = max(group.last_at, failure.at)
-        if failure.batch:
-            self._told.add(failure.batch)
-            group.batches.add(failure.batch)
+        group.first_at = min(group.first_at or error.at, error.at)
+        group.last_at = max(group.last_at, error.at)
+        if error.batch:
+            group.batches.add(error.batch)
             if is_standing:
-                group.standing.add(failure.batch)
-        _count_message(group, failure.message, weight=2 if is_standing else 1)
-        for result in failure.results:
+                group.standing.add(error.batch)
+        _count_message(group, error.message)
+        for result in error.results:
             if result.status == "failed":
-                _count_rule(group, failure.batch, result)
-        rank = (0 if status == "failed" and failure.batch else 1 if is_standing else 2, failure.batch or 1 << 60)
+                _count_rule(group, error.batch, result)
+        is_failed = error.batch_status == "failed" and error.batch
+        rank = (0 if is_failed else 1 if is_standing else 2, error.batch or _NO_BATCH)
         if group.rank is None or rank <= group.rank:
-            group.rank, group.example = rank, failure
-
-    def _add_the_rest(self) -> None:
-        """Sessions that failed and were never judged, batches that failed before any session, and the job itself."""
-        for finished in self._unjudged.values():
-            if not self._passed(finished):
-                self._add(Failure(finished.code, finished.message, finished.at, finished.batch, finished.attempt))
-        self._unjudged.clear()
-        for batch in self._state.batches.values():
-            if batch.status == "failed" and batch.code and batch.number not in self._told:
-                at = batch.finished_at
-                self._add(Failure(batch.code, batch.message, at, batch.number, batch.attempts))
-        job = self._state.job
-        if job.code and job.code not in self._groups:
-            self._add(Failure(job.code, job.reason, job.finished_at))
-
-    def _passed(self, finished: ev.SessionFinished) -> bool:
-        """Whether the rules overruled a session's own failure: only the last attempt of a batch can have passed."""
-        batch = self._state.batches.get(finished.batch)
-        return batch is not None and batch.attempts == finished.attempt and batch.validation_passed is True
+            group.rank, group.example = rank, error
 
     # --- groups -------------------------------------------------------------------------------------------------------
 
@@ -180,21 +144,8 @@ class Failures:
         return tuple(dict.fromkeys(found[:_MOST_WARNINGS]))
 
 
-def _judged(event: ev.ValidationFailed, at: float) -> Failure:
-    return Failure(
-        event.code,
-        event.message,
-        at,
-        event.batch,
-        event.attempt,
-        event.results,
-        event.stdout_tail,
-        event.stderr_tail,
-    )
-
-
-def _count_message(group: _Group, message: str, weight: int) -> None:
-    """Messages that differ in numbers only are one kind. Those of failures that stand count more."""
+def _count_message(group: _Group, message: str) -> None:
+    """Messages that differ in numbers only are one kind."""
     if not message:
         return
     text = clean(message[:LONGEST_MESSAGE])
@@ -239,7 +190,7 @@ def _rules(group: _Group) -> Iterator[FailedRule]:
         )
 
 
-def _example(failure: Failure) -> Example:
+def _example(failure: ErrorRecord) -> Example:
     return Example(
         batch=failure.batch,
         attempt=failure.attempt,

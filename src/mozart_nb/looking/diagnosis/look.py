@@ -9,6 +9,7 @@ from typing import Final
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import LIVE, Progress
+from mozart_nb.errors import MozartError, UnknownJobError
 from mozart_nb.looking.diagnosis.batches import (
     batches_to_tell,
     blocked_chains,
@@ -17,10 +18,20 @@ from mozart_nb.looking.diagnosis.batches import (
     timeline_of,
 )
 from mozart_nb.looking.diagnosis.environment import Surroundings
-from mozart_nb.looking.diagnosis.findings import Breaker, Budget, Diagnosis, Environment, ErrorGroup, Trouble
+from mozart_nb.looking.diagnosis.findings import (
+    Breaker,
+    Budget,
+    Diagnosis,
+    Environment,
+    ErrorGroup,
+    SessionOutput,
+    Trouble,
+)
+from mozart_nb.looking.diagnosis.outputs import outputs_of
 from mozart_nb.looking.diagnosis.reading import Read, read
 from mozart_nb.looking.diagnosis.steps import Standing, first_step, next_steps
 from mozart_nb.looking.diagnosis.troubles import troubles_of
+from mozart_nb.looking.diagnosis.unreadable import salvaged, unreadable
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.timeline.catching_up import GoesOn, always
 from mozart_nb.words import clean, moment, one_line, plural
@@ -28,23 +39,56 @@ from mozart_nb.words import clean, moment, one_line, plural
 _STATUSES: Final = ("completed", "failed", "blocked", "cancelled", "skipped", "running", "waiting", "pending")
 
 
-def diagnose(layout: Layout, *, now: float | None = None, goes_on: GoesOn = always) -> Diagnosis:
+def diagnose(
+    layout: Layout, *, now: float | None = None, include_output: bool = False, goes_on: GoesOn = always
+) -> Diagnosis:
     """Look a job over at `now` (epoch seconds, by default the wall clock).
 
-    Blocks for as long as reading its record takes, about two seconds for 100,000 batches; in a worker thread it leaves
-    the event loop room to breathe. Raises `UnknownJobError`, `CheckpointCorruptError`, `CheckpointTooNewError`, and
-    `InterruptedReadError` once `goes_on()` is false.
+    `include_output` adds the ends of the raw output of a few failed batches. A record that cannot be read is a finding,
+    not an error: the diagnosis is built from what is there. Blocks for as long as reading takes, about two seconds for
+    100,000 batches; in a worker thread it leaves the event loop room to breathe.
+
+    Raises `UnknownJobError`, and `InterruptedReadError` once `goes_on()` is false.
     """
-    found = find(layout)
     now = time.time() if now is None else now
-    around = Surroundings(layout, found.loaded, found.workspace, is_live=found.is_live)
+    try:
+        found = find(layout)
+        return _diagnosed(found, now, goes_on, include_output=include_output)
+    except UnknownJobError:
+        raise
+    except (MozartError, OSError) as error:
+        return unreadable(*_what_is_left(layout, now, goes_on, include_output=include_output), error)
+
+
+def _what_is_left(
+    layout: Layout, now: float, goes_on: GoesOn, *, include_output: bool
+) -> tuple[Found, Diagnosis | None]:
+    """A job as far as it can be read, and what can be said about that."""
+    found = salvaged(layout, now)
+    if not found.state.job.seq:
+        return found, None
+    try:
+        return found, _diagnosed(found, now, goes_on, include_output=include_output)
+    except (MozartError, OSError):
+        return found, None
+
+
+def _diagnosed(found: Found, now: float, goes_on: GoesOn, *, include_output: bool) -> Diagnosis:
+    surroundings = Surroundings(found.layout, found.loaded, found.workspace, is_live=found.is_live)
     told, omitted = batches_to_tell(found.state)
-    journal = read(layout, found.state, told, goes_on)
-    return _diagnosis(found, journal, around.environment(now), told, omitted, now)
+    journal = read(found.layout, found.state, told, goes_on)
+    outputs = tuple(outputs_of(found.layout, found.state, told)) if include_output else ()
+    return _diagnosis(found, journal, surroundings.environment(now), outputs, told, omitted, now)
 
 
 def _diagnosis(
-    found: Found, journal: Read, around: Environment, told: Sequence[int], omitted: int, now: float
+    found: Found,
+    journal: Read,
+    around: Environment,
+    outputs: tuple[SessionOutput, ...],
+    told: Sequence[int],
+    omitted: int,
+    now: float,
 ) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
     groups = tuple(journal.failures.groups(config, job.cost_usd))
@@ -57,10 +101,10 @@ def _diagnosis(
         job_id=job.job_id,
         name=job.name,
         status=progress.status,
-        headline=_headline(progress),
+        headline=_headline(found, around, now),
         total=progress.total,
         done=progress.done,
-        cause=_cause(found, groups, troubles, now),
+        cause=next(_causes(found, around, groups, troubles, now), ""),
         first=first_step(standing),
         counts=tuple((status, state.count(status)) for status in _STATUSES if state.count(status)),
         reason=clean(progress.reason),
@@ -80,12 +124,14 @@ def _diagnosis(
         troubles=troubles,
         environment=around,
         warnings=tuple(clean(text) for text in ([] if found.is_live else found.glimpse.warnings)),
+        outputs=outputs,
         next_steps=tuple(next_steps(standing)),
         looked_at=now,
     )
 
 
-def _headline(progress: Progress) -> str:
+def _headline(found: Found, around: Environment, now: float) -> str:
+    progress = found.progress
     what = f"{progress.job_id} {progress.status}: {progress.done:,} of {plural(progress.total, 'batch')} done"
     if progress.failed:
         what += f", {progress.failed:,} failed"
@@ -93,6 +139,8 @@ def _headline(progress: Progress) -> str:
         what += f", {progress.blocked:,} blocked"
     if progress.status == "interrupted":
         return f"{what}. Nobody runs it any more, although it had not settled"
+    if progress.status in LIVE and (holder := around.holder) is not None:
+        what += f". Pid {holder.pid} on host {holder.host} runs it since {moment(holder.since, now)}"
     reason = one_line(progress.reason, 300)
     return f"{what}. {reason[0].upper()}{reason[1:]}" if reason and progress.status != "completed" else what
 
@@ -114,16 +162,17 @@ def _budget(found: Found, progress: Progress) -> Budget:
 # --- why --------------------------------------------------------------------------------------------------------------
 
 
-def _cause(found: Found, groups: Sequence[ErrorGroup], troubles: Sequence[Trouble], now: float) -> str:
-    """What explains best how the job stands; empty when nothing is wrong."""
-    return next(_causes(found, groups, troubles, now), "")
-
-
-def _causes(found: Found, groups: Sequence[ErrorGroup], troubles: Sequence[Trouble], now: float) -> Iterator[str]:
+def _causes(
+    found: Found, around: Environment, groups: Sequence[ErrorGroup], troubles: Sequence[Trouble], now: float
+) -> Iterator[str]:
+    """What explains how the job stands, the best first; nothing when nothing is wrong."""
     progress, job = found.progress, found.state.job
     standing = [group for group in groups if group.unresolved and group.code]
     if progress.status == "interrupted":
         yield f"the process that ran it is gone{_since(job.at, now)}: it was killed, or the machine stopped"
+    if progress.status in LIVE and around.holder is not None and around.holder.is_alive is None:
+        host = around.holder.host
+        yield f"its lock belongs to another machine, {host}: whether it still runs there can only be seen there"
     if progress.status in LIVE and job.limit is not None:
         limit = job.limit
         said = f": {one_line(limit.message, 200)}" if limit.message else ""

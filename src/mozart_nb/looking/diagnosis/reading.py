@@ -13,10 +13,8 @@ from mozart_nb.checkpoint.scan import events_of, scan, times_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.looking.diagnosis.failures import Failures
 from mozart_nb.looking.diagnosis.journey import Journey
+from mozart_nb.looking.failures import FAILED_SESSION
 from mozart_nb.looking.timeline.catching_up import GoesOn, Slices, always
-
-FAILED_SESSION: Final = rb'"attempt":\d+,"outcome":"[a-z]+","code":"'
-"""How the fields of a `session.finished` go on behind its batch when the session failed."""
 
 _WHOLE: Final = (
     ev.ValidationFailed,

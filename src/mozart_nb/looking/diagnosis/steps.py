@@ -120,7 +120,7 @@ def next_steps(stand: Standing) -> Iterator[NextStep]:
     yield from _looks(stand)
     if stand.progress.failed and any(group.code in _LOOKED_AT_AGAIN for group in stand.standing):
         yield NextStep(f"mozart recover {job}", "", "check the rules of failed batches again; nothing is run or paid")
-    yield _go_on(stand)
+    yield from _go_on(stand)
     mendable = [group.code for group in stand.standing if group.code in _MENDABLE]
     if mendable and not stand.state.job.options.self_healing:
         yield NextStep(
@@ -142,22 +142,24 @@ def _looks(stand: Standing) -> Iterator[NextStep]:
             )
 
 
-def _go_on(stand: Standing) -> NextStep:
+def _go_on(stand: Standing) -> Iterator[NextStep]:
     """How the job is resumed, and what has to be done before."""
-    job, progress = stand.job_id, stand.progress
-    row = stand.advised
-    advice = _before(stand.advice)
-    if row is not None and _needs_reload(row, stand.advice):
-        return NextStep(
-            f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", f"after this: {advice}"
-        )
-    if progress.failed:
-        asked = sorted(n for n, batch in stand.state.batches.items() if batch.status == "failed")
-        again = f"ask batch{'es' if len(asked) > 1 else ''} {spans(asked, 6)} again with fresh budgets"
-        before = "" if row is None or row.retriable else f"after this: {advice}; "
-        left = ", and what waits behind" if progress.blocked else ""
-        return NextStep(f"mozart resume {job}", "job.resume()", f"{before}{again}{left}")
-    return NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
+    job, progress, row = stand.job_id, stand.progress, stand.advised
+    reloads, advice = row is not None and _needs_reload(row, stand.advice), _before(stand.advice)
+    if reloads:
+        why = f"after this: {advice}"
+        yield NextStep(f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", why)
+    if progress.failed and (row is None or row.retriable or not reloads):
+        before = f"after this: {advice}; " if row is not None and not row.retriable else ""
+        yield NextStep(f"mozart resume {job}", "job.resume()", f"{before}{_again(stand)}")
+    elif not reloads:
+        yield NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
+
+
+def _again(stand: Standing) -> str:
+    asked = sorted(n for n, batch in stand.state.batches.items() if batch.status == "failed")
+    left = ", and what waits behind" if stand.progress.blocked else ""
+    return f"ask batch{'es' if len(asked) > 1 else ''} {spans(asked, 6)} again with fresh budgets{left}"
 
 
 def _before(advice: str) -> str:
