@@ -15,8 +15,8 @@ from support.histories import History, ListSink
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
 from mozart_nb.consumers.learning.distribution import GROWTH, Distribution
-from mozart_nb.consumers.learning.outcomes import Outcome, Watch, outcomes_of
-from mozart_nb.consumers.learning.section import HEARD, Account, Counted
+from mozart_nb.consumers.learning.outcomes import KINDS, Outcome, Watch, outcomes_of
+from mozart_nb.consumers.learning.section import Account, Counted
 from mozart_nb.consumers.learning.tally import Tally, merged
 from mozart_nb.consumers.learning.wilson import wilson
 from mozart_nb.consumers.rows import AttemptRecord, Attempts
@@ -155,7 +155,7 @@ def test_what_is_told_twice_counts_once(seed: int) -> None:
 @given(seeds)
 def test_the_kinds_that_are_asked_for_are_all_that_is_needed(seed: int) -> None:
     events = life(seed)
-    assert counted(event for event in events if type(event) in HEARD).counted == counted(events).counted
+    assert counted(event for event in events if type(event) in KINDS).counted == counted(events).counted
 
 
 @given(seeds, st.integers(1, 5))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -114,28 +114,13 @@ class OutcomeReader:
             if event.seq <= watch.seq:
                 return None  # heard before
             watch.seq = event.seq
-        match event:
-            case ev.BatchStarted():
-                self._started(event)
-            case ev.SessionOpened():
-                self._opened(event)
-            case ev.SessionFinished():
-                self._over(event.batch, event.attempt).finished = event
-            case ev.ValidationPassed() | ev.ValidationFailed():
-                return self._judged(event)
-            case ev.SessionAbandoned():
-                return self._abandoned(event)
-            case ev.BatchCompleted() if event.recovered:
-                return self._recovered(event)
-            case ev.JobStarted() | ev.JobResumed():
-                watch.run += 1
-            case ev.JobPlanned() | ev.ConfigReloaded():
-                self._reword(event.wording)
-            case _:
-                pass
-        return None
+        heard = _HEARD.get(type(event))
+        return heard(self, event) if heard is not None else None
 
     # --- the way of an attempt ----------------------------------------------------------------------------------------
+
+    def _run_began(self, event: ev.JobStarted | ev.JobResumed) -> None:
+        self.watch.run += 1
 
     def _started(self, event: ev.BatchStarted) -> None:
         left = self.watch.tries.get(event.batch)
@@ -168,6 +153,9 @@ class OutcomeReader:
             going.live = False
             self.watch.live -= 1
         return going
+
+    def _finished(self, event: ev.SessionFinished) -> None:
+        self._over(event.batch, event.attempt).finished = event
 
     def _judged(self, event: ev.ValidationPassed | ev.ValidationFailed) -> Outcome:
         watch, batch = self.watch, event.batch
@@ -236,9 +224,9 @@ class OutcomeReader:
             return names[number - 1]
         return f"rule {number}" if number else ANSWER_FORM
 
-    def _reword(self, wording: ev.Wording) -> None:
+    def _planned(self, event: ev.JobPlanned | ev.ConfigReloaded) -> None:
         """Rules keep their names when a new config gives them other numbers; those that are gone are never fixed."""
-        watch = self.watch
+        watch, wording = self.watch, event.wording
         if watch.failing and wording.rules != watch.wording.rules:
             now = {name: number for number, name in enumerate(wording.rules, 1)}
             moved = {0: 0, **{old: now[name] for old, name in enumerate(watch.wording.rules, 1) if name in now}}
@@ -253,10 +241,30 @@ class OutcomeReader:
 
     def _recovered(self, event: ev.BatchCompleted) -> Outcome | None:
         """No attempt mended it, and yet it is mended."""
+        if not event.recovered:
+            return None
         self.watch.shares.pop(event.batch, None)
         failing = self.watch.failing.pop(event.batch, {})
         rules = tuple(RuleOutcome(self._name(rule), True, fixed="recovered", judged=False) for rule in failing)
         return Outcome(event.batch, 0, "first", "judged", event.at, rules=rules) if rules else None
+
+
+_HEARD: Final[Mapping[type[ev.Event], Callable[[OutcomeReader, Any], Outcome | None]]] = {
+    ev.JobPlanned: OutcomeReader._planned,
+    ev.ConfigReloaded: OutcomeReader._planned,
+    ev.JobStarted: OutcomeReader._run_began,
+    ev.JobResumed: OutcomeReader._run_began,
+    ev.BatchStarted: OutcomeReader._started,
+    ev.SessionOpened: OutcomeReader._opened,
+    ev.SessionFinished: OutcomeReader._finished,
+    ev.SessionAbandoned: OutcomeReader._abandoned,
+    ev.ValidationPassed: OutcomeReader._judged,
+    ev.ValidationFailed: OutcomeReader._judged,
+    ev.BatchCompleted: OutcomeReader._recovered,
+}
+
+KINDS: Final = frozenset(_HEARD)
+"""The events that are heard; others change nothing."""
 
 
 def _kind_of(code: str) -> Kind:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.consumers.history import News
-from mozart_nb.consumers.learning.outcomes import OutcomeReader, Watch
+from mozart_nb.consumers.learning.outcomes import KINDS, Outcome, OutcomeReader, Watch
 from mozart_nb.consumers.learning.tally import Tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-HEARD: Final[frozenset[type[ev.Event]]] = frozenset(
-    {
-        ev.JobPlanned,
-        ev.ConfigReloaded,
-        ev.JobStarted,
-        ev.JobResumed,
-        ev.BatchStarted,
-        ev.BatchCompleted,
-        ev.SessionOpened,
-        ev.SessionFinished,
-        ev.SessionAbandoned,
-        ev.ValidationPassed,
-        ev.ValidationFailed,
-    }
-)
 
 Key = tuple[str, bool]
 """Template, and whether hints were in its prompts."""
@@ -59,8 +43,10 @@ class Account:
     def hear(self, event: ev.Event) -> None:
         """Count what this event brings to its end."""
         outcome = self._reader.hear(event)
-        if outcome is None or not self.watch.wording.template:
-            return
+        if outcome is not None and self.watch.wording.template:
+            self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
         key = self.key
         counted = self.counted.get(key)
         if counted is None:
@@ -76,7 +62,7 @@ class LearningSection:
     What is in memory is used only while the tables say the same: a transaction that failed takes its counts away.
     """
 
-    kinds = HEARD
+    kinds = KINDS
 
     def __init__(self) -> None:
         self._account: Account | None = None
