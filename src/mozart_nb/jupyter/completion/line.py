@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from mozart_nb.codes import CODES
 from mozart_nb.consumers.progress import ShownStatus
 from mozart_nb.engine.state import BatchStatus
+from mozart_nb.events import event_types, kind_of
 from mozart_nb.job.fields import describe, field_type, keys_of, shape_of
 from mozart_nb.jupyter.completion.matcher import Choice, Found, Names
 from mozart_nb.jupyter.completion.model_paths import shape_at, type_at, words_of
@@ -159,11 +160,19 @@ def _code(typed: Typed, names: Names) -> Found:
     return _found(typed, [Choice(code, row.meaning) for code, row in CODES.items()])
 
 
+def _event(typed: Typed, names: Names) -> Found:
+    """Names of events, and a pattern for each family of them."""
+    events = sorted(kind_of(kind) for kind in event_types())
+    families = sorted({f"{name.partition('.')[0]}.*" for name in events})
+    return _found(typed, [*(Choice(name, "events") for name in families), *(Choice(name, "event") for name in events)])
+
+
 _BY_DEST: Final[Mapping[str, Callable[[Typed, Names], Found]]] = {
     "items": lambda typed, names: _found(typed, tables(names)),
     "variables": lambda typed, names: _found(typed, variables(names)),
     "overrides": _override,
     "code": _code,
+    "events": _event,
     "level": lambda typed, names: _found(typed, [Choice(level) for level in _LEVELS]),
     "config": lambda typed, names: _paths(typed, files(typed.meaning, JOB_FILES)),
     "output": lambda typed, names: _paths(typed, files(typed.meaning, (".csv", ".jsonl", ".json", ".parquet"))),

@@ -259,6 +259,6 @@ def _add(parser: _Parser, option: Option, *, says_required: bool) -> None:
         more: dict[str, Any] = {"action": _Once, "nargs": 0, "const": option.const}
     else:
         action = "append" if option.is_list else _Once
-        more = {"action": action, "metavar": option.metavar, "type": option.kind}
+        more = {"action": action, "metavar": option.metavar, "type": option.kind, "choices": option.choices or None}
     more["required"] = says_required and option.is_required
     parser.add_argument(*option.names, dest=option.dest, help=option.help.replace("%", "%%"), **more)

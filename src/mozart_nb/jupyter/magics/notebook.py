@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from mozart_nb.errors import MisuseError, OptionError, UnknownJobError
@@ -143,12 +143,22 @@ class Notebook:
 # --- what a magic comes to --------------------------------------------------------------------------------------------
 
 
+class Pending(Protocol):
+    """Something that takes a while, and returns what is displayed."""
+
+    def here(self) -> Any:
+        """Wait for it where nothing can be awaited."""
+
+    async def there(self) -> Any:
+        """Wait for it in a cell that awaits."""
+
+
 @dataclass
 class Outcome:
     """What a magic returns, once what is `pending` is over."""
 
     value: Any = None
-    pending: JobWait | Work | None = None
+    pending: Pending | None = None
 
     def wait(self) -> None:
         """Wait for it where nothing can be awaited."""

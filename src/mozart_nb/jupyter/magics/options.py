@@ -107,7 +107,11 @@ _RELOAD = _flag("--reload-config", "Go on with what the job is now; what is done
 _CONFIG = _value("--config", "FILE", "Go on with this job file.", short="-c")
 _BATCH = _value("--batch", "N", "Only this batch.", kind=_number(1), default=0)
 _FIX = _flag("--fix", "Correct first what can be corrected without asking: misspelled names, missing folders.")
+_SINCE = _value("--since", "TIME", "Not before: `14:00`, `2h` (ago), `'2026-11-21 07:05'`.")
+_UNTIL = _value("--until", "TIME", "Not after; likewise.")
 _DRY_RUN = _flag("--dry-run", "Only show what would be done.", short="-n")
+
+_INSIGHTS: Final = ("templates", "rules", "times", "suggestions")
 
 _RUN: Final = (
     _OUT,
@@ -228,12 +232,27 @@ VERBS: Final[dict[str, Verb]] = {
             "The events of a job as lines.",
             (
                 _value("--lines", "N", "The last N lines; 0 means all.", short="-n", kind=_number(0), default=50),
+                _flag("--follow", "Print what happens until the job has settled or you interrupt.", short="-f"),
                 _value("--level", "LEVEL", "DEBUG, INFO, WARNING or ERROR.", default="INFO"),
                 _BATCH,
+                _value("--event", "NAME", "Only these events: `batch.*`.", dest="events", is_list=True),
+                _SINCE,
+                _UNTIL,
+                _flag("--raw", "With --batch: what its last session printed, as it was printed."),
                 _WHERE,
                 _DEBUG,
             ),
             _ID,
+        ),
+        Verb(
+            "insights",
+            "What earlier jobs came to, by template and rule, and what that says about settings.",
+            (
+                _value("--what", "TABLE", "Only `templates`, `rules`, `times` or `suggestions`.", choices=_INSIGHTS),
+                _value("--limit", "N", "At most N templates; 0 means all.", kind=_number(0), default=10),
+                _DEBUG,
+            ),
+            Place("ABOUT", "A template's name, or the begin of its key, or a job's id. Default: everything."),
         ),
         Verb("diagnose", "What went wrong, why, and what to do now.", (_WHERE, _DEBUG), _ID),
         Verb("validate", "Check a job file; executes nothing.", (_FIX, _SET, _STRICT, _WORKSPACE, _DEBUG), _FILE),

@@ -147,6 +147,8 @@ def _asked(call: _Call, settings: Settings) -> _Asked:
     verb, *words = line.words or ("",)
     if line.wants_help or line.is_awaited:
         return _Asked()
+    if not call.is_cell and verb == "logs":
+        return _Asked(waits=parse_verb(verb, words).follow)
     if not call.is_cell and verb not in ("run", "resume"):
         return _Asked(verb in _TAKES_A_WHILE, verb in _SHOWS_ITSELF)
     wish = parse_cell(line) if call.is_cell else RunWish.of(parse_verb(verb, words))

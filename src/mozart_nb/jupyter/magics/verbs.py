@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.consumers.lines import LEVELS, Level
 from mozart_nb.consumers.progress import Progress
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import RunOptions
@@ -22,6 +21,7 @@ from mozart_nb.hosts.interrupts import finishing
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import verdict_on
 from mozart_nb.jupyter.magics.lines import RunWish
+from mozart_nb.jupyter.magics.logs import logs
 from mozart_nb.jupyter.magics.mending import mend_file
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
@@ -173,17 +173,10 @@ def _answers(notebook: Notebook, given: Namespace) -> Outcome:
     return Outcome(frame[~frame["status"].isin(["completed", "pending"])] if given.failed else frame)
 
 
-def _logs(notebook: Notebook, given: Namespace) -> Outcome:
-    job = notebook.job(given.job, given.workspace)
-    text = job.log(given.lines, level=_level(given.level), batch=given.batch)
-    return Outcome(Page(text or "no events"))
+def _insights(notebook: Notebook, given: Namespace) -> Outcome:
+    from mozart_nb.jupyter.magics.insights import insights  # SQL is only for whoever asks for it
 
-
-def _level(text: str) -> Level:
-    for level in LEVELS:
-        if level == text.upper():
-            return level
-    raise MisuseError(f"--level {text}: there is no such level", hint=f"one of {', '.join(LEVELS)}")
+    return insights(given)
 
 
 def _diagnose(notebook: Notebook, given: Namespace) -> Outcome:
@@ -256,7 +249,8 @@ _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "errors": _errors,
     "answers": _answers,
     "history": _all,
-    "logs": _logs,
+    "logs": logs,
+    "insights": _insights,
     "diagnose": _diagnose,
     "validate": _validate,
     "estimate": _estimate,
