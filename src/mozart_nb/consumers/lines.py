@@ -70,7 +70,7 @@ def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:
     pairs = pairs_of(event)
     for key, value in more.items():
         text = _plain(value)
-        pairs = f"{pairs} {key}={_quoted(text)}" if text else pairs
+        pairs = f"{pairs} {key}={quoted(text)}" if text else pairs
     return f"{time_of_day(event.at or at)} {ev.kind_of(event)}{pairs}"
 
 
@@ -85,11 +85,11 @@ def pairs_of(event: ev.Event, without: frozenset[str] = frozenset()) -> str:
         if value == default or name in without:
             continue
         if expand is not None:
-            parts += [f" {key}={_quoted(text)}" for key, text in expand(value) if text]
+            parts += [f" {key}={quoted(text)}" for key, text in expand(value) if text]
         elif type(value) is int:
             parts.append(f" {name}={value}")
         elif text := _plain(value):
-            parts.append(f" {name}={_quoted(text)}")
+            parts.append(f" {name}={quoted(text)}")
     return "".join(parts)
 
 
@@ -124,7 +124,8 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A value as it stands in a line: bare where it can be, else as a JSON string; long ones are cut."""
     if len(text) <= _LONGEST_VALUE and _BARE.fullmatch(text):
         return text
     text = one_line(text, _LONGEST_VALUE)

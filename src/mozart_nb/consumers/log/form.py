@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from mozart_nb import events as ev
-from mozart_nb.consumers.lines import LEVELS, Level, pairs_of
+from mozart_nb.consumers.lines import LEVELS, Level, pairs_of, quoted
 from mozart_nb.masking import masked
 
 CONTEXT: Final = ("job_id", "run_id", "batch", "attempt")
@@ -32,6 +32,9 @@ _LINE = re.compile(
     rf"(?P<level>{'|'.join(LEVELS)}) +(?P<event>[a-z_]+\.[a-z_]+)(?P<pairs>(?: .*)?)"
 )
 _PAIR = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
+
+
+_quoted = lru_cache(maxsize=64)(quoted)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -58,7 +61,7 @@ def console_line(
     parts = [timestamp(at), " "] if with_time else []
     parts += [_PADDED[level], " ", ev.kind_of(event)]
     if with_context:
-        parts += [f" {key}={value}" for key, value in context.items()]
+        parts += [f" {key}={_quoted(value)}" for key, value in context.items()]
         parts += [f" {key}={value}" for key in ("batch", "attempt") if (value := getattr(event, key, None)) is not None]
     parts.append(pairs_of(event, _IN_CONTEXT))
     return "".join(parts)
