@@ -1,17 +1,18 @@
-"""`status` and `list`: what is known of jobs, from their records on disk."""
+"""The command `status`: how jobs stand, from their records on disk."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.text import Text
 
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.attach import watch
+from mozart_nb.cli.listing import ListWish, list_jobs
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
 from mozart_nb.cli.render import (
     count_line,
@@ -24,11 +25,11 @@ from mozart_nb.cli.render import (
 )
 from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import MisuseError, MozartError
-from mozart_nb.looking.finding import Found, find, known_layouts
+from mozart_nb.errors import MisuseError
+from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.following import Follower
 from mozart_nb.selection import numbers_in, parse_batches
-from mozart_nb.words import clock, cost, moment, one_line
+from mozart_nb.words import clock, cost, one_line
 
 WATCH_SECONDS: Final = 1.0
 """Between two documents of `status --watch --json`."""
@@ -42,7 +43,7 @@ def status(output: Output, job_id: str | None, workspace: Path | None, *, batche
     if job_id is None:
         if batches or keep_watching:
             raise MisuseError("--batches and --watch need a job", hint="mozart status ID --watch")
-        return list_jobs(output, workspace, status=None, limit=0)
+        return list_jobs(output, workspace, ListWish())
     layout = resolve(job_id, workspace)
     if keep_watching:
         return _keep_watching(output, layout)
@@ -137,61 +138,3 @@ def _stream(output: Output, layout: Layout) -> None:
         if not found.is_live:
             return
         time.sleep(WATCH_SECONDS)
-
-
-# --- list -------------------------------------------------------------------------------------------------------------
-
-
-def list_jobs(output: Output, workspace: Path | None, *, status: str | None, limit: int) -> int:
-    """Show jobs, the one that did something last first."""
-    layouts = known_layouts(workspace)
-    rows = []
-    for layout in layouts:
-        row = _job_row(layout)
-        if status is None or row["status"] == status:
-            rows.append(row)
-        if limit and len(rows) == limit:
-            break
-    if output.json:
-        output.document({"jobs": rows, "known": len(layouts)})
-        return OK
-    if not rows:
-        output.say("no jobs" + (f" with status {status}" if status else "") + (" here" if workspace else " yet"))
-        return OK
-    _show_jobs(output, rows)
-    return OK
-
-
-def _job_row(layout: Layout) -> dict[str, Any]:
-    row: dict[str, Any] = {"job_id": layout.job_id, "workspace": str(layout.workspace)}
-    try:
-        found = find(layout)
-    except MozartError as error:
-        return {**row, "status": "unreadable", "error": error.message}
-    document = found.document(())
-    kept = ("job_name", "status", "reason", "backend", "progress", "timing", "cost")
-    row["workspace"] = str(found.workspace)
-    return {**row, **{key: document[key] for key in kept}, "updated": found.state.job.at}
-
-
-def _show_jobs(output: Output, rows: Sequence[dict[str, Any]]) -> None:
-    now = time.time()
-    heads = ["job", "status", "done", "failed", "cost", "last event", "workspace"]
-    output.table(heads, (_list_row(row, now) for row in rows), flexible=-1)
-
-
-def _list_row(row: dict[str, Any], now: float) -> list[str | Text]:
-    shown = status_text(row["status"])
-    if "progress" not in row:
-        return [row["job_id"], shown, "", "", "", "", one_line(f"{row['workspace']} ({row['error']})", 300)]
-    progress, money = row["progress"], row["cost"]
-    done = f"{progress['completed'] + progress['skipped']:,}/{progress['total']:,}"
-    return [
-        row["job_id"],
-        shown,
-        done,
-        str(progress["failed"] or ""),
-        cost(money["usd"], money["sessions_without_cost"]),
-        moment(row["updated"], now),
-        row["workspace"],
-    ]

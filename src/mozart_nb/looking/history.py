@@ -282,3 +282,19 @@ def describe(run: RunRow) -> str:
     """Why a run ended as it did, on one line."""
     code = f"{run.tally.code}: " if run.tally.code else ""
     return one_line(f"{code}{run.tally.reason}", 200) if run.tally.reason or code else ""
+
+
+def find_notifications(job_id: str, workspace: Path | None, limit: int = 0) -> list[dict[str, Any]]:
+    """The notifications of a job, the last one first, as far as the history knows; times are epoch seconds."""
+    layout = resolve(job_id, workspace)
+
+    def read(database: Database) -> list[dict[str, Any]]:
+        from mozart_nb.consumers.history.reading import read_notifications
+
+        entry = brought_up_to_date(database, [layout]).get(layout)
+        with database.reading() as connection:
+            return read_notifications(connection, entry.key, limit) if entry is not None else []
+
+    with contextlib.suppress(WorldError):
+        return _with_history(read, [])
+    return []

@@ -36,14 +36,26 @@ def list_jobs(
     status: Annotated[
         str | None, typer.Option("--status", metavar="STATUS", help="Only jobs with this status.")
     ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", metavar="TYPE", help="Only jobs that this backend answers: `claude_cli`, …")
+    ] = "",
+    name: Annotated[
+        str,
+        typer.Option("--name", metavar="TEXT", help="Only jobs with this in id or name, or `a*`."),
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Only jobs that did something since: `14:00`, `2d`.")
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N jobs; 0 means all.")] = 20,
     workspace: Workspace = None,
     json: Json = False,
 ) -> None:
     """List jobs, the one that did something last first."""
-    from mozart_nb.cli.status import list_jobs as do
+    from mozart_nb.cli.listing import ListWish
+    from mozart_nb.cli.listing import list_jobs as do
 
-    raise typer.Exit(do(output_of(ctx, json), workspace, status=status, limit=limit))
+    wish = ListWish(status=status, backend=backend, name=name, since=since, limit=limit)
+    raise typer.Exit(do(output_of(ctx, json), workspace, wish))
 
 
 @commands.command(rich_help_panel=PANEL)
