@@ -9,6 +9,7 @@ import asyncio
 import email.utils
 import html
 import os
+import re
 import ssl
 import sys
 import threading
@@ -42,6 +43,7 @@ MOST_RESPONSE_BYTES: Final = 2048
 """What is read of an answer, to say why a message was refused."""
 MOST_REDIRECTS: Final = 3
 _SAME_METHOD: Final = (307, 308)
+_UNFIT: Final = re.compile(r"[\r\n\0]")
 _AGAIN: Final = frozenset({408, 425, 429})
 
 
@@ -80,7 +82,7 @@ class Sender:
             if self.channel.type == "email":
                 return Answer("skipped", "e-mail is not supported")
             address = address_of(self.channel, self._environ)
-            headers = {name: filled_in(text, self._environ) for name, text in self.settings.headers.items()}
+            headers = headers_of(self.settings, self._environ)
         except UnusableError as error:
             return Answer("refused", str(error))
         forget = know([address, *(value for value in headers.values() if len(value) > len("application/json"))])
@@ -117,10 +119,12 @@ class Sender:
             return Answer("refused", "too many redirects")
         except TimeoutError:
             return Answer("again", f"no answer within {self.channel.timeout_seconds:g} s")
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):
-            return Answer("refused", "the address or a header cannot be used")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            return Answer("refused", "the address cannot be used")
+        except (aiohttp.ClientError, OSError) as error:  # some of them are ValueErrors, too
             return Answer("again", _in_words(error))
+        except ValueError:
+            return Answer("refused", "the address or a header cannot be used")
 
     # --- on the desktop -----------------------------------------------------------------------------------------------
 
@@ -165,6 +169,15 @@ def address_of(channel: NotificationConfig, environ: Mapping[str, str]) -> str:
     if not address.lower().startswith(("http://", "https://")):
         raise UnusableError("the address does not begin with https:// or http://")
     return address
+
+
+def headers_of(settings: ChannelSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The channel's own headers. Raises `UnusableError`."""
+    headers = {name: filled_in(text, environ).strip() for name, text in settings.headers.items()}
+    for name, text in headers.items():
+        if _UNFIT.search(name + text):
+            raise UnusableError(f"the header {one_line(name, 40)} has a line break in it")
+    return headers
 
 
 def filled_in(text: str, environ: Mapping[str, str]) -> str:
@@ -254,8 +267,10 @@ def _in_words(error: Exception) -> str:
     """Why there is no connection, without the host and path that the error itself names."""
     import aiohttp
 
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "the receiver's certificate is not accepted"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "no encrypted connection (TLS) can be made"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the name of the receiver's host cannot be found"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
