@@ -135,11 +135,11 @@ class Driver:
     async def _begin(self, run: Run) -> None:
         state = self.state
         if run.planned is not None:
-            self._journal(run.planned)
+            self._journal(ev.without_secrets(run.planned))
         for answer in run.orphans:
             self._journal(ev.without_secrets(answer.finished))
         if run.reloaded is not None:
-            self._journal(run.reloaded)
+            self._journal(ev.without_secrets(run.reloaded))
         where = {"run_id": run.run_id, "host": socket.gethostname(), "pid": run.pid, "options": run.options}
         if state.job.runs:
             crashed = not state.is_settled
