@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.histories import History, ListSink
+from support.lessons import WORDING, judged, life, planned
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
@@ -21,23 +20,7 @@ from mozart_nb.consumers.learning.tally import Tally, merged
 from mozart_nb.consumers.learning.wilson import wilson
 from mozart_nb.consumers.rows import AttemptRecord, Attempts
 
-WORDING = ev.Wording("t" * 64, "review.j2", ("file_exists: a", "file_exists: b"))
-
 seeds = st.integers(0, 1 << 30)
-
-
-def life(seed: int, count: int = 250) -> list[ev.Event]:
-    """The first events of a random job, which says what its rules are called."""
-    sink = ListSink()
-    for _ in History(random.Random(seed), sink).play(count):
-        continue
-    return [reworded(event) for event in sink.events]
-
-
-def reworded(event: ev.Event) -> ev.Event:
-    if isinstance(event, ev.JobPlanned | ev.ConfigReloaded):
-        return msgspec.structs.replace(event, wording=WORDING)
-    return event
 
 
 def counted(events: Iterable[ev.Event]) -> Account:
@@ -179,22 +162,8 @@ def test_adding_changes_neither_part() -> None:
 
 def told(*events: ev.Event) -> Tally:
     """What counts of a job that began like any other."""
-    planned = ev.JobPlanned(job_id="j", name="j", plan=ev.PlanShape(9), seed=1, config_digest="d", wording=WORDING)
-    account = counted([planned, ev.JobStarted(run_id="r1"), *events])
+    account = counted([planned(), ev.JobStarted(run_id="r1"), *events])
     return account.counted[WORDING.template, False].tally
-
-
-def judged(attempt: int, *statuses: ev.RuleStatus, mode: ev.Mode = "first", batch: int = 1) -> list[ev.Event]:
-    """An attempt of a batch, of which each rule found this."""
-    results = tuple(ev.RuleResult(n, "file_exists", status) for n, status in enumerate(statuses, 1))
-    where: dict[str, Any] = {"batch": batch, "attempt": attempt}
-    end = (
-        ev.ValidationPassed(**where, results=results)
-        if all(status == "passed" for status in statuses)
-        else ev.ValidationFailed(**where, results=results, code="E201", message="no")
-    )
-    finished = ev.SessionFinished(**where, outcome="ok", duration=2.0, cost_usd=0.1, model="m")
-    return [ev.BatchStarted(**where, mode=mode), ev.SessionOpened(**where), finished, end]
 
 
 @pytest.mark.parametrize("mode", ["completion", "retry", "healed"])
@@ -238,8 +207,7 @@ def test_rules_keep_their_names_when_a_new_config_moves_them() -> None:
     moved = ev.ConfigReloaded(
         config_digest="e", plan=ev.PlanShape(9), wording=ev.Wording("u" * 64, "n", WORDING.rules[::-1])
     )
-    planned = ev.JobPlanned(job_id="j", name="j", plan=ev.PlanShape(9), seed=1, config_digest="d", wording=WORDING)
-    account = counted([planned, *judged(1, "failed", "passed"), moved, *judged(2, "passed", "passed", mode="retry")])
+    account = counted([planned(), *judged(1, "failed", "passed"), moved, *judged(2, "passed", "passed", mode="retry")])
     assert account.counted["t" * 64, False].tally.rules["file_exists: a"].failures == 1
     assert account.counted["u" * 64, False].tally.rules["file_exists: a"].fixed == {"retry": 1}
     assert account.watch.failing == {}
@@ -260,8 +228,7 @@ def test_how_many_ran_at_once_is_known_of_each_attempt_and_who_was_refused() -> 
 
 
 def test_where_nothing_is_to_be_learned_nothing_is_counted() -> None:
-    planned = ev.JobPlanned(job_id="j", name="j", plan=ev.PlanShape(9), seed=1, config_digest="d")
-    assert counted([planned, *judged(1, "failed")]).counted == {}
+    assert counted([planned(ev.Wording()), *judged(1, "failed")]).counted == {}
 
 
 def test_kept_answers_say_nothing_about_first_tries() -> None:
