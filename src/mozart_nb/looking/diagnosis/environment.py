@@ -157,10 +157,16 @@ def _folder(name: str, folder: Path, *, is_new: bool) -> Fact:
         return Fact(name, f"{folder}: {error.strerror or error}", "error", f"mend the permissions of {folder}")
     detail = f"{folder}, {count(free)}B free"
     if not os.access(place, os.W_OK | os.X_OK):
-        return Fact(name, f"{place} cannot be written to: permission denied", "error", f"make {place} writable")
+        why = "the file system is read-only" if _is_read_only(place) else "permission denied"
+        elsewhere = ", or choose another workspace (`-w DIR`)" if is_new else ""
+        return Fact(name, f"{place} cannot be written to: {why}", "error", f"make {place} writable{elsewhere}")
     if free < NO_ROOM_BYTES:
         return Fact(name, detail, "error", "make room: a job pauses when the disk is full")
     return Fact(name, detail, "warning" if free < LITTLE_ROOM_BYTES else "ok")
+
+
+def _is_read_only(place: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
 
 def _working_directory(folder: Path) -> Fact:

@@ -51,18 +51,16 @@ def diagnose_file(file: Path, workspace: Path | None = None) -> Diagnosis | Prep
 
 
 def _refused(file: Path, problems: Sequence[Problem]) -> Diagnosis:
-    told = [
-        one_line("; ".join(line.strip() for line in problem.shown() if line.strip()), _WIDTH) for problem in problems
-    ]
+    told = [one_line(str(problem), _WIDTH) for problem in problems]
     first = problems[0]
     where = f"{file} line {first.line}" if first.line else str(file)
     return Diagnosis(
         job_id=file.stem,
         name="",
         status="pending",
-        headline=f"{file} cannot be run: {plural(len(problems), 'mistake')}",
+        headline=f"{file} cannot be run, and never began: {plural(len(problems), 'mistake')}",
         cause=f"E502 configuration error: {told[0]}",
-        first=f"mend {where}, then `mozart validate {file}`",
+        first=f"{_mending(first, where)}, then `mozart validate {file}`",
         code="E502",
         meaning="configuration error",
         troubles=tuple(Trouble("job file", text, severity="error") for text in told[1:_MOST_PROBLEMS]),
@@ -72,6 +70,11 @@ def _refused(file: Path, problems: Sequence[Problem]) -> Diagnosis:
         ),
         looked_at=time.time(),
     )
+
+
+def _mending(problem: Problem, where: str) -> str:
+    """What to do about the first mistake: a file that is not there may be as right as the name that was given."""
+    return f"put the file there, or correct {where}" if "does not exist" in problem.message else f"mend {where}"
 
 
 def never_began(prepared: Prepared, file: Path) -> Diagnosis:
@@ -136,7 +139,8 @@ def _gone(layout: Layout) -> Diagnosis:
         status="unreadable",
         headline=f"{layout.job_id} is gone: {what} is not there any more",
         cause=f"{what} was removed or moved, or its disk is not mounted; the job was run there",
-        first=f"put {what} back, or name the place it was moved to: `mozart diagnose {layout.job_id} --workspace DIR`",
+        first=f"put {what} back, or name the place it was moved to: `mozart diagnose {layout.job_id} --workspace DIR`; "
+        "where nothing is left of it: `mozart run JOB.yaml` begins anew",
         environment=Environment(workspace=str(layout.workspace), state=str(layout.root)),
         looked_at=time.time(),
     )
