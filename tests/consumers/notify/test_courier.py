@@ -15,7 +15,7 @@ from support.receiver import HANGS, HANGS_UP, Receiver, status
 from mozart_nb.consumers.notify import deliveries, unsent
 from mozart_nb.consumers.notify.courier import ENDS_WITH, Courier
 from mozart_nb.consumers.notify.outbox import OUTBOX
-from mozart_nb.consumers.notify.spawn import is_at_work, release, take_lock
+from mozart_nb.consumers.notify.spawn import is_at_work, release, start_courier, take_lock
 
 
 @pytest.fixture
@@ -230,3 +230,21 @@ async def test_the_disk_holds_no_address_of_a_receiver_that_is_not_there(folder:
     put(folder, message(1))
     await deliver(folder, channel(url="http://localhost:9/secret-part-of-the-path"))
     assert deliveries(folder)[0].error == f"cannot connect: {os.strerror(111)}"
+
+
+async def test_a_courier_process_killed_while_it_sends_is_made_up_for_by_the_next(
+    folder: Path, receiver: Receiver
+) -> None:
+    receiver.answers(HANGS)
+    ids = put(folder, message(1), message(2))
+    channels = [channel(url=receiver.url)]
+    first = start_courier(folder, channels, True)
+    await until(lambda: receiver.got)
+    assert is_at_work(folder)
+    first.kill()
+    first.wait()
+    second = start_courier(folder, channels, False)
+    await until(lambda: not unsent(folder))
+    assert [one.id for one in receiver.got] == [ids[0], *ids]
+    second.kill()
+    second.wait()
