@@ -19,8 +19,12 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.events import Event, decode_event, event_types, kind_of
 
-CHUNK_BYTES: Final = 4 << 20
+CHUNK_BYTES: Final = 256 << 10
 
+_KIND_AT: Final = len(b'{"crc":"00000000","event":{"kind":"')
+"""Where in its line the kind of an event begins."""
+
+_NEWLINE: Final = ord("\n")
 _KINDS: Final = frozenset(kind_of(event) for event in event_types())
 
 
@@ -45,11 +49,17 @@ def scan(
         raise UnknownJobError(f"there is no job `{layout.job_id}` in {layout.workspace}", job_id=layout.job_id)
     if unknown := set(kinds) - _KINDS:
         raise ValueError(f"no such kinds of events: {', '.join(sorted(unknown))}")
-    pattern = _pattern(kinds)
+    needles = kinds if isinstance(kinds, Mapping) else dict.fromkeys(kinds, b"")
+    if not needles:
+        return
+    pattern = _pattern(needles)
+    # Most lines are told apart by the first characters of their kind: comparing those is all that most lines cost.
+    width = min(map(len, needles)) + 1
+    begins = frozenset(f'{kind}"'.encode()[:width] for kind in needles)
     numbers = segments(DiskFiles(), layout)
     ends = _ends(layout, numbers)
     for number in numbers:
-        for line in _lines(layout, number, pattern):
+        for line in _lines(layout, number, pattern, begins, width):
             document = EVENTS.unwrap(line)
             if document is None:
                 continue
@@ -70,8 +80,9 @@ def times_of(layout: Layout, numbers: Collection[int]) -> dict[int, float]:
     if not numbers:
         return {}
     wanted = b"|".join(b"%d" % number for number in sorted(numbers))
-    pattern = re.compile(rb'"event":\{"kind":"[a-z_.]+","seq":(?:%b),"at":[^\n]*' % wanted)
-    events = (_document(line) for number in segments(DiskFiles(), layout) for line in _lines(layout, number, pattern))
+    pattern = re.compile(rb'[a-z_.]+","seq":(?:%b),"at":' % wanted)
+    lines = (line for number in segments(DiskFiles(), layout) for line in _lines(layout, number, pattern))
+    events = map(_document, lines)
     return {event.seq: event.at for event in events if event is not None}  # the last segment's word counts
 
 
@@ -88,33 +99,28 @@ class _Moment(msgspec.Struct, gc=False):
 _decode_moment = msgspec.json.Decoder(_Moment).decode
 
 
-def _pattern(kinds: Collection[str] | Mapping[str, bytes | re.Pattern[bytes]]) -> re.Pattern[bytes]:
-    needles = kinds if isinstance(kinds, Mapping) else dict.fromkeys(kinds, b"")
-    plain = [kind for kind, needle in needles.items() if not needle]
-    ways = [rb"(?:%b)" % b"|".join(re.escape(kind.encode()) for kind in plain) + rb'"[^\n]*'] if plain else []
+def _pattern(needles: Mapping[str, bytes | re.Pattern[bytes]]) -> re.Pattern[bytes]:
+    """What stands in a wanted line from its kind on."""
+    ways = []
     for kind, needle in needles.items():
-        if isinstance(needle, re.Pattern):
-            ways.append(re.escape(kind.encode()) + b'"' + needle.pattern + rb"[^\n]*")
-        elif needle:
-            ways.append(re.escape(kind.encode()) + rb'"(?=[^\n]*' + re.escape(needle) + rb")[^\n]*")
-    return re.compile(re.escape(b'"event":{"kind":"') + b"(?:" + b"|".join(ways) + b")" if ways else b"(?!)")
+        more = needle.pattern if isinstance(needle, re.Pattern) else rb".*" + re.escape(needle) if needle else b""
+        ways.append(re.escape(kind.encode()) + b'"' + more)
+    return re.compile(b"|".join(ways))
 
 
-def _lines(layout: Layout, number: int, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
-    """The lines of a segment that the pattern fits, without their newline."""
+def _lines(
+    layout: Layout, number: int, pattern: re.Pattern[bytes], begins: frozenset[bytes] = frozenset(), width: int = 0
+) -> Iterator[bytes]:
+    """The lines of a segment that the pattern fits, without their newline; `begins` are what it may begin with."""
     try:
-        file = layout.segment(number).open("rb")
+        file = layout.segment(number).open("rb", buffering=CHUNK_BYTES)
     except FileNotFoundError:
         return  # the job is being started over at this moment
+    fits, end = pattern.match, _KIND_AT + width
     with file:
-        rest = b""
-        while chunk := file.read(CHUNK_BYTES):
-            chunk = rest + chunk
-            whole = chunk.rfind(b"\n") + 1
-            for found in pattern.finditer(chunk, 0, whole):
-                begin = chunk.rfind(b"\n", 0, found.start()) + 1
-                yield chunk[begin : found.end()]
-            rest = chunk[whole:]
+        for line in file:
+            if (not begins or line[_KIND_AT:end] in begins) and fits(line, _KIND_AT) and line[-1] == _NEWLINE:
+                yield line[:-1]
 
 
 def _ends(layout: Layout, numbers: list[int]) -> dict[int, float]:
