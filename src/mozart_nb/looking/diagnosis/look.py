@@ -27,7 +27,6 @@ from mozart_nb.looking.diagnosis.findings import (
     SessionOutput,
     Trouble,
 )
-from mozart_nb.looking.diagnosis.outputs import outputs_of
 from mozart_nb.looking.diagnosis.reading import Read, read
 from mozart_nb.looking.diagnosis.steps import Standing, first_step, next_steps
 from mozart_nb.looking.diagnosis.troubles import troubles_of
@@ -77,8 +76,14 @@ def _diagnosed(found: Found, now: float, goes_on: GoesOn, *, include_output: boo
     surroundings = Surroundings(found.layout, found.loaded, found.workspace, is_live=found.is_live)
     told, omitted = batches_to_tell(found.state)
     journal = read(found.layout, found.state, told, goes_on)
-    outputs = tuple(outputs_of(found.layout, found.state, told)) if include_output else ()
+    outputs = _outputs(found, told) if include_output else ()
     return _diagnosis(found, journal, surroundings.environment(now), outputs, told, omitted, now)
+
+
+def _outputs(found: Found, told: Sequence[int]) -> tuple[SessionOutput, ...]:
+    from mozart_nb.looking.diagnosis.outputs import outputs_of  # reading records of sessions: seldom asked for
+
+    return tuple(outputs_of(found.layout, found.state, told))
 
 
 def _diagnosis(
@@ -169,7 +174,8 @@ def _causes(
     progress, job = found.progress, found.state.job
     standing = [group for group in groups if group.unresolved and group.code]
     if progress.status == "interrupted":
-        yield f"the process that ran it is gone{_since(job.at, now)}: it was killed, or the machine stopped"
+        whose = f" (pid {around.holder.pid} on host {around.holder.host})" if around.holder is not None else ""
+        yield f"the process that ran it{whose} is gone{_since(job.at, now)}: it was killed, or the machine stopped"
     if progress.status in LIVE and around.holder is not None and around.holder.is_alive is None:
         host = around.holder.host
         yield f"its lock belongs to another machine, {host}: whether it still runs there can only be seen there"
