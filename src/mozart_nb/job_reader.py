@@ -31,6 +31,8 @@ from mozart_nb.words import Page, one_line, page
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mozart_nb.consumers.history.rows import RunRow
+
     # Not at run time: what completes `job.` in a notebook cannot read a property whose type is a Literal (jedi 0.20).
     from mozart_nb.consumers.progress import ShownStatus
     from mozart_nb.frames import InputRows, Run
@@ -216,6 +218,17 @@ class JobReader:
 
         return events_frame(self._events())
 
+    def runs(self) -> pd.DataFrame:
+        """One row per run, the last one first: success rate, duration, cost, retries; also of runs before a `fresh`."""
+        from mozart_nb.frames import runs_frame
+
+        return runs_frame(self._runs())
+
+    def _runs(self) -> Sequence[RunRow]:
+        from mozart_nb.looking.history import runs_at
+
+        return runs_at([self.layout]) if self.layout.exists else ()
+
     def answers(self, *, inputs: bool = False) -> pd.DataFrame:
         """One row per item in input order, typed by the schema; joins on the index of the DataFrame it was given.
 
@@ -258,9 +271,14 @@ class JobReader:
             return run_of(self.name, state, prepared.loaded.config, read, **_known_answers(prepared, rows))
 
     def plot(self, kind: str = "timeline", **options: Any) -> Any:
-        """A matplotlib figure: `timeline`, `durations`, `costs` or `errors`. `options` are those of `frames.plot`."""
+        """A matplotlib figure: `timeline`, `durations`, `costs`, `errors` or `trend`, which compares its runs.
+
+        `options` are those of `frames.plot`.
+        """
         from mozart_nb.frames import plot
 
+        if kind == "trend":
+            return plot(kind, self._still(), (), runs=self._runs(), **options)
         return plot(kind, self._still(), self._events(), **options)
 
     def _still(self) -> JobState:

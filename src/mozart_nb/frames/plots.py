@@ -1,4 +1,4 @@
-"""Pictures of a job: when its batches ran, how long they took, what they cost, what went wrong.
+"""Pictures of a job: when its batches ran, how long they took, what they cost, what went wrong, how runs compare.
 
 Needs matplotlib (`pip install 'mozart-nb[plot]'`), which is imported with the first picture. Figures stand for
 themselves: nothing of pyplot's global state is touched, no window opens, and a notebook shows what a cell returns.
@@ -7,9 +7,10 @@ themselves: nothing of pyplot's global state is touched, no window opens, and a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from mozart_nb.consumers.history.rows import RunRow
 from mozart_nb.consumers.rows import errors_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
@@ -19,7 +20,7 @@ from mozart_nb.frames.spans import spans_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["timeline", "durations", "costs", "errors"]
+Kind = Literal["timeline", "durations", "costs", "errors", "trend"]
 By = Literal["result", "mode"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 _BY: Final[tuple[str, ...]] = get_args(By)
@@ -31,6 +32,7 @@ def plot(
     events: Iterable[Event],
     *,
     by: str = "result",
+    runs: Sequence[RunRow] = (),
     size: tuple[float, float] | None = None,
 ) -> Figure:
     """A figure of one job. `events`: its whole journal; `size` in inches; `by` colours the bars of `timeline`.
@@ -41,6 +43,7 @@ def plot(
     | `durations` | how long sessions took |
     | `costs` | what batches cost, in US dollars |
     | `errors` | failed attempts by code, mended since or not |
+    | `trend` | success rate, duration, cost and retries from run to run; needs `runs` and no events |
 
     `by="result"`: how attempts ended; `by="mode"`: first attempts, retries, completions, healed ones. Raises
     `MisuseError` for a kind that does not exist, and when matplotlib is not installed.
@@ -49,12 +52,15 @@ def plot(
     _require(by, _BY, "way to colour attempts")
     try:
         from mozart_nb.frames import _pictures as pictures
+        from mozart_nb.frames import _trends as trends
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise MisuseError("plots need matplotlib", hint="pip install 'mozart-nb[plot]'") from None
-    spans = spans_of(events)
     name = state.job.name or state.job.job_id
+    if kind == "trend":
+        return trends.trend(runs, name, size=size)
+    spans = spans_of(events)
     match kind:
         case "timeline":
             return pictures.timeline(spans, name, state.total, by=by, size=size)

@@ -242,6 +242,8 @@ def brought_up_to_date(
                 found[layout] = replace(entry, is_stale=True)
         elif layout in mine and time.monotonic() < end:
             with contextlib.suppress(MozartError):  # whoever shows it says why it cannot be read
+                if entry is None:
+                    record_archived(database, layout, [LearningSection()])
                 record(database, layout, [LearningSection()])
                 changed.append(layout)
     _refresh_deliveries(database, {entry.key: layout for layout, entry in found.items() if entry.key in waiting})

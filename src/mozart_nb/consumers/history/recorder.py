@@ -124,7 +124,10 @@ class Shelf:
         except OSError as trouble:
             self.failed(trouble)
             return
-        self._tell(f"{self._what} {self.path} was damaged ({said(error)}): it is now {place.name}, and made anew")
+        self._tell(
+            f"{self._what} {self.path} was damaged ({said(error)}): it is now {place.name}, and made anew; "
+            "`mozart history --rebuild` reads the journals of all jobs"
+        )
 
     def close(self) -> None:
         book, self._book = self._book, None
