@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -41,8 +41,10 @@ class FailedAttempts:
     A failed session counts once it was judged, or at the end (`rest`) if it never was.
     """
 
-    def __init__(self, state: JobState) -> None:
+    def __init__(self, state: JobState, *, with_tails: bool = True) -> None:
+        """Without tails what rules saw and the ends of the output are left out."""
         self._state = state
+        self._with_tails = with_tails
         self._unjudged: dict[tuple[int, int], ev.SessionFinished] = {}
         self._told: set[int] = set()
         self._codes: set[str] = set()
@@ -74,16 +76,30 @@ class FailedAttempts:
             yield ErrorRecord(job.job_id, job.finished_at, job.code, job.reason, batch_status=status, remedies=remedies)
 
     def _judged(self, event: ev.ValidationFailed, at: float) -> ErrorRecord:
-        found = self._record(event.batch, event.attempt, at, event.code, event.message)
-        return replace(found, results=event.results, stdout_tail=event.stdout_tail, stderr_tail=event.stderr_tail)
+        if not self._with_tails:
+            return self._record(event.batch, event.attempt, at, event.code, event.message)
+        tails = (event.results, event.stdout_tail, event.stderr_tail)
+        return self._record(event.batch, event.attempt, at, event.code, event.message, *tails)
 
-    def _record(self, batch: int, attempt: int, at: float, code: str, message: str) -> ErrorRecord:
+    def _record(
+        self,
+        batch: int,
+        attempt: int,
+        at: float,
+        code: str,
+        message: str,
+        results: tuple[ev.RuleResult, ...] = (),
+        stdout_tail: str = "",
+        stderr_tail: str = "",
+    ) -> ErrorRecord:
         self._told.add(batch)
         self._codes.add(code)
+        job_id, status = self._state.job.job_id, self._state.status_of(batch)
         known = self._state.batches.get(batch)
         remedies = known.remedies if known is not None else ()
-        status = self._state.status_of(batch)
-        return ErrorRecord(self._state.job.job_id, at, code, message, batch, attempt, status, remedies=remedies)
+        return ErrorRecord(
+            job_id, at, code, message, batch, attempt, status, results, stdout_tail, stderr_tail, remedies
+        )
 
     def _passed(self, finished: ev.SessionFinished) -> bool:
         """Whether the rules overruled a session's own failure: only the last attempt of a batch can have passed."""
@@ -150,20 +166,16 @@ def failures_at(
     `state` is the job's if it is known already. Raises as `checkpoint.follow.read_state` does.
     """
     state = find(layout).state if state is None else state
-    attempts = FailedAttempts(state)
+    attempts = FailedAttempts(state, with_tails=with_tails)
     found: list[ErrorRecord] = []
     for event in scan(layout, FAILURE_KINDS) if layout.exists else ():
         if event.seq > state.job.seq:
             break  # of a job that runs: what happened since its state was read
         error = attempts.take(event)
         if error is not None and wanted.wants(error):
-            found.append(error if with_tails else _lean(error))
+            found.append(error)
     found += (error for error in attempts.rest() if wanted.wants(error))
     return sorted(found, key=lambda error: error.at)
-
-
-def _lean(error: ErrorRecord) -> ErrorRecord:
-    return replace(error, results=(), stdout_tail="", stderr_tail="") if error.results or error.stdout_tail else error
 
 
 @dataclass(frozen=True, slots=True)

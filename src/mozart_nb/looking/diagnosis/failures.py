@@ -52,6 +52,7 @@ class _Group:
     batches: set[int] = field(default_factory=set)
     standing: set[int] = field(default_factory=set)
     messages: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, str] = field(default_factory=dict)
     spelled: dict[str, str] = field(default_factory=dict)
     rules: dict[tuple[int, str], _Rule] = field(default_factory=dict)
     first_at: float = 0.0
@@ -148,11 +149,16 @@ def _count_message(group: _Group, message: str) -> None:
     """Messages that differ in numbers only are one kind."""
     if not message:
         return
-    text = clean(message[:LONGEST_MESSAGE])
-    kind = _NUMBERS.sub("#", text)
-    if kind in group.messages or len(group.messages) < _MOST_KINDS:
+    kind = group.kinds.get(message)
+    if kind is None:
+        text = clean(message[:LONGEST_MESSAGE])
+        kind = _NUMBERS.sub("#", text)
+        if len(group.kinds) < _MOST_KINDS:
+            group.kinds[message] = kind
+        if len(group.messages) < _MOST_KINDS:
+            group.spelled.setdefault(kind, text)
+    if kind in group.spelled:
         group.messages[kind] += 1
-        group.spelled.setdefault(kind, text)
 
 
 def _frequent(group: _Group) -> list[tuple[str, int]]:
