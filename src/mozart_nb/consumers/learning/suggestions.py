@@ -16,7 +16,6 @@ from mozart_nb.consumers.learning.insights import SHOWN_KEY
 from mozart_nb.consumers.learning.reading import Counts
 from mozart_nb.consumers.learning.tally import Tally, Tried
 from mozart_nb.consumers.learning.wilson import wilson
-from mozart_nb.words import roughly
 
 MIN_SESSIONS: Final = 100
 """Sessions from which a p99 is more than the largest value."""
@@ -96,8 +95,8 @@ def time_limit(tally: Tally, present: float | None) -> Finding:
     p99 = times.percentile(99)
     wanted = _rounded_up(max(HEAD_ROOM * p99, 1.1 * times.largest, SHORTEST_LIMIT))
     text = (
-        f"{times.count:,} sessions ended well: p50 {roughly(times.percentile(50))}, p99 {roughly(p99)}, "
-        f"longest {roughly(times.largest)}; {ended:,} ran into the time limit"
+        f"{times.count:,} sessions ended well: p50 {_seconds(times.percentile(50))}, p99 {_seconds(p99)}, "
+        f"longest {_seconds(times.largest)}; {ended:,} ran into the time limit"
     )
     if present is not None and present < wanted:
         return Finding(wanted, known, 0, f"{text}. The present limit leaves little room")
@@ -105,6 +104,10 @@ def time_limit(tally: Tally, present: float | None) -> Finding:
         return Finding(None, known, 0, f"{text}. The present limit fits")
     more = "" if present is None else ". A session that hangs would be noticed sooner"
     return Finding(wanted, known, 0, text + more)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _rounded_up(seconds: float) -> float:
