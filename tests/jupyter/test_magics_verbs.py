@@ -161,7 +161,7 @@ def test_a_job_whose_workspace_was_deleted_does_not_hide_the_others(shell: Shell
 def test_frames_of_a_job_can_be_assigned_and_narrowed(failed: Shell) -> None:
     failed.fine("frame = %mozart batches --status failed --batches 2-3")
     assert list(failed["frame"].index) == [2, 3]
-    assert set(failed.fine("%mozart errors --code e201 --batch 2").value["batch"]) == {2}
+    assert set(failed.fine("%mozart errors --code e201 --batch 2").value.frame["batch"]) == {2}
     assert len(failed.fine("%mozart answers --failed").value) == 3
     assert "there is no status `fialed`" in failed.fails("%mozart batches --status fialed")
     assert "there are batches 1 to 3" in failed.fails("%mozart batches --batches 7")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from mozart_nb.codes import CODES
+from mozart_nb.codes import CODES, Category
 from mozart_nb.consumers.progress import ShownStatus
 from mozart_nb.engine.state import BatchStatus
 from mozart_nb.events import event_types, kind_of
+from mozart_nb.job.backends import BackendType
 from mozart_nb.job.fields import describe, field_type, keys_of, shape_of
 from mozart_nb.jupyter.completion.matcher import Choice, Found, Names
 from mozart_nb.jupyter.completion.model_paths import shape_at, type_at, words_of
@@ -26,6 +27,7 @@ from mozart_nb.jupyter.completion.sources import (
 )
 from mozart_nb.jupyter.magics.options import CELL, HELP_FLAGS, VERBS, Option, Place, Verb
 
+_TYPES: Final = tuple(category.value.lower() for category in Category)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _QUOTES: Final = "\"'"
 
@@ -172,7 +174,9 @@ _BY_DEST: Final[Mapping[str, Callable[[Typed, Names], Found]]] = {
     "variables": lambda typed, names: _found(typed, variables(names)),
     "overrides": _override,
     "code": _code,
+    "backend": lambda typed, names: _found(typed, [Choice(word, "backend") for word in get_args(BackendType)]),
     "events": _event,
+    "type": lambda typed, names: _found(typed, [Choice(word, "type") for word in _TYPES]),
     "level": lambda typed, names: _found(typed, [Choice(level) for level in _LEVELS]),
     "config": lambda typed, names: _paths(typed, files(typed.meaning, JOB_FILES)),
     "output": lambda typed, names: _paths(typed, files(typed.meaning, (".csv", ".jsonl", ".json", ".parquet"))),

@@ -12,8 +12,8 @@ from typing import Final
 from mozart_nb.consumers.progress import LIVE
 from mozart_nb.jupyter.looks.attempt_bars import timelines_html
 from mozart_nb.jupyter.looks.head import badge
-from mozart_nb.jupyter.looks.pieces import section, sentence, small_table
-from mozart_nb.jupyter.looks.text import bounded, escaped_line
+from mozart_nb.jupyter.looks.pieces import framed_text, section, sentence, small_table
+from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed, mark
 from mozart_nb.looking.diagnosis import Diagnosis, ErrorGroup
 from mozart_nb.looking.diagnosis.findings import Environment, FailedRule, NextStep
@@ -173,11 +173,6 @@ def _tails(group: ErrorGroup) -> Iterator[str]:
         if text:
             whose = f" of batch {example.batch}, attempt {example.attempt}" if example.batch else ""
             yield section(f"The end of the {label}{whose}", framed_text(text, _TAIL_BYTES))
-
-
-def framed_text(text: str, most_bytes: int) -> str:
-    """Text in a frame of its own that can be scrolled, also with the keyboard."""
-    return f'<pre class="mozart-text" tabindex="0">{bounded(text, most_bytes)[0]}</pre>'
 
 
 def _blocked(found: Diagnosis) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mozart_nb.jupyter.looks.text import escaped_line
+from mozart_nb.jupyter.looks.text import bounded, escaped_line
 from mozart_nb.jupyter.magics.lines import in_notebook
 
 _QUOTED: Final = re.compile("`([^`]+)`")
@@ -43,3 +43,8 @@ def small_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: st
     top = "".join(f"<th scope=col>{head}" for head in heads)
     inside = f"<thead><tr>{top}</thead><tbody>{''.join(written)}</tbody>"
     return f'<table class="mozart-small" aria-label="{caption}">{inside}</table>'
+
+
+def framed_text(text: str, most_bytes: int) -> str:
+    """Text in a frame of its own that can be scrolled, also with the keyboard."""
+    return f'<pre class="mozart-text" tabindex="0">{bounded(text, most_bytes)[0]}</pre>'

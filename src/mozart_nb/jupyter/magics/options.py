@@ -194,6 +194,9 @@ VERBS: Final[dict[str, Verb]] = {
             "All known jobs, the one that did something last first.",
             (
                 _value("--status", "STATUS", "Only jobs with this status."),
+                _value("--backend", "TYPE", "Only jobs that this backend answers."),
+                _value("--name", "TEXT", "Only jobs with this in id or name, or `a*`."),
+                _value("--since", "TIME", "Only jobs that did something since: `14:00`, `2d`."),
                 _value("--limit", "N", "At most N jobs; 0 means all.", kind=_number(0), default=20),
                 _WHERE,
                 _DEBUG,
@@ -207,8 +210,18 @@ VERBS: Final[dict[str, Verb]] = {
         ),
         Verb(
             "errors",
-            "A DataFrame of what failed and what to do about it.",
-            (_value("--code", "E201", "Only this code."), _BATCH, _WHERE, _DEBUG),
+            "What failed and what to do about it, by code; `.frame` is the DataFrame.",
+            (
+                _value("--code", "E201", "Only this code."),
+                _BATCH,
+                _value("--type", "TYPE", "Only these: transient, rate_limit, validation, timeout, signal or fatal."),
+                _SINCE,
+                _UNTIL,
+                _flag("--verbose", "What each rule expected and saw, and ends of the output.", short="-v"),
+                _flag("--all", "Of all known jobs."),
+                _WHERE,
+                _DEBUG,
+            ),
             _ID,
         ),
         Verb(
@@ -224,8 +237,16 @@ VERBS: Final[dict[str, Verb]] = {
         ),
         Verb(
             "history",
-            "A DataFrame across all known jobs.",
-            (_value("--limit", "N", "At most N jobs; 0 means all.", kind=_number(0), default=0), _WHERE, _DEBUG),
+            "Every run of a job and how they compare; without an ID a DataFrame of all known jobs.",
+            (
+                _value("--status", "STATUS", "Only runs, or jobs, with this status."),
+                _value("--since", "TIME", "Only runs that began later: `14:00`, `2d`, `2026-11-21`."),
+                _value("--until", "TIME", "Only runs that began earlier."),
+                _value("--limit", "N", "At most N rows; 0 means all.", kind=_number(0), default=0),
+                _WHERE,
+                _DEBUG,
+            ),
+            Place("ID", "Id of the job, or the name of a variable that holds it. Default: all jobs."),
         ),
         Verb(
             "logs",
@@ -254,7 +275,16 @@ VERBS: Final[dict[str, Verb]] = {
             ),
             Place("ABOUT", "A template's name, or the begin of its key, or a job's id. Default: everything."),
         ),
-        Verb("diagnose", "What went wrong, why, and what to do now.", (_WHERE, _DEBUG), _ID),
+        Verb(
+            "diagnose",
+            "What went wrong, why, and what to do now.",
+            (
+                _flag("--include-output", "Also the ends of what sessions of failed batches printed."),
+                _WHERE,
+                _DEBUG,
+            ),
+            _ID,
+        ),
         Verb("validate", "Check a job file; executes nothing.", (_FIX, _SET, _STRICT, _WORKSPACE, _DEBUG), _FILE),
         Verb(
             "estimate",

@@ -20,6 +20,8 @@ from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.interrupts import finishing
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import verdict_on
+from mozart_nb.jupyter.magics.failures import diagnosis, errors
+from mozart_nb.jupyter.magics.history import history, known
 from mozart_nb.jupyter.magics.lines import RunWish
 from mozart_nb.jupyter.magics.logs import logs
 from mozart_nb.jupyter.magics.mending import mend_file
@@ -34,7 +36,7 @@ from mozart_nb.selection import numbers_in, parse_batches
 from mozart_nb.words import Page, one_line, page, plural
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 MOST_JOBS: Final = 20
 """Jobs that `%mozart` alone shows."""
@@ -129,25 +131,7 @@ def _status(notebook: Notebook, given: Namespace) -> Outcome:
 
 
 def _list(notebook: Notebook, given: Namespace) -> Outcome:
-    frame = _history(given)
-    if given.status:
-        frame = frame[frame["status"] == given.status]
-    columns = ["job_id", "status", "batches", "done", "failed", "cost", "updated_at", "workspace"]
-    return Outcome(_first(frame, given.limit)[columns])
-
-
-def _all(notebook: Notebook, given: Namespace) -> Outcome:
-    return Outcome(_first(_history(given), given.limit))
-
-
-def _history(given: Namespace) -> pd.DataFrame:
-    from mozart_nb import history
-
-    return history(given.workspace or None)
-
-
-def _first(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
-    return frame.head(limit) if limit else frame
+    return known(given)
 
 
 def _batches(notebook: Notebook, given: Namespace) -> Outcome:
@@ -156,15 +140,6 @@ def _batches(notebook: Notebook, given: Namespace) -> Outcome:
     if given.batches:
         wanted = numbers_in(parse_batches(given.batches, job.progress().total))
         frame = frame[frame.index.isin(wanted)]
-    return Outcome(frame)
-
-
-def _errors(notebook: Notebook, given: Namespace) -> Outcome:
-    frame = notebook.job(given.job, given.workspace).errors()
-    if given.code:
-        frame = frame[frame["code"] == given.code.upper()]
-    if given.batch:
-        frame = frame[frame["batch"] == given.batch]
     return Outcome(frame)
 
 
@@ -177,10 +152,6 @@ def _insights(notebook: Notebook, given: Namespace) -> Outcome:
     from mozart_nb.jupyter.magics.insights import insights  # SQL is only for whoever asks for it
 
     return insights(given)
-
-
-def _diagnose(notebook: Notebook, given: Namespace) -> Outcome:
-    return Outcome(notebook.job(given.job, given.workspace).diagnose())
 
 
 def _dashboard(notebook: Notebook, given: Namespace) -> Outcome:
@@ -246,12 +217,12 @@ _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "status": _status,
     "list": _list,
     "batches": _batches,
-    "errors": _errors,
+    "errors": errors,
     "answers": _answers,
-    "history": _all,
+    "history": history,
     "logs": logs,
     "insights": _insights,
-    "diagnose": _diagnose,
+    "diagnose": diagnosis,
     "validate": _validate,
     "estimate": _estimate,
     "dashboard": _dashboard,
