@@ -199,11 +199,21 @@ class JobReader:
 
         return attempts_frame(self._events())
 
-    def errors(self) -> pd.DataFrame:
-        """One row per failure, in order of time."""
-        from mozart_nb.frames import errors_frame
+    def errors(
+        self,
+        *,
+        code: str = "",
+        batch: int = 0,
+        type: str = "",
+        since: str | float | datetime = "",
+        until: str | float | datetime = "",
+    ) -> pd.DataFrame:
+        """One row per failure, in order of time; with one of these, only those that fit (`mozart errors --help`)."""
+        from mozart_nb.frames import failures_frame
+        from mozart_nb.looking.failures import failure_filter, failures_at
 
-        return errors_frame(self._still(), self._events())
+        wanted = failure_filter(code=code, batch=batch, kind=type, since=since, until=until)
+        return failures_frame(failures_at(self.layout, wanted, state=self._still()))
 
     def validations(self, *, every: bool = False) -> pd.DataFrame:
         """One row per rule, for the last judgement of each batch; with `every` for every judgement."""
@@ -310,11 +320,11 @@ class JobReader:
         wanted = log_filter(level=level, batch=batch, events=events, since=since, until=until)
         return page(log_lines(self.layout, count, wanted) if self.layout.exists else ())
 
-    def diagnose(self) -> Diagnosis:
-        """Why it is where it is, and what to do about it."""
-        from mozart_nb.looking.diagnosis import diagnose
+    def diagnose(self, *, include_output: bool = False) -> Diagnosis:
+        """Why it is where it is, and what to do about it; on request with what sessions of failed batches printed."""
+        from mozart_nb.looking.diagnosis import diagnose_prepared
 
-        return diagnose(self.layout)
+        return diagnose_prepared(self._prepared, include_output=include_output)
 
     def __repr__(self) -> str:
         """From memory: a representation reads no files."""

@@ -16,6 +16,7 @@ from mozart_nb.consumers.rows import (
     BATCH_STATUSES,
     ERROR_COLUMNS,
     Attempts,
+    ErrorRecord,
     batch_view,
     errors_of,
 )
@@ -67,6 +68,11 @@ def attempts_frame(events: Iterable[Event]) -> pd.DataFrame:
 def errors_frame(state: JobState, events: Iterable[Event]) -> pd.DataFrame:
     """One row per failure in order of time: of an attempt, or of the job itself (no batch)."""
     return frame_of(ERROR_COLUMNS, errors_of(state, _attempts(events).records), index=INDEXES["errors"])
+
+
+def failures_frame(errors: Iterable[ErrorRecord]) -> pd.DataFrame:
+    """One row per failure, in the order given; columns and dtypes of `errors_frame`."""
+    return frame_of(ERROR_COLUMNS, errors, index=INDEXES["errors"])
 
 
 def validations_frame(events: Iterable[Event], config: JobConfig | None = None, *, every: bool = False) -> pd.DataFrame:

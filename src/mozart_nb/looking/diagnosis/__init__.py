@@ -4,6 +4,7 @@
 The result is plain data; `str(diagnosis)` is text for people, `diagnosis.document()` JSON data.
 """
 
+from mozart_nb.looking.diagnosis.anything import diagnose_any, diagnose_prepared
 from mozart_nb.looking.diagnosis.findings import (
     BatchTimeline,
     BlockedChain,
@@ -52,4 +53,6 @@ __all__ = [
     "Used",
     "Waits",
     "diagnose",
+    "diagnose_any",
+    "diagnose_prepared",
 ]

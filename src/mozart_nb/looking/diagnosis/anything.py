@@ -18,6 +18,7 @@ from mozart_nb.looking.diagnosis.unborn import (
     never_began,
     without_record,
 )
+from mozart_nb.plans.prepared import Prepared
 
 
 def diagnose_any(job: str, workspace: Path | None = None, *, include_output: bool = False) -> Diagnosis:
@@ -40,6 +41,14 @@ def diagnose_any(job: str, workspace: Path | None = None, *, include_output: boo
     except OSError:
         layout = was_at[0] if was_at else Layout((workspace or Path.cwd()).absolute(), job)
     return diagnose(layout, include_output=include_output)
+
+
+def diagnose_prepared(prepared: Prepared, *, include_output: bool = False) -> Diagnosis:
+    """Look at a job that was loaded, also before its first run."""
+    if prepared.layout.exists:
+        return diagnose(prepared.layout, include_output=include_output)
+    loaded = prepared.loaded
+    return never_began(prepared, loaded.base_dir / Path(loaded.file).name if loaded.file else None)
 
 
 def _of_file(file: Path, workspace: Path | None, *, include_output: bool) -> Diagnosis:

@@ -77,15 +77,15 @@ def _mending(problem: Problem, where: str) -> str:
     return f"put the file there, or correct {where}" if "does not exist" in problem.message else f"mend {where}"
 
 
-def never_began(prepared: Prepared, file: Path) -> Diagnosis:
+def never_began(prepared: Prepared, file: Path | None) -> Diagnosis:
     """A job whose file is right and which has no record yet: what around it would stop it, if anything does."""
     layout, workspace = prepared.layout, prepared.places.workspace
     now = time.time()
     surroundings = Surroundings(layout, prepared.loaded, workspace, is_live=True, is_new=True)
     around = surroundings.environment(now)
     bad = next((fact for fact in around.facts if fact.status == "error"), None)
-    run = NextStep(f"mozart run {file}", f'Job.load("{file}").start()', "start it")
-    rehearse = NextStep(f"mozart rehearse {file}", "", "try it free of charge")
+    run = NextStep(f"mozart run {file or 'JOB.yaml'}", "job.start()", "start it")
+    rehearse = NextStep(f"mozart rehearse {file or 'JOB.yaml'}", "", "try it free of charge")
     return Diagnosis(
         job_id=layout.job_id,
         name=prepared.loaded.config.name,
