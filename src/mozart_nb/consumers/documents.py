@@ -18,6 +18,7 @@ from mozart_nb.consumers.rows import (
 from mozart_nb.engine.state import JobState
 from mozart_nb.events import Usage
 from mozart_nb.job.model import JobConfig
+from mozart_nb.masking import masked
 
 MAX_BATCHES: Final = 10_000
 """Jobs with more batches list them only when asked for."""
@@ -197,28 +198,31 @@ def _group(code: str, members: Sequence[ErrorRecord]) -> dict[str, Any]:
         "jobs": sorted({error.job_id for error in members}),
         "batches": sorted({error.batch for error in members if error.batch}),
         "unresolved_batches": sorted({error.batch for error in members if error.batch and not error.is_resolved}),
-        "last_message": last.message,
+        "last_message": masked(last.message),
         "last_at": iso(last.at),
     }
 
 
 def error_document(error: ErrorRecord, *, verbose: bool = False) -> dict[str, Any]:
-    """One error; `verbose` adds what each failed rule expected and saw, and the ends of the session's output."""
+    """One error; `verbose` adds what each failed rule expected and saw, and the ends of the session's output.
+
+    Secrets are masked: what sessions printed may hold some.
+    """
     document = row_of(ERROR_COLUMNS, error)
     if verbose:
         document["rules"] = [
             {
                 "type": result.type,
                 "status": result.status,
-                "path": result.path,
-                "description": result.description,
-                "expected": result.expected,
-                "actual": result.actual,
-                "message": result.message,
+                "path": masked(result.path),
+                "description": masked(result.description),
+                "expected": masked(result.expected),
+                "actual": masked(result.actual),
+                "message": masked(result.message),
             }
             for result in error.results
             if result.status != "passed"
         ]
-        document["stdout_tail"] = error.stdout_tail
-        document["stderr_tail"] = error.stderr_tail
+        document["stdout_tail"] = masked(error.stdout_tail)
+        document["stderr_tail"] = masked(error.stderr_tail)
     return document

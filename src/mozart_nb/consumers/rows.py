@@ -18,6 +18,7 @@ import msgspec
 from mozart_nb import events as ev
 from mozart_nb.codes import CODES, Category, lookup
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState, JobStatus
+from mozart_nb.masking import masked
 
 R = TypeVar("R")
 Dtype = Literal["int", "float", "bool", "str", "category", "timestamp", "datetime", "duration", "object"]
@@ -276,7 +277,7 @@ ERROR_COLUMNS: tuple[Column[ErrorRecord], ...] = (
     Column("code", "category", lambda e: e.code, "error code", ERROR_CODES),
     Column("category", "category", lambda e: lookup(e.code).category.value, "kind of failure", CODE_CATEGORIES),
     Column("meaning", "str", lambda e: lookup(e.code).meaning, "what the code means"),
-    Column("message", "str", lambda e: e.message, "what happened"),
+    Column("message", "str", lambda e: masked(e.message), "what happened"),
     Column("resolved", "bool", lambda e: e.is_resolved, "whether a later attempt was good enough"),
     Column(
         "batch_status",
@@ -285,7 +286,7 @@ ERROR_COLUMNS: tuple[Column[ErrorRecord], ...] = (
         "status of the batch now, or of the job where it failed itself",
         tuple(dict.fromkeys((*BATCH_STATUSES, *JOB_STATUSES))),
     ),
-    Column("remedies", "object", lambda e: list(e.remedies), "what self-healing did for it, or advises"),
+    Column("remedies", "object", lambda e: [*map(masked, e.remedies)], "what self-healing did for it, or advises"),
 )
 
 
