@@ -254,8 +254,6 @@ def main(arguments: Sequence[str]) -> int:
     """The process. Whatever happens to it stays in it: it has nobody to tell but the record."""
     folder = Path(arguments[0])
     channels = unpacked(sys.stdin.buffer.read())
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(10)  # the run it comes from has more to do
     courier = Courier(folder, channels, os.environ, take_over=TAKE_OVER in arguments)
     with contextlib.suppress(OSError):
         asyncio.run(courier.run())

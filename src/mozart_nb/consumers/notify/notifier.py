@@ -27,6 +27,8 @@ from mozart_nb.consumers.notify.spawn import Launch, is_at_work, start_courier
 from mozart_nb.engine.state import BatchState, JobRecord, JobState
 from mozart_nb.job.notifications import NOT_KEPT, NotificationConfig, is_kept_out
 
+GATHER_SECONDS: Final = 0.2
+"""How long messages are gathered, so that many of them share one write that waits for the disk."""
 CLOSE_SECONDS: Final = 0.5
 """How long `close` waits for the last messages to be on disk."""
 WATCH_SECONDS: Final = 2.0
@@ -183,6 +185,8 @@ class Notifier:
         with self._changed:
             if not self._is_closing and not any(stream.is_ready for stream in self._streams):
                 self._changed.wait(self._pause())
+            if any(stream.is_ready for stream in self._streams):
+                self._changed.wait_for(lambda: self._is_closing, GATHER_SECONDS)
             closing, now = self._is_closing, time.time()
             for stream in self._streams:
                 if closing or (stream.due is not None and stream.due <= now):

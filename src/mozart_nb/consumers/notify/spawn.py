@@ -19,6 +19,16 @@ LOCK: Final = "courier.lock"
 TAKE_OVER: Final = "--take-over"
 _EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 
+_PROGRAM: Final = """\
+import os, sys
+if hasattr(os, "nice"):
+    os.nice(10)
+from mozart_nb.consumers.notify.courier import main
+sys.exit(main(sys.argv[1:]))
+"""
+# Polite before it imports anything: the run it comes from has more to do.
+_ON_WINDOWS: Final = ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
+
 Launch = Callable[[Path, Sequence[NotificationConfig], bool], object]
 """Starts a courier for a folder and channels; True: it takes the place of one that is at work."""
 
@@ -35,12 +45,12 @@ def start_courier(folder: Path, channels: Sequence[NotificationConfig], take_ove
     _let_go[:] = [popen for popen in _let_go if popen.poll() is None]
     flags = [TAKE_OVER] if take_over else []
     popen = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mozart_nb.consumers.notify.courier", str(folder), *flags],
+        [sys.executable, "-P", "-c", _PROGRAM, str(folder), *flags],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        creationflags=getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        creationflags=sum(getattr(subprocess, name, 0) for name in _ON_WINDOWS),
     )
     _let_go.append(popen)
     assert popen.stdin is not None
