@@ -63,7 +63,9 @@ def test_every_kind_of_picture_is_drawn(kind: str, world: World) -> None:
 def test_a_job_without_anything_says_so(kind: str) -> None:
     figure = plot(kind, JobState(), [])
     assert figure._repr_png_()[0].startswith(b"\x89PNG")  # type: ignore[attr-defined]
-    assert any(word in texts(figure) for word in ("no attempts", "no session", "nothing was paid", "no errors"))
+    assert any(
+        word in texts(figure) for word in ("no attempts", "no session", "nothing was paid", "no errors", "no run")
+    )
 
 
 def test_a_timeline_tells_how_attempts_ended_or_what_kind_they_are(world: World) -> None:

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from mozart_nb.consumers.history.rows import RunRow
+from mozart_nb.consumers.history.rows import RunRow, counted
 from mozart_nb.consumers.rows import errors_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError
@@ -32,7 +32,7 @@ def plot(
     events: Iterable[Event],
     *,
     by: str = "result",
-    runs: Sequence[RunRow] = (),
+    runs: Sequence[RunRow] | None = None,
     size: tuple[float, float] | None = None,
 ) -> Figure:
     """A figure of one job. `events`: its whole journal; `size` in inches; `by` colours the bars of `timeline`.
@@ -43,7 +43,7 @@ def plot(
     | `durations` | how long sessions took |
     | `costs` | what batches cost, in US dollars |
     | `errors` | failed attempts by code, mended since or not |
-    | `trend` | success rate, duration, cost and retries from run to run; needs `runs` and no events |
+    | `trend` | success rate, duration, cost and retries from run to run: of `runs`, or those in `events` |
 
     `by="result"`: how attempts ended; `by="mode"`: first attempts, retries, completions, healed ones. Raises
     `MisuseError` for a kind that does not exist, and when matplotlib is not installed.
@@ -59,7 +59,7 @@ def plot(
         raise MisuseError("plots need matplotlib", hint="pip install 'mozart-nb[plot]'") from None
     name = state.job.name or state.job.job_id
     if kind == "trend":
-        return trends.trend(runs, name, size=size)
+        return trends.trend(counted(state, events) if runs is None else runs, name, size=size)
     spans = spans_of(events)
     match kind:
         case "timeline":

@@ -19,9 +19,7 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import is_running
 from mozart_nb.consumers.documents import status_document
-from mozart_nb.consumers.history.identity import journal_of
-from mozart_nb.consumers.history.rows import RUN_STATUSES, RunRow
-from mozart_nb.consumers.history.tally import Ledger, RunTally
+from mozart_nb.consumers.history.rows import RUN_STATUSES, RunRow, counted
 from mozart_nb.consumers.job_rows import JobView
 from mozart_nb.consumers.progress import shown_status
 from mozart_nb.engine.state import JobRecord, JobState
@@ -265,17 +263,8 @@ def counted_runs(layout: Layout) -> list[RunRow]:
     """The runs of a job's present record, counted from its journal; none where it cannot be read."""
     with contextlib.suppress(MozartError):
         found = find(layout)
-        journal = journal_of(found.state.job)
-        ledger = Ledger(journal)
-        ledger.hear(read_events(layout))
-        return [_as_row(found, run) for run in ledger.changed.values()]
+        return counted(found.state, read_events(layout), str(found.workspace), is_live=found.is_live)
     return []
-
-
-def _as_row(found: Found, run: RunTally) -> RunRow:
-    job = found.state.job
-    is_live = found.is_live and run.number == job.runs
-    return RunRow(job.job_id, job.name, str(found.workspace), run, is_live=is_live)
 
 
 def describe(run: RunRow) -> str:

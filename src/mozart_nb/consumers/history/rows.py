@@ -5,11 +5,15 @@ Imports no database.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mozart_nb.consumers.history.tally import RunTally
+from mozart_nb.consumers.history.identity import journal_of
+from mozart_nb.consumers.history.tally import Ledger, RunTally
 from mozart_nb.consumers.rows import ERROR_CODES, Column
+from mozart_nb.engine.state import JobState
+from mozart_nb.events import Event
 
 RUN_STATUSES: Final = ("running", "paused", "completed", "failed", "cancelled", "interrupted")
 
@@ -52,6 +56,15 @@ class RunRow:
         """Seconds from its start to its end, or to its last event."""
         run = self.tally
         return max(0.0, (run.finished_at or run.updated_at) - run.started_at) if run.started_at else None
+
+
+def counted(state: JobState, events: Iterable[Event], workspace: str = "", *, is_live: bool = False) -> list[RunRow]:
+    """The runs in a job's journal, the first one first. `events` is all of it, `state` what it makes."""
+    job = state.job
+    ledger = Ledger(journal_of(job))
+    ledger.hear(events)
+    runs = ledger.changed.values()
+    return [RunRow(job.job_id, job.name, workspace, run, is_live=is_live and run.number == job.runs) for run in runs]
 
 
 RUN_COLUMNS: Final[tuple[Column[RunRow], ...]] = (
