@@ -24,6 +24,7 @@ from support.kernel_driver import Kernel
 from support.notebook_environment import notebook_environment
 from support.receiver import Receiver, status
 
+from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.main import app
 
 KEY = "plainkeyZq7Rk2Wm9Tx4Lb"
@@ -166,6 +167,13 @@ def test_answers_and_raw_output_alone_keep_what_the_model_wrote_for_their_owner_
     kept = [path for path in trial.folder.rglob("*") if path.is_file() and is_kept_as_it_is(path)]
     assert {path.name for path in kept if SAID.encode() in path.read_bytes()} >= {"answers.jsonl"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    stem = Layout(trial.folder / "failing", "failing").log_stem(1, 1)
+    stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Path(f"{stem}.out").write_text(f"{SAID}\n{OF_HOOK}")  # as the program prints it
+    for look in (("--raw", "--batch", "1"), ("--raw", "--batch", "1", "--json")):
+        assert trial.run("logs", "failing", *look) == 0
+    assert found_in(trial.said) == []
+    assert trial.said[-2][1].count("[masked]") == 3
     exported = mozart("answers", "failing", "--format", "jsonl").stdout
     assert SAID in exported  # a file or a pipe gets the answers; a screen gets them masked
 
@@ -189,7 +197,7 @@ def test_a_notebook_shows_and_saves_no_planted_secret(trial: Trial, isolated: Pa
 
 def notebook_cells(trial: Trial) -> list[str]:
     rule = {"type": "command_succeeds", "command": "cat ../../rule.txt; exit 1", "condition": "batch_num == 1"}
-    file = trial.job("noted", batch={"size": 1, "total_items": 2}, validations=[rule])
+    file = trial.job("noted", batch={"size": 1, "total_items": 3}, validations=[rule])
     return [
         "%load_ext mozart_nb",
         f"%%mozart --wait\n{file.read_text()}".replace(IN_FILE, "plain"),
@@ -197,6 +205,7 @@ def notebook_cells(trial: Trial) -> list[str]:
         "%mozart diagnose noted",
         "%mozart logs noted",
         "%mozart batches noted",
+        "%mozart answers noted",
         "job.errors()",
         "job.answers()",
         "job.events()",

@@ -30,6 +30,8 @@ from mozart_nb.looking.logs import (
     raw_output,
     read_lines,
 )
+from mozart_nb.masking import masked
+from mozart_nb.plans.secrets import know_secrets_of
 from mozart_nb.words import clean
 
 
@@ -155,9 +157,12 @@ def _print_lines(output: Output, lines: Iterable[LogLine]) -> None:
 
 def _raw(output: Output, layout: Layout, wish: LogWish) -> int:
     found = raw_output(layout, wish.batch)
+    know_secrets_of(layout)
     if output.json:
         logs = {path.suffix[1:]: path.read_text(encoding="utf-8", errors="replace") for path in found.files}
-        logs = logs or dict(zip(("out", "err"), found.tails, strict=True))
+        logs = {
+            name: masked(text) for name, text in (logs or dict(zip(("out", "err"), found.tails, strict=True))).items()
+        }
         document = {"job_id": layout.job_id, "batch": found.batch, "attempt": found.attempt}
         output.line({**document, "is_raw": bool(found.files), **logs})
         return OK
@@ -165,10 +170,9 @@ def _raw(output: Output, layout: Layout, wish: LogWish) -> int:
         _say_kept(output, found)
         return OK
     output.say(f"batch {found.batch}, attempt {found.attempt}: {', '.join(str(path) for path in found.files)}")
-    for path in found.files:
-        _print_raw(path)
+    ends = [_print_raw(path, grows=wish.keep_following) for path in found.files]
     if wish.keep_following:
-        _follow_raw(found.files[0], lambda: find(layout).state.status_of(wish.batch) == "running")
+        _follow_raw(found.files[0], ends[0], lambda: find(layout).state.status_of(wish.batch) == "running")
     return OK
 
 
@@ -179,27 +183,30 @@ def _say_kept(output: Output, found: RawOutput) -> None:
         output.show(found.kept)
 
 
-def _print_raw(path: Path, offset: int = 0) -> int:
-    """Print a file from `offset` on; a terminal gets no control characters. Returns where it ends."""
+def _print_raw(path: Path, offset: int = 0, *, grows: bool = False) -> int:
+    """Print a file from `offset` on, masked; a terminal gets no control characters. Returns where it ends.
+
+    Of a file that grows only whole lines: half a secret looks like none.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read()
+    if grows:
+        data = data[: data.rfind(b"\n") + 1]
     if sys.stdout.isatty():
         sys.stdout.write(clean(data.decode("utf-8", "replace")))
     else:
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(masked(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
     return offset + len(data)
 
 
-def _follow_raw(path: Path, goes_on: Callable[[], bool]) -> None:
-    offset = path.stat().st_size
-
+def _follow_raw(path: Path, offset: int, goes_on: Callable[[], bool]) -> None:
     def step() -> bool:
         nonlocal offset
         is_running = goes_on()
-        offset = _print_raw(path, offset)
+        offset = _print_raw(path, offset, grows=is_running)
         return is_running
 
     _repeatedly(step)

@@ -60,7 +60,10 @@ def answers_frame(
     if inputs:
         table = _with_input_dtypes(table, records)
     frame = frame_of(table.columns, records)
-    return _indexed(frame, records, config, index, state.plan.shape.total_items)
+    indexed = _indexed(frame, records, config, index, state.plan.shape.total_items)
+    from mozart_nb.frames.shown import Answers  # pandas has been imported by now
+
+    return Answers(indexed)
 
 
 def _with_input_dtypes(table: AnswerTable, records: Sequence[AnswerRecord]) -> AnswerTable:
