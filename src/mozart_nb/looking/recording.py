@@ -23,7 +23,7 @@ from mozart_nb.consumers.history.identity import identity_text, journal_of
 from mozart_nb.consumers.history.parcel import Parcel, parts_of
 from mozart_nb.consumers.history.tally import COUNTED
 from mozart_nb.consumers.learning import LearningSection
-from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.engine.state import SETTLED, BatchState, JobState
 from mozart_nb.errors import MozartError, WorldError
 from mozart_nb.events import kind_of
 from mozart_nb.onlookers import deliveries_of, identity_of
@@ -115,8 +115,13 @@ def unusable(error: Exception) -> WorldError:
 
 
 def is_behind(layout: Layout, entry: JobEntry | None) -> bool:
-    """Whether the job's journal holds more than the history knows, or is another one."""
+    """Whether the job's journal holds more than the history knows, or is another one.
+
+    A settled job without its snapshot has met with an accident: its record is looked at as well.
+    """
     if entry is None or is_of_another(layout, entry):
+        return True
+    if entry.record.status in SETTLED and not layout.snapshot.is_file():
         return True
     return min(entry.seq, entry.batches_seq) != last_seq(layout)
 
