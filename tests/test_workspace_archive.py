@@ -328,6 +328,7 @@ def test_the_draft_of_another_job_is_left_to_it(ws: Path) -> None:
 # --- a whole job ------------------------------------------------------------------------------------------------------
 
 KEPT = {"workspace_lifecycle": {"archive_on_fresh": True}}
+LOG = {"mozart.log", ".mozart.log.lock"}
 
 
 def test_a_fresh_run_starts_in_an_empty_workspace_and_says_where_the_old_one_went(tmp_path: Path) -> None:
@@ -338,7 +339,7 @@ def test_a_fresh_run_starts_in_an_empty_workspace_and_says_where_the_old_one_wen
     ended = mozart("run", file, "--fresh", "--limit", "1")
     assert ended.exit_code == 3, ended
     assert "6 entries of the workspace moved to" in ended.stderr
-    assert names(ws) == {".mozart", "demo.json", "archive", "report-1.md"}
+    assert names(ws) == {".mozart", "demo.json", "archive", "report-1.md", *LOG}
     assert names(ws / "archive" / "iteration-1") == {"notes.txt", *(f"report-{n}.md" for n in range(1, 6))}
     assert mozart("status", "demo", "--json").document["progress"]["completed"] == 1
 
@@ -348,7 +349,7 @@ def test_only_a_fresh_run_moves_anything(tmp_path: Path) -> None:
     mozart("run", file, "--limit", "1")
     mozart("resume", "demo")
     mozart("run", file)
-    assert names(tmp_path / "ws") == {".mozart", "demo.json", *(f"report-{n}.md" for n in range(1, 6))}
+    assert names(tmp_path / "ws") == {".mozart", "demo.json", *LOG, *(f"report-{n}.md" for n in range(1, 6))}
 
 
 def test_a_first_run_that_is_fresh_moves_what_it_finds(tmp_path: Path) -> None:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 from mozart_nb.backends.claude_cli import still_runs
 from mozart_nb.checkpoint.files import Files
 from mozart_nb.checkpoint.index import layouts_in
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import owner
-from mozart_nb.errors import MisuseError, WorldError
+from mozart_nb.consumers.log import log_family, log_file
+from mozart_nb.errors import MisuseError, MozartError, WorldError
 from mozart_nb.job.plan import spans
+from mozart_nb.looking.logs.files import log_file_of
 from mozart_nb.plans.prepared import Prepared
 from mozart_nb.workspace_archive import WorkspaceArchive
 
 
 def old_results(prepared: Prepared) -> WorkspaceArchive:
-    """What moves the results of last time aside. The states of all jobs stay, whoever they belong to."""
+    """What moves the results of last time aside. The states and logs of all jobs stay, whoever they belong to."""
     workspace, layout = prepared.places.workspace, prepared.layout
     policy = prepared.loaded.config.workspace_lifecycle
     jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
     stays = {path for job in jobs for path in (job.state_root, job.snapshot, *job.mirror_files)}
+    if policy.archive_on_fresh:
+        logs = [log_file(prepared.loaded.config.logging, workspace), *_log_files(jobs)]
+        stays |= {path for file in logs for path in log_family(file)}
     return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
+
+
+def _log_files(jobs: Iterable[Layout]) -> Iterator[Path]:
+    """Where jobs that were planned before write their logs, as far as that can still be read."""
+    for job in jobs:
+        with contextlib.suppress(MozartError, OSError):
+            yield log_file_of(job)
 
 
 def require_no_sessions(layout: Layout, disk: Files) -> None:

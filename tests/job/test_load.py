@@ -208,7 +208,6 @@ def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(back
     [
         "state_backend: sqlite",
         "isolation: {enabled: true}",
-        "logging: {level: DEBUG}",
     ],
 )
 def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:

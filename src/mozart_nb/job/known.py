@@ -65,10 +65,6 @@ class Gap:
     message: str
 
 
-def _used(key: str) -> Callable[[JobConfig], bool]:
-    return lambda config: key in config.model_fields_set
-
-
 _NO_EFFECT: Final = "has no effect in this version"
 
 NOT_YET: Final[tuple[Gap, ...]] = (
@@ -78,7 +74,6 @@ NOT_YET: Final[tuple[Gap, ...]] = (
         lambda config: config.isolation.enabled and config.isolation.mode != "none",
         f"`isolation` {_NO_EFFECT}: sessions work in the working directory itself",
     ),
-    Gap(("logging",), _used("logging"), f"`logging` {_NO_EFFECT}"),
 )
 
 

@@ -124,10 +124,19 @@ class LoggingConfig(Section):
     """The job's log file."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least important level kept.")
-    format: Literal["console", "json", "both"] = Field("console", description="Lines for people, JSON lines, or both.")
-    file_path: str | None = Field(None, description="The log file. Unset: `mozart.log` in the workspace.")
-    max_file_size_mb: Real = Field(50.0, gt=0, le=1000, description="Megabytes after which a new file is started.")
-    backup_count: Whole = Field(5, ge=0, le=100, description="How many old files are kept.")
+    format: Literal["console", "json", "both"] = Field(
+        "console",
+        description="Lines for people, JSON lines, or both: then the JSON lines are beside the file, with the suffix "
+        "`.jsonl`.",
+    )
+    file_path: str | None = Field(
+        None,
+        description="The log file, relative to the workspace. Unset: `mozart.log` there. `/dev/null`: none.",
+    )
+    max_file_size_mb: Real = Field(
+        50.0, gt=0, le=1000, description="Megabytes (of 1,000,000 bytes) after which a new file is started."
+    )
+    backup_count: Whole = Field(5, ge=0, le=100, description="How many old files are kept, compressed.")
     include_timestamps: bool = Field(True, description="Begin each line with the time.")
     include_context: bool = Field(True, description="Add job, run, batch and attempt to each line.")
 

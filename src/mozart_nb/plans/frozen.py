@@ -15,6 +15,7 @@ from typing import Any
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.plan import freeze_plan, read_plan
+from mozart_nb.consumers.log import is_log, log_file
 from mozart_nb.engine.identity import attachment_digest
 from mozart_nb.errors import CheckpointCorruptError
 from mozart_nb.job.frozen import freeze, thaw
@@ -195,14 +196,16 @@ class PlanMaterials:
         return file.read_text(encoding="utf-8", errors="replace")
 
     def glob(self, pattern: str) -> list[str]:
-        """Files below the workspace that match, as absolute paths, sorted."""
+        """Files below the workspace that match, as absolute paths, sorted; the job's own log is none of them."""
         relative = Path(pattern)
         if relative.is_absolute():
             try:
                 relative = relative.relative_to(self._workspace)
             except ValueError:
                 return []
-        return sorted(str(path) for path in self._workspace.glob(str(relative)) if _is_file(path))
+        log = log_file(self._frozen.loaded.config.logging, self._workspace)
+        found = (path for path in self._workspace.glob(str(relative)) if _is_file(path))
+        return sorted(str(path) for path in found if not is_log(path, log))
 
     def digests(self, paths: Sequence[str]) -> tuple[str, ...]:
         """What stands for the content of each of these files, "" where one cannot be read."""

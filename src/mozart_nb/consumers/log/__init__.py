@@ -4,8 +4,8 @@
 both serve whoever reads a log file.
 """
 
-from mozart_nb.consumers.log.files import json_sibling, log_family, log_file, open_family
+from mozart_nb.consumers.log.files import is_log, json_sibling, log_family, log_file, open_family
 from mozart_nb.consumers.log.form import LogLine, read_line
 from mozart_nb.consumers.log.writer import LogWriter
 
-__all__ = ["LogLine", "LogWriter", "json_sibling", "log_family", "log_file", "open_family", "read_line"]
+__all__ = ["LogLine", "LogWriter", "is_log", "json_sibling", "log_family", "log_file", "open_family", "read_line"]

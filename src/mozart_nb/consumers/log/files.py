@@ -107,6 +107,13 @@ def log_family(file: Path) -> set[Path]:
     return found
 
 
+def is_log(path: Path, file: Path) -> bool:
+    """Whether `path` is, by its name, one of the files of the log `file` or of its JSON lines."""
+    names = "|".join(re.escape(one.name) for one in (file, json_sibling(file)))
+    pattern = rf"(?:{names})(?:\.\d+(?:\.gz)?)?|\.(?:{names})\.(?:lock|\d+\.part)"
+    return path.parent == file.parent and re.fullmatch(pattern, path.name) is not None
+
+
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Only one process at a time is in here for that log. Waits for the others, who are in here for moments.
