@@ -24,7 +24,7 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
     """What is wrong besides the work itself, the worst first. `notices` are what observers complained of."""
     told = [
         *_environment_troubles(found, around),
-        *_notification_troubles(found.layout.root),
+        *_notification_troubles(found.layout.notifications),
         *_hook_troubles(found.hooks, found.layout.job_id),
         *_notice_troubles(notices),
     ]
@@ -47,10 +47,10 @@ def _is_tight(fact: Fact) -> bool:
 # --- who was to be told -----------------------------------------------------------------------------------------------
 
 
-def _notification_troubles(root: Path) -> Iterator[Trouble]:
+def _notification_troubles(folder: Path) -> Iterator[Trouble]:
     """Each channel that does not get what it should, with the last reason."""
     by_channel: dict[tuple[int, str], list[Delivery]] = {}
-    for one in deliveries(root / "notifications"):
+    for one in deliveries(folder):
         by_channel.setdefault((one.channel, one.type), []).append(one)
     for (channel, kind), several in sorted(by_channel.items()):
         last = several[-1]
