@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mozart_nb.errors import ConfigError, Problem
 from mozart_nb.job.frozen import config_digest, freeze, thaw
 from mozart_nb.job.load import LoadedJob, load_text
-from mozart_nb.job.notifications import KEPT_OUT, is_kept_out
+from mozart_nb.job.notifications import KEPT_OUT, TEXT_VARIABLES, NotificationEvent, is_kept_out
 
 HEAD = "name: sample\nbatch: {size: 10, total_items: 100}\nprompt: {template: go}\n"
 SECRET = "http://127.0.0.1/services/T000/B000/XXXX"
@@ -123,3 +125,9 @@ def test_the_keys_of_the_earlier_tool_are_all_known() -> None:
         "  - {type: desktop, config: {app_name: A, timeout: 10}}\n"
     )
     assert load(text).warnings == ()
+
+
+def test_the_documentation_names_every_event_and_every_variable_of_a_text() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
+    words = [*get_args(NotificationEvent), *TEXT_VARIABLES]
+    assert [word for word in words if f"`{word}`" not in page] == []

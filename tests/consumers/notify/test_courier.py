@@ -9,11 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.notifying import PATIENT, QUICK, channel, content, deliver, message, modes, moved_away, put, until
+from support.notifying import (
+    PATIENT,
+    QUICK,
+    channel,
+    content,
+    deliver,
+    left_behind,
+    message,
+    modes,
+    moved_away,
+    put,
+    until,
+)
 from support.receiver import HANGS, HANGS_UP, Receiver, status
 
 from mozart_nb.consumers.notify import deliveries, unsent
-from mozart_nb.consumers.notify.courier import ENDS_WITH, Courier
+from mozart_nb.consumers.notify.courier import ENDS_WITH, SUCCESSOR, Courier
 from mozart_nb.consumers.notify.outbox import OUTBOX
 from mozart_nb.consumers.notify.spawn import is_at_work, release, start_courier, take_lock
 
@@ -144,6 +156,13 @@ async def test_a_new_run_s_courier_takes_over_with_the_channels_as_they_are_now(
     assert await old
     assert [one.id for one in receiver.got] == ids
     assert unsent(folder) == []
+
+
+async def test_a_request_to_make_room_that_nobody_stands_behind_is_forgotten(folder: Path, receiver: Receiver) -> None:
+    put(folder, message(1))
+    left_behind(folder / SUCCESSOR)
+    await deliver(folder, channel(url=receiver.url))
+    assert len(receiver.got) == 1
 
 
 async def test_what_comes_while_a_courier_is_about_to_end_is_delivered(folder: Path, receiver: Receiver) -> None:

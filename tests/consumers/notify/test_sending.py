@@ -202,6 +202,12 @@ def test_a_template_that_fails_gives_way_to_our_words() -> None:
     assert "template" in said.fault
 
 
+async def test_a_template_that_fails_is_in_the_record(receiver: Receiver) -> None:
+    answer = await send(channel(url=receiver.url, template="{{ batch_num / 0 }}"))
+    assert answer.status == "delivered"
+    assert answer.error.startswith("told in other words: template")
+
+
 # --- desktop ----------------------------------------------------------------------------------------------------------
 
 DESKTOP = {"DISPLAY": ":9", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}

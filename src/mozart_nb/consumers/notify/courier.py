@@ -83,7 +83,8 @@ class Courier:
         self._lock: BinaryIO | None = None
         self._record: GrowingFile | None = None
         self._outbox = LineReader(folder / OUTBOX)
-        self._guard = environ.get(ENDS_WITH, "")
+        guard = environ.get(ENDS_WITH, "")
+        self._guard = int(guard) if guard.isdecimal() else 0
 
     async def run(self) -> bool:
         """Deliver until nothing is left; False when another courier is at work. Raises `OSError`."""
@@ -114,9 +115,8 @@ class Courier:
                 (self._folder / SUCCESSOR).touch(mode=0o600)
             await asyncio.sleep(min(0.05, self._pace.look))
         self._lock = lock
-        if self._take_over:
-            (self._folder / SUCCESSOR).unlink(missing_ok=True)
-            self._take_over = False
+        self._take_over = False
+        (self._folder / SUCCESSOR).unlink(missing_ok=True)  # whoever still waits asks again
         return True
 
     def _release(self) -> None:
@@ -139,7 +139,7 @@ class Courier:
     def _is_unwanted(self) -> bool:
         """Whether the folder is gone, or the process whose end is to be ours."""
         assert self._record is not None
-        return self._record.is_deleted or bool(self._guard and not psutil.pid_exists(int(self._guard)))
+        return self._record.is_deleted or (self._guard > 0 and not psutil.pid_exists(self._guard))
 
     # --- the work -----------------------------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Courier:
             return
         attempts = 0
         while True:
-            answer = await sender.send(message)
+            answer = await _try(sender, message)
             attempts += 1
             if answer.status != "again":
                 break
@@ -243,6 +243,13 @@ class Courier:
             answer.http_status,
         )
         self._record.append([one])
+
+
+async def _try(sender: Sender, message: Message) -> Answer:
+    try:
+        return await sender.send(message)
+    except Exception as error:  # whatever it is, the messages behind this one have their turn
+        return Answer("refused", f"the message cannot be sent ({type(error).__name__})")
 
 
 def _quick_tries(sender: Sender) -> int:

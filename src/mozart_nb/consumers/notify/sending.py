@@ -74,6 +74,13 @@ class Sender:
 
     async def send(self, message: Message) -> Answer:
         """Try once. Never raises for what a receiver, a network or a setting can do."""
+        answer = await self._send(message)
+        if answer.status != "delivered" or self.settings.template is None:
+            return answer
+        fault = worded(self.settings, message.facts).fault
+        return msgspec.structs.replace(answer, error=f"told in other words: {fault}") if fault else answer
+
+    async def _send(self, message: Message) -> Answer:
         if is_kept_out(self.channel):
             return Answer("skipped", NOT_KEPT)
         try:
