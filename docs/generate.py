@@ -20,6 +20,7 @@ from mozart_nb import errors, events
 from mozart_nb.codes import CODES, Category, ErrorCode
 from mozart_nb.consumers.answers import answer_columns
 from mozart_nb.consumers.job_rows import EVENT_COLUMNS, JOB_COLUMNS, VALIDATION_COLUMNS
+from mozart_nb.consumers.learning.columns import RULE_COLUMNS, SUGGESTION_COLUMNS, TEMPLATE_COLUMNS, TIME_COLUMNS
 from mozart_nb.consumers.rows import ATTEMPT_COLUMNS, BATCH_COLUMNS, ERROR_COLUMNS, Column
 from mozart_nb.frames.tables import INDEXES
 from mozart_nb.frames.typed import DTYPE_NAMES
@@ -34,6 +35,7 @@ FOLDER: Final = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # the pages that have a module of their own, wherever this is started from
 
 from command_page import command_page  # noqa: E402
+from file_page import file_page  # noqa: E402
 
 _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
 
@@ -45,7 +47,9 @@ def pages() -> dict[str, str]:
         "error-codes.md": error_codes(),
         "events.md": event_page(),
         "prices.md": price_page(),
-        "dataframes.md": frames_page(),
+        "dataframes.md": with_columns("dataframes.md"),
+        "learning.md": with_columns("learning.md"),
+        "files.md": file_page(_written("the structures and tables of what is written"), _table, _every_field),
         "commands.md": command_page(_written("the commands in cli.commands"), _table),
     }
 
@@ -220,11 +224,15 @@ def _inside(shape: Any) -> list[Any]:
     return [shape.item_type] if isinstance(shape, shapes.VarTupleType | shapes.ListType) else []
 
 
-def _fields(kind: type[msgspec.Struct]) -> str:
+def _every_field(kind: type[msgspec.Struct]) -> str:
+    return _fields(kind, without=())
+
+
+def _fields(kind: type[msgspec.Struct], without: tuple[str, ...] = ("seq", "at")) -> str:
     rows = [
         (f"`{field.name}`", _type(field.type), _default(field))
         for field in _shape(kind).fields
-        if field.name not in ("seq", "at")
+        if field.name not in without
     ]
     return _table(("field", "type", "default"), rows) if rows else "No fields of its own.\n"
 
@@ -325,13 +333,17 @@ _COLUMNS: Final[dict[str, tuple[Column[Any], ...]]] = {
     "validations": VALIDATION_COLUMNS,
     "events": EVENT_COLUMNS,
     "history": JOB_COLUMNS,
+    "templates": TEMPLATE_COLUMNS,
+    "rules": RULE_COLUMNS,
+    "times": TIME_COLUMNS,
+    "suggestions": SUGGESTION_COLUMNS,
 }
 _OF_FRAME: Final = re.compile(r"(<!-- columns of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def frames_page() -> str:
-    """The page about DataFrames, which people write, with the columns of every frame filled in."""
-    text = (FOLDER / "dataframes.md").read_text(encoding="utf-8")
+def with_columns(page: str) -> str:
+    """A page about DataFrames, which people write, with the columns of every frame filled in."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
     return _OF_FRAME.sub(lambda found: f"{found[1]}\n{_columns(found[2])}\n{found[3]}", text)
 
 
