@@ -75,7 +75,8 @@ def test_a_rate_limit_for_an_hour_while_it_is_waited_for_and_after_a_pause(scene
         top.says("known from retry-after", "nothing: it goes on by itself at ", "in 1 h", "`mozart limits --clear`")
         host.signal(signal.SIGINT)
         assert host.end().exit_code == 3
-    top = scene.top().says("failing paused", "Asked to pause", "E101 API rate limit", "`mozart resume failing`")
+    top = scene.top().says("failing paused", "Asked to pause", "cause: E101 API rate limit, until ")
+    top.says("if the limit is known to be over, `mozart limits --clear`", "else it waits until ")
     assert top.command == ["resume", "failing"]
 
 
@@ -96,14 +97,15 @@ def test_an_address_where_claude_reaches_nobody(real_scene: Scene, monkeypatch: 
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://name:secret@127.0.0.1:9")
     assert real_scene.run(backend=real_scene.real()).exit_code == 1
     top = real_scene.top().says("E002", "ConnectionRefused", "http://127.0.0.1:9 (ANTHROPIC_BASE_URL)")
-    top.says("see whether the address can be reached", "then `mozart resume failing`")
+    top.says("see whether http://127.0.0.1:9 (ANTHROPIC_BASE_URL) is right and can be reached from here")
+    top.says("then `mozart resume failing`")
     assert "secret" not in top.ended.stdout
 
 
 def test_an_address_where_the_messages_api_reaches_nobody(scene: Scene) -> None:
     assert scene.run(backend=scene.api(base_url="http://127.0.0.1:9")).exit_code == 1
     top = scene.top().says("E002", "http://127.0.0.1:9 cannot be reached", "Connect call failed")
-    top.says("see whether the address can be reached", "then `mozart resume failing`")
+    top.says("see whether http://127.0.0.1:9 is right and can be reached from here", "then `mozart resume failing`")
 
 
 def test_an_address_that_is_somebody_else(scene: Scene) -> None:
@@ -112,6 +114,6 @@ def test_an_address_that_is_somebody_else(scene: Scene) -> None:
     scene.answers(stranger)
     assert scene.run(backend=scene.api()).exit_code == 1
     top = scene.top().says("E502", f"{scene.served.url} does not answer like the Messages API", "Nothing here")
-    top.says("backend.base_url", "`mozart resume failing --reload-config`")
+    top.says("correct the address (backend.base_url, or", "then `mozart resume failing --reload-config`")
     scene.answers(text("done"))
     assert top.followed().exit_code == 0

@@ -34,7 +34,10 @@ def test_answers_of_claude_that_are_no_json(real_scene: Scene) -> None:
     answer = {"format": "json", "schema": SCHEMA}
     assert real_scene.run(backend=real_scene.real(), batch=ONE, answer=answer).exit_code == 1
     top = real_scene.top().says("E202", "the answer is not JSON", 'near "I would say seven."')
-    top.says("see what came instead; mend the prompt or the schema, then `mozart resume failing --reload-config`")
+    top.says(
+        "`mozart errors failing --verbose`",
+        "mend the prompt or the schema, then `mozart resume failing --reload-config`",
+    )
     top.says("I would say seven.")
 
 
@@ -43,7 +46,10 @@ def test_answers_of_the_messages_api_that_are_not_what_the_schema_says(scene: Sc
     answer = {"format": "json", "schema": SCHEMA}
     assert scene.run(backend=scene.api(), batch=ONE, answer=answer).exit_code == 1
     top = scene.top().says("E202", '`n`: "seven" is not a whole number')
-    top.says("see what came instead; mend the prompt or the schema, then `mozart resume failing --reload-config`")
+    top.says(
+        "`mozart errors failing --verbose`",
+        "mend the prompt or the schema, then `mozart resume failing --reload-config`",
+    )
     scene.answers(text('{"n": 7}'))
     assert top.followed().exit_code == 0
 

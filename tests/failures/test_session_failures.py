@@ -26,7 +26,7 @@ def test_a_session_that_hangs(real_scene: Scene) -> None:
     watch = {"enabled": True, "idle_timeout_seconds": 1.5}
     assert real_scene.run(backend=real_scene.real(), batch=ONE, stale_detection=watch).exit_code == 1
     top = real_scene.top().says("E303", "nothing came for 1.5 seconds (stale_detection.idle_timeout_seconds)")
-    top.says("see where it hung, or raise stale_detection.idle_timeout_seconds")
+    top.says("see where it hung (`mozart logs failing`)", "raise stale_detection.idle_timeout_seconds")
     assert top.command == ["resume", "failing", "--reload-config"]
 
 
@@ -47,7 +47,7 @@ def test_a_program_that_somebody_kills(real_scene: Scene, number: signal.Signals
         if memory_kills() == before:  # else something was killed for lack of memory at the same time
             break
     top = real_scene.top().says("E401", f"something other than mozart ended the session with {number.name}")
-    top.says("find who ended it (a person, a scheduler, a shutdown), then `mozart resume failing`")
+    top.says("find who ended it (a person, a scheduler", "then `mozart resume failing`")
     real_scene.answers(text("done"))
     assert top.followed().exit_code == 0
 

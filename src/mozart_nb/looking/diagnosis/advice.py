@@ -5,6 +5,7 @@ Like the advice of the codes themselves, each is one sentence whose end, behind 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,7 +15,7 @@ from mozart_nb.looking.diagnosis.causes import Evidence
 
 RESUME: Final = ", then resume"
 RELOAD: Final = ", then go on with `--reload-config`"
-_MEND: Final = "mend the prompt or the rule"
+_URL: Final = re.compile(r"https?://[^\s,;)]+(?: \(ANTHROPIC_BASE_URL[^)]*\))?")
 
 
 def advice_on(evidence: Evidence) -> str:
@@ -52,7 +53,35 @@ def _rules(evidence: Evidence) -> str:
     if evidence.config is None or evidence.code != "E201":
         return ""
     again = f"`mozart recover {evidence.config.job_id}`"
-    return f"see what each rule expected and saw; if the work is there after all, {again}; else {_MEND}{RELOAD}"
+    return f"if the work is there after all, {again}; else mend the prompt or the rule{RELOAD}"
+
+
+def _form(evidence: Evidence) -> str:
+    if evidence.config is None:
+        return ""
+    shown = f"`mozart errors {evidence.config.job_id} --verbose`"
+    return f"see what came instead ({shown}); mend the prompt or the schema{RELOAD}"
+
+
+def _silent(evidence: Evidence) -> str:
+    if evidence.config is None:
+        return ""
+    hung = f"see where it hung (`mozart logs {evidence.config.job_id}`)"
+    return f"{hung}; where such silence is normal, raise stale_detection.idle_timeout_seconds{RELOAD}"
+
+
+def _killed(evidence: Evidence) -> str:
+    who = (
+        "a person, a scheduler, or the kernel for lack of memory: see `dmesg`" if "SIGKILL" in evidence.message else ""
+    )
+    return f"find who ended it ({who}){RESUME}" if who else ""
+
+
+def _address(evidence: Evidence) -> str:
+    found = _URL.search(evidence.message)
+    if found is None:
+        return ""
+    return f"see whether {found[0].rstrip(':')} is right and can be reached from here (network, proxy){RESUME}"
 
 
 def _description(evidence: Evidence) -> str:
@@ -61,6 +90,8 @@ def _description(evidence: Evidence) -> str:
             "in a sandbox set backend.env: {IS_SANDBOX: '1'}, else run it as another user "
             f"or with backend.permission_mode: acceptEdits{RELOAD}"
         )
+    if "does not answer like" in evidence.message:
+        return f"correct the address (backend.base_url, or the variable ANTHROPIC_BASE_URL){RELOAD}"
     return ""
 
 
@@ -97,8 +128,12 @@ def _record(evidence: Evidence) -> str:
 
 
 _BY_CODE: Final[Mapping[str, Callable[[Evidence], str]]] = {
+    "E002": _address,
     "E201": _rules,
+    "E202": _form,
     "E203": _rules,
+    "E303": _silent,
+    "E401": _killed,
     "E403": _memory,
     "E501": _key,
     "E502": _description,

@@ -114,12 +114,16 @@ def _folder(evidence: Evidence) -> str:
 
 
 _SAY_IT: Final[Mapping[str, tuple[str, ...]]] = {
+    "E202": ("the answer is not",),
     "E301": ("backend.timeout_seconds",),
     "E302": ("backend.timeout_seconds",),
     "E303": ("stale_detection.",),
     "E401": ("other than mozart",),
     "E403": ("memory",),
+    "E501": ("is not set", "Not logged in"),
+    "E502": ("root/sudo", "does not answer like"),
     "E503": ("no program", "not on PATH", "--version"),
+    "E506": ("cost_limits.",),
     "E602": ("working directory",),
     "E703": ("cannot write", "the disk"),
 }

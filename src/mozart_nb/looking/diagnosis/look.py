@@ -147,7 +147,13 @@ def _headline(found: Found, around: Environment, now: float) -> str:
     if progress.status in LIVE and (holder := around.holder) is not None:
         what += f". Pid {holder.pid} on host {holder.host} runs it since {moment(holder.since, now)}"
     reason = one_line(progress.reason, 300)
-    return f"{what}. {reason[0].upper()}{reason[1:]}" if reason and progress.status != "completed" else what
+    return f"{what}. {_begun(reason)}" if reason and progress.status != "completed" else what
+
+
+def _begun(sentence: str) -> str:
+    """With a capital letter, unless it begins with a name: `backend.cli_path`, an address."""
+    is_word = sentence.partition(" ")[0].isalpha()
+    return f"{sentence[0].upper()}{sentence[1:]}" if is_word else sentence
 
 
 def _budget(found: Found, progress: Progress) -> Budget:
@@ -179,8 +185,8 @@ def _causes(
     if progress.status in LIVE and around.holder is not None and around.holder.is_alive is None:
         host = around.holder.host
         yield f"its lock belongs to another machine, {host}: whether it still runs there can only be seen there"
-    if progress.status in LIVE and job.limit is not None:
-        limit = job.limit
+    limit = job.limit
+    if limit is not None and (progress.status in LIVE or (progress.status == "paused" and limit.until > now)):
         said = f": {one_line(limit.message, 200)}" if limit.message else ""
         until = moment(limit.until, now)
         yield f"{limit.code} {lookup(limit.code).meaning}, until {until} (known from {limit.source}){said}"

@@ -71,6 +71,10 @@ def first_step(stand: Standing) -> str:
     in_the_way = next((one.advice for one in stand.troubles if one.severity == "error" and one.advice), "")
     if in_the_way and code is None:
         return f"{in_the_way}, then {resume}"
+    limit = stand.state.job.limit
+    if progress.status == "paused" and limit is not None and limit.until > stand.now:
+        until = moment(limit.until, stand.now)
+        return f"if the limit is known to be over, `mozart limits --clear`; then {resume}: else it waits until {until}"
     if code is None:
         return f"{resume}: it goes on where it stopped, what is done stays done"
     advice = _before(stand.advice)
