@@ -11,6 +11,8 @@ from support.commands import Started, mozart, slow_job, wait_for, write_job
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.looking.logs import last_events
+from mozart_nb.plans.frozen import PlanMaterials
+from mozart_nb.plans.prepared import open_job
 
 TROUBLED = {
     "latency_seconds": 0,
@@ -119,6 +121,33 @@ def test_both_forms_of_the_log_file_are_filtered_alike(troubled: Path) -> None:
         for wish in (["--level", "ERROR"], ["--batch", "3"], ["--event", "batch.*", "--since", "1h"]):
             from_file = names("--file", troubled / "ws" / path, *wish, "-n", "5")
             assert from_file == names("demo", *wish, "-n", "5")
+
+
+def test_a_job_that_says_nothing_of_it_writes_a_log_into_its_workspace(tmp_path: Path) -> None:
+    ended = mozart("run", write_job(tmp_path))
+    assert "logging" not in ended.stderr
+    lines = (tmp_path / "ws" / "mozart.log").read_text().splitlines()
+    assert [line.split()[2] for line in lines] == names("demo", "-n", "0")
+
+
+def test_a_rehearsal_leaves_the_log_alone(tmp_path: Path) -> None:
+    file = write_job(tmp_path, logging={"file_path": str(tmp_path / "elsewhere" / "a.log")})
+    assert mozart("run", file, "--rehearse").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.yaml"]
+
+
+def test_the_log_goes_on_when_old_results_are_archived_and_is_not_handed_to_batches(tmp_path: Path) -> None:
+    file = write_job(tmp_path, workspace_lifecycle={"archive_on_fresh": True})
+    assert mozart("run", file).exit_code == 0
+    assert mozart("run", file, "--fresh").exit_code == 0
+    found = {path.name for path in (tmp_path / "ws").iterdir()}
+    assert {"mozart.log", ".mozart.log.lock", "archive"} <= found
+    archived = {path.name for path in (tmp_path / "ws" / "archive" / "iteration-1").iterdir()}
+    assert archived == {f"report-{number}.md" for number in range(1, 6)}
+    assert names("demo", "--file", "-n", "0").count("job.planned") == 2
+    prepared = open_job("demo", tmp_path / "ws")
+    seen = PlanMaterials(prepared.frozen, prepared.places.workspace).glob("*")  # as for `capture_files`
+    assert {Path(path).name for path in seen} == {"demo.json", *archived}
 
 
 def test_a_log_file_that_is_not_there_is_named(troubled: Path) -> None:
