@@ -21,6 +21,8 @@ from mozart_nb.job.load import load_job
 from mozart_nb.job.wording import wording_of
 from mozart_nb.looking.details import Facts, read_details
 from mozart_nb.looking.finding import find
+from mozart_nb.looking.learning import find_insights
+from mozart_nb.looking.recording import rebuild
 from mozart_nb.plans.hints import NOTHING_KNOWN
 from mozart_nb.plans.outlook import plan_document
 from mozart_nb.plans.previews import Preview
@@ -216,3 +218,28 @@ def test_suggestions_name_the_present_setting_of_the_newest_job(make: Callable[.
     assert rows.loc["timeout_seconds", "suggested"] == 60
     assert rows.loc["max_concurrent", "present"] == 1
     assert rows.loc["completion_threshold_percent", "missing"] == 40
+
+
+def test_the_history_made_anew_from_the_journals_tells_the_same(make: Callable[..., Prepared]) -> None:
+    retry = {"max_retries": 3, "base_delay_seconds": 0.01, "completion_delay_seconds": 0}
+    script = {1: ["invalid_output", "transient"], 2: ["transient"], 3: ["invalid_output"] * 2}
+    sections = {"retry": retry, "rehearsal": {"latency_seconds": 0, "seed": 1, "script": script}}
+    run(make(**sections), limit=2)
+    run(opened(make(**sections).layout))
+    run(make(**sections), fresh=True)
+    live = find_insights().document()
+    (home() / "history.db").unlink()
+    assert rebuild(pytest.fail).jobs == 1
+    assert find_insights().document() == live
+    assert rebuild(pytest.fail).jobs == 1
+    assert find_insights().document() == live
+    [template] = live["templates"]
+    assert (template["batches"], template["jobs"]) == (6, 1)
+    [rule] = live["rules"]
+    assert (rule["failures"], rule["not_fixed"]) == (2, 0)  # the reports were still there when the job started over
+
+
+def test_outcomes_that_a_dead_host_left_uncounted_are_counted_when_somebody_asks(make: Callable[..., Prepared]) -> None:
+    run(make())
+    (home() / "history.db").unlink()
+    assert mozart_nb.insights()["batches"].tolist() == [3]

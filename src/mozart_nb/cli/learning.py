@@ -34,6 +34,8 @@ _FIXES: Final = (
 def learning(output: Output, about: str | None, *, limit: int) -> int:
     """Show what is known of templates, the newest first; `limit` of them, 0 for all."""
     found = find_insights(about, limit=limit)
+    for notice in found.notices:
+        output.warn(notice)
     if output.json:
         output.document(found.document())
         return OK

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from mozart_nb.checkpoint.index import home
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.learning.columns import (
     RULE_COLUMNS,
@@ -20,12 +19,13 @@ from mozart_nb.consumers.learning.columns import (
     TimeRow,
 )
 from mozart_nb.consumers.learning.insights import rule_rows, template_rows, time_rows
-from mozart_nb.consumers.learning.reading import Counts, read_counts, together
+from mozart_nb.consumers.learning.reading import Counts, counts_in, together
 from mozart_nb.consumers.learning.suggestions import Settings, suggestion_rows
 from mozart_nb.consumers.rows import Column, row_of
 from mozart_nb.errors import MisuseError, MozartError
+from mozart_nb.looking.finding import known_layouts
+from mozart_nb.looking.recording import brought_up_to_date, history_file, open_history, unusable
 from mozart_nb.plans.frozen import read_frozen
-from mozart_nb.plans.hints import HISTORY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +42,17 @@ COLUMNS: Final[dict[str, tuple[Column[Any], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Insights:
-    """Everything that is told of some templates. `templates_left_out` are further ones that were not asked for."""
+    """Everything that is told of some templates. `templates_left_out` are further ones that were not asked for.
+
+    `notices` are what people should know about the history itself.
+    """
 
     templates: Sequence[TemplateRow]
     rules: Sequence[RuleRow]
     times: Sequence[TimeRow]
     suggestions: Sequence[SuggestionRow]
     templates_left_out: int = 0
+    notices: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """The same as JSON data."""
@@ -78,7 +82,8 @@ def find_insights(about: str | None = None, *, limit: int = 0) -> Insights:
 
     Raises as `insights`.
     """
-    counts = read_counts(home() / HISTORY)
+    notices: list[str] = []
+    counts = _up_to_date(notices)
     if about is not None:
         counts = _about(counts, about)
     every = list(dict.fromkeys(one.template for one in counts))
@@ -91,7 +96,24 @@ def find_insights(about: str | None = None, *, limit: int = 0) -> Insights:
         list(time_rows(counts)),
         list(suggestion_rows(real, _settings(real))),
         len(every) - len(shown),
+        notices,
     )
+
+
+def _up_to_date(notices: list[str]) -> list[Counts]:
+    """Everything that was counted, and what a host that died left uncounted in the journals of the jobs known here."""
+    layouts = known_layouts(None)
+    if not layouts and not history_file().is_file():
+        return []
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        with open_history(notices.append) as database:
+            brought_up_to_date(database, layouts)
+            with database.reading() as connection:
+                return counts_in(connection)
+    except (DBAPIError, OSError) as error:
+        raise unusable(error) from error
 
 
 def _about(counts: Sequence[Counts], about: str) -> list[Counts]:

@@ -51,13 +51,14 @@ def read_counts(database: Path, *, template: str = "") -> list[Counts]:
 
     try:
         with opened(database) as history, history.reading() as connection:
-            return _counts(connection, template)
+            return counts_in(connection, template)
     except (DBAPIError, OSError) as error:
         said = f"{database} cannot be read: {error}"
         raise WorldError(said, hint="`mozart history --rebuild` makes it anew") from error
 
 
-def _counts(connection: Connection, template: str) -> list[Counts]:
+def counts_in(connection: Connection, template: str = "") -> list[Counts]:
+    """As `read_counts`, of a history that is open. Raises `DBAPIError`."""
     from sqlalchemy import select
 
     from mozart_nb.consumers.history.tables import JOBS

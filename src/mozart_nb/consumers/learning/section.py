@@ -88,19 +88,18 @@ class LearningSection:
         """The account of this journal, as far as the tables know it."""
         from mozart_nb.consumers.learning.tables import WATCHES
 
-        row = connection.execute(
-            WATCHES.select().with_only_columns(WATCHES.c.journal, WATCHES.c.seq).where(WATCHES.c.job == news.job)
-        ).one_or_none()
-        known = (news.job, news.journal, row.seq) if row is not None and row.journal == news.journal else None
-        if self._account is not None and known == self._place:
+        of_it = (WATCHES.c.job == news.job) & (WATCHES.c.journal == news.journal)
+        seq = connection.execute(WATCHES.select().with_only_columns(WATCHES.c.seq).where(of_it)).scalar_one_or_none()
+        if self._account is not None and self._place == (news.job, news.journal, seq):
             return self._account
-        return self._read(connection, news) if known is not None else Account()
+        return self._read(connection, news) if seq is not None else Account()
 
     def _read(self, connection: Connection, news: News) -> Account:
         from mozart_nb.consumers.learning.tables import OUTCOMES, WATCHES
 
-        text = connection.execute(WATCHES.select().where(WATCHES.c.job == news.job)).one().watch
-        account = Account(msgspec.json.decode(text, type=Watch))
+        of_it = (WATCHES.c.job == news.job) & (WATCHES.c.journal == news.journal)
+        row = connection.execute(WATCHES.select().where(of_it)).one()
+        account = Account(msgspec.json.decode(row.watch, type=Watch))
         of_it = (OUTCOMES.c.job == news.job) & (OUTCOMES.c.journal == news.journal)
         for row in connection.execute(OUTCOMES.select().where(of_it)):
             tally = msgspec.json.decode(row.tally, type=Tally)
@@ -120,7 +119,7 @@ class LearningSection:
             "watch": msgspec.json.encode(watch).decode(),
         }
         upsert = insert(WATCHES).values(remembered)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["job"], set_=dict(upsert.excluded)))
+        connection.execute(upsert.on_conflict_do_update(index_elements=["job", "journal"], set_=dict(upsert.excluded)))
         for key in account.changed:
             counted = account.counted[key]
             row = {

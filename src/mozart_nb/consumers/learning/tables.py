@@ -30,8 +30,8 @@ WATCHES: Final = Table(
     "watches",
     METADATA,
     Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, comment="the job, `jobs.id`"),
-    Column("journal", Text, nullable=False, comment="identity of the journal that is being counted"),
+    Column("journal", Text, primary_key=True, comment="identity of the journal that is counted"),
     Column("seq", Integer, nullable=False, comment="events up to this one are counted"),
     Column("watch", Text, nullable=False, comment="what counting has to remember between two events, as JSON"),
-    comment="how far counting outcomes has come, per job",
+    comment="how far counting outcomes has come, per journal of a job",
 )
