@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,7 +161,8 @@ def test_a_job_file_shown_in_the_documentation_is_valid(block: str, tmp_path: Pa
     data = yaml.safe_load(block)
     if not isinstance(data, dict) or "name" not in data:
         pytest.fail("show whole job files, so that they can be checked and copied")
-    (tmp_path / "questions.csv").write_text("question\nWhy?\n", encoding="utf-8")
+    for name in ("questions.csv", "reviews.csv"):
+        (tmp_path / name).write_text("question\nWhy?\n", encoding="utf-8")
     loaded = load_text(block, base_dir=tmp_path, strict=True)
     assert [issue for issue in issues_of(loaded, tmp_path) if "ERROR" in issue] == []
 
@@ -235,6 +237,22 @@ def test_every_code_event_and_check_has_its_row() -> None:
     codes, events = text_of(ROOT / "docs" / "error-codes.md"), text_of(ROOT / "docs" / "events.md")
     assert [code for code in (*CODES, *V_CODES) if f"| `{code}` |" not in codes] == []
     assert [kind for kind in map(kind_of, event_types()) if f"### `{kind}`" not in events] == []
+
+
+def test_every_symptom_of_the_troubleshooting_guide_names_the_command_that_shows_it_and_every_code_is_there() -> None:
+    page = text_of(ROOT / "docs" / "troubleshooting.md")
+    rows = [line.split(" | ") for line in page.split("\n") if line.startswith("| ") and "---" not in line]
+    assert [cells[0] for cells in rows if len(cells) != 4] == []
+    assert [cells[0] for cells in rows if cells[0] != "| symptom" and not re.match(r"`%?mozart ", cells[1])] == []
+    assert [code for code in CODES if code not in page] == []
+
+
+def test_every_file_of_a_job_and_every_table_has_its_row() -> None:
+    generator()
+    files = sys.modules["file_page"]
+    assert files.described() == files.of_layout()
+    page = text_of(ROOT / "docs" / "files.md")
+    assert [name for name in files.every_table() if f"### `{name}`" not in page] == []
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
