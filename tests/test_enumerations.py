@@ -70,6 +70,7 @@ INTERNAL_ERRORS = {
     "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
     "InterruptedReadError": "raised only where the caller said that it may give up; timeline turns it into None",
+    "UnusableError": "consumers.notify.sending turns it into what came of a try",
     "MozartInterrupted": "an interrupt stays a KeyboardInterrupt, so that a front end stops the cells behind it",
 }
 """Exceptions outside the tree: none of them leaves the module that is named here."""
