@@ -95,6 +95,18 @@ def test_an_estimate_says_cost_and_time_and_writes_nothing(shell: Shell, here: P
     assert [path.name for path in here.iterdir()] == ["job.yaml"]
 
 
+def test_a_test_message_is_sent_on_every_channel_and_what_became_of_it_is_said(shell: Shell) -> None:
+    channel = {"type": "webhook", "url": "http://127.0.0.1:9/nobody", "on_events": ["job_complete"]}
+    file = write({**rehearsed("told", 1), "notifications": [channel]})
+    shown = str(shell.fine(f"%mozart notify-test {file} --dry-run").value)
+    assert shown.startswith("1 webhook: ")
+    said = str(shell.fine(f"%mozart notify-test {file}").value)
+    assert "webhook" in said
+    assert "failed" in said
+    assert "channel 1: " in said
+    assert "there is no channel 3" in shell.fails(f"%mozart notify-test {file} --channel 3")
+
+
 # --- which job --------------------------------------------------------------------------------------------------------
 
 

@@ -155,7 +155,7 @@ _COMMAND: Final = re.compile(rf"`mozart (?={'|'.join(VERBS)})")
 
 def in_notebook(text: str) -> str:
     """Advice that names commands of the shell, with the verbs of the notebook instead."""
-    return _COMMAND.sub("`%mozart ", text)
+    return _COMMAND.sub("`%mozart ", text.replace("`mozart learning", "`mozart insights"))
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------------

@@ -292,6 +292,16 @@ VERBS: Final[dict[str, Verb]] = {
             (_SET, _MAX, _flag("--offline", "Do not ask the API to count tokens."), _WORKSPACE, _DEBUG),
             _FILE,
         ),
+        Verb(
+            "notify-test",
+            "Send a test message on every channel of `notifications`, once and now.",
+            (
+                _value("--channel", "N", "Only channel N, counted from 1.", kind=_number(1), default=0),
+                _flag("--dry-run", "Only show what would be sent.", short="-n"),
+                _DEBUG,
+            ),
+            _FILE,
+        ),
         Verb("dashboard", "The live dashboard of a job.", (_WHERE, _DEBUG), _ID),
         Verb("init", "Put a commented cell below this one, to start from.", (_DEBUG,)),
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mozart_nb.consumers.progress import Progress
 from mozart_nb.plans import words
-from mozart_nb.words import Page, one_line, page
+from mozart_nb.words import Page, one_line, page, roughly
 
 _WIDEST: Final = 60
 
@@ -70,3 +70,18 @@ def jobs_page(jobs: Iterable[tuple[Progress, str]]) -> Page:
         for progress, place in jobs
     ]
     return page(table(("job", "status", "done", "failed", "where"), rows))
+
+
+def tested_page(rows: Sequence[Mapping[str, Any]]) -> Page:
+    """What became of the test messages of `plans.notify_test`."""
+    cells = (
+        (str(row["channel"]), row["type"], row["status"], row["error"] or f"in {roughly(row['seconds'])}")
+        for row in rows
+    )
+    advice = (f"channel {row['channel']}: {row['next']}" for row in rows if row["next"])
+    return page([*table(("channel", "type", "result", ""), cells), *advice])
+
+
+def sent_page(shown: Sequence[Mapping[str, Any]]) -> Page:
+    """What would be sent."""
+    return page(f"{one['channel']} {one['type']}: {one['title']} – {one['text']}" for one in shown)

@@ -137,7 +137,7 @@ class _Asked:
     shows: bool = False
 
 
-_TAKES_A_WHILE: Final = frozenset({"modify", "recover", "estimate"})
+_TAKES_A_WHILE: Final = frozenset({"modify", "recover", "estimate", "notify-test"})
 _SHOWS_ITSELF: Final = frozenset({"dashboard", "pause", "cancel", "modify"})
 
 

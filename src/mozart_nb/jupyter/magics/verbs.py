@@ -18,6 +18,7 @@ from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import running_here
 from mozart_nb.hosts.interrupts import finishing
+from mozart_nb.job.load import load_job
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import verdict_on
 from mozart_nb.jupyter.magics.failures import diagnosis, errors
@@ -26,7 +27,7 @@ from mozart_nb.jupyter.magics.lines import RunWish
 from mozart_nb.jupyter.magics.logs import logs
 from mozart_nb.jupyter.magics.mending import mend_file
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
-from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page
+from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page, sent_page, tested_page
 from mozart_nb.jupyter.magics.runs import modify, resume, run_file
 from mozart_nb.jupyter.magics.text_view import wait_in_terminal
 from mozart_nb.looking.finding import Found, find, known_layouts
@@ -200,6 +201,20 @@ def _estimate(notebook: Notebook, given: Namespace) -> Outcome:
     return Outcome(pending=Work(work))
 
 
+def _notify_test(notebook: Notebook, given: Namespace) -> Outcome:
+    from mozart_nb.plans.notify_test import chosen, send_tests, shown_tests  # what sends is for those who send
+
+    loaded = load_job(given.file)
+    channels = chosen(loaded, given.channel or None)
+    if given.dry_run:
+        return Outcome(sent_page(shown_tests(loaded, channels)))
+
+    async def work() -> Page:
+        return tested_page(await send_tests(loaded, channels))
+
+    return Outcome(pending=Work(work))
+
+
 def _init(notebook: Notebook, given: Namespace) -> Outcome:
     from mozart_nb.jupyter.magics.cell_help import starting_cell
 
@@ -225,6 +240,7 @@ _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "diagnose": diagnosis,
     "validate": _validate,
     "estimate": _estimate,
+    "notify-test": _notify_test,
     "dashboard": _dashboard,
     "init": _init,
 }
