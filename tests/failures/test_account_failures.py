@@ -7,13 +7,13 @@ import signal
 import pytest
 from support.anthropic_server import Reply, refuse, text
 from support.commands import Started
-from support.scenes import Scene
+from support.scenes import ONE, Scene
 
 
 @pytest.mark.real_claude
 def test_a_key_that_claude_uses_and_the_service_refuses(real_scene: Scene) -> None:
     real_scene.answers(refuse(401, "invalid x-api-key"))
-    assert real_scene.run(backend=real_scene.real()).exit_code == 1
+    assert real_scene.run(backend=real_scene.real(), batch=ONE).exit_code == 1
     top = real_scene.top().says("E501", "Invalid API key", "the key in ANTHROPIC_API_KEY", real_scene.served.url)
     top.says("put a valid key into ANTHROPIC_API_KEY, or unset it and log in with `claude /login`")
     real_scene.answers(text("done"))

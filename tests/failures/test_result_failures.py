@@ -8,9 +8,8 @@ from typing import Final
 import pytest
 from support.anthropic_server import Call, Reply, text
 from support.commands import mozart
-from support.scenes import ONCE, Scene
+from support.scenes import ONCE, ONE, Scene
 
-ONE: Final = {"size": 1, "total_items": 1}
 SCHEMA: Final = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
@@ -87,22 +86,6 @@ def test_a_working_directory_that_is_removed_while_the_job_runs(scene: Scene) ->
     top.says("put the folder back or correct backend.working_directory")
     work.mkdir()
     assert top.followed().exit_code == 0
-
-
-@pytest.mark.real_claude
-def test_a_worktree_that_is_removed_below_the_real_program(real_scene: Scene) -> None:
-    """As a clean-up in another terminal would: the session goes on, the next one cannot begin."""
-    work = real_scene.folder / "checkout"
-    work.mkdir()
-
-    def clean_up(call: Call) -> Reply:
-        shutil.rmtree(work, ignore_errors=True)
-        return text("done")
-
-    real_scene.served.handler = clean_up
-    backend = real_scene.real(working_directory=str(work))
-    assert real_scene.run(backend=backend).exit_code == 1
-    real_scene.top().says("E602", f"the working directory {work} does not exist", "put the folder back")
 
 
 def test_a_workspace_that_is_removed_while_the_job_runs(scene: Scene) -> None:

@@ -14,6 +14,7 @@ from support.obedient import write_obedient
 from mozart_nb.checkpoint.layout import Layout
 
 ONCE = {"max_retries": 0, "max_completion_attempts": 0, "base_delay_seconds": 0.01, "jitter": False}
+ONE = {"size": 1, "total_items": 1}
 TOP = 10
 """Lines of a diagnosis in which the cause and the next step have to stand."""
 
