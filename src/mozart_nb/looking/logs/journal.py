@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -72,6 +72,8 @@ def end_of(layout: Layout) -> Tip:
 
 def _backwards(layout: Layout, wanted: LogFilter, up_to: float) -> Iterator[ev.Event]:
     """Events that may be wanted, newest first. What a later segment holds again does not count in an earlier one."""
+    if not wanted.kinds:
+        return
     patterns = _patterns(wanted)
     last = up_to
     for number in reversed(segments(DiskFiles(), layout)):
@@ -93,17 +95,18 @@ def _patterns(wanted: LogFilter) -> list[re.Pattern[bytes]]:
     """What a line must hold one of to be wanted; nothing where most of them are."""
     names = sorted(wanted.kinds)
     if wanted.batch:
-        return [re.compile(rb'"batch":%d[,}]' % wanted.batch), _of_kinds([name for name in _SEVERAL if name in names])]
+        return [re.compile(rb'"batch":%d[,}]' % wanted.batch), *_of_kinds(set(_SEVERAL).intersection(names))]
     if not wanted.events and wanted.level in ("DEBUG", "INFO"):
         return []
-    is_narrowed = wanted.level in ("WARNING", "ERROR") and _FAILED_ONLY in names
-    plain = _of_kinds([name for name in names if not (is_narrowed and name == _FAILED_ONLY)])
-    return [plain, _of_kinds([_FAILED_ONLY], rb'[^\n]*"code":"')] if is_narrowed else [plain]
+    if wanted.level in ("WARNING", "ERROR") and _FAILED_ONLY in names:
+        names.remove(_FAILED_ONLY)
+        return [*_of_kinds(names), *_of_kinds([_FAILED_ONLY], rb'[^\n]*"code":"')]
+    return _of_kinds(names)
 
 
-def _of_kinds(names: list[str], more: bytes = b"") -> re.Pattern[bytes]:
+def _of_kinds(names: Collection[str], more: bytes = b"") -> list[re.Pattern[bytes]]:
     alternatives = b"|".join(re.escape(name.encode()) for name in names)
-    return re.compile(rb'"event":\{"kind":"(?:' + alternatives + rb')"' + more if names else rb"(?!)")
+    return [re.compile(rb'"event":\{"kind":"(?:' + alternatives + rb')"' + more)] if names else []
 
 
 def _candidates(block: bytes, patterns: list[re.Pattern[bytes]]) -> Iterator[bytes]:
