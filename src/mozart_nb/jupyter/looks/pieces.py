@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mozart_nb.jupyter.looks.text import bounded, escaped_line
-from mozart_nb.jupyter.magics.lines import in_notebook
+from mozart_nb.looking.diagnosis.text import in_words_of
 
 _QUOTED: Final = re.compile("`([^`]+)`")
 
@@ -17,7 +17,7 @@ def sentence(text: str, most: int = 600) -> str:
 
     Commands of the shell are written as a notebook types them.
     """
-    return f"<bdi>{_QUOTED.sub(_typed, escaped_line(in_notebook(text), most))}</bdi>"
+    return f"<bdi>{_QUOTED.sub(_typed, escaped_line(in_words_of(text, "%mozart"), most))}</bdi>"
 
 
 def _typed(found: re.Match[str]) -> str:
