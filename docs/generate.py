@@ -30,6 +30,7 @@ from mozart_nb.job.model import JobConfig
 from mozart_nb.job.price_table import ALIASES, AS_OF, MODELS, SOURCE
 from mozart_nb.job.prices import Prices, shipped
 from mozart_nb.job.vcodes import V_CODES, VCode
+from mozart_nb.looking.diagnosis.columns import GROUP_COLUMNS
 
 FOLDER: Final = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # the pages that have a module of their own, wherever this is started from
@@ -48,6 +49,7 @@ def pages() -> dict[str, str]:
         "events.md": event_page(),
         "prices.md": price_page(),
         "dataframes.md": with_columns("dataframes.md"),
+        "diagnosis.md": with_columns("diagnosis.md"),
         "learning.md": with_columns("learning.md"),
         "files.md": file_page(_written("the structures and tables of what is written"), _table, _every_field),
         "commands.md": command_page(_written("the commands in cli.commands"), _table),
@@ -330,6 +332,7 @@ _COLUMNS: Final[dict[str, tuple[Column[Any], ...]]] = {
     "batches": BATCH_COLUMNS,
     "attempts": ATTEMPT_COLUMNS,
     "errors": ERROR_COLUMNS,
+    "diagnosis": GROUP_COLUMNS,
     "validations": VALIDATION_COLUMNS,
     "events": EVENT_COLUMNS,
     "history": JOB_COLUMNS,
