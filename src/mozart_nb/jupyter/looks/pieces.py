@@ -17,7 +17,8 @@ def sentence(text: str, most: int = 600) -> str:
 
     Commands of the shell are written as a notebook types them.
     """
-    return f"<bdi>{_QUOTED.sub(_typed, escaped_line(in_words_of(text, "%mozart"), most))}</bdi>"
+    shown = escaped_line(in_words_of(text, "%mozart"), most)
+    return f"<bdi>{_QUOTED.sub(_typed, shown)}</bdi>"
 
 
 def _typed(found: re.Match[str]) -> str:
