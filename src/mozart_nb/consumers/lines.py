@@ -140,6 +140,11 @@ def _plan(shape: ev.PlanShape) -> Iterator[tuple[str, str]]:
     yield "size", str(shape.size)
 
 
+def _wording(wording: ev.Wording) -> Iterator[tuple[str, str]]:
+    yield "template", wording.template[:12]
+    yield "hints", str(len(wording.hints) or "")
+
+
 def _options(options: ev.RunOptions) -> Iterator[tuple[str, str]]:
     for info in msgspec.structs.fields(options):
         value = getattr(options, info.name)
@@ -183,6 +188,7 @@ def _batches(numbers: tuple[int, ...]) -> Iterator[tuple[str, str]]:
 
 _EXPANDED: Final[dict[str, _Expand]] = {
     "plan": _plan,
+    "wording": _wording,
     "options": _options,
     "results": _results,
     "usage": _usage,

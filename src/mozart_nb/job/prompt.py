@@ -6,7 +6,8 @@ them stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any, Final
 
@@ -147,14 +148,21 @@ class PromptRenderer:
 def with_hints(prompt: str, hints: Sequence[str], context: BatchContext) -> str:
     """`prompt` with what earlier runs teach at its end; `prompt` itself where they teach nothing.
 
-    Placeholders of the hints (the path of a rule) are filled in from `context`.
+    Placeholders of the hints (the path of a rule) are filled in from `context`; a hint is left out where that has not
+    what they ask for.
     """
-    if not hints:
+    filled = list(_filled(hints, context))
+    if not filled:
         return prompt
-    hints = [expand(hint, context, "path") for hint in hints]
     return _paragraphs(
-        [prompt, "What earlier runs of this task have shown:\n" + "\n".join(f"- {hint}" for hint in hints)]
+        [prompt, "What earlier runs of this task have shown:\n" + "\n".join(f"- {hint}" for hint in filled)]
     )
+
+
+def _filled(hints: Sequence[str], context: BatchContext) -> Iterator[str]:
+    for hint in hints:
+        with contextlib.suppress(PromptError):
+            yield expand(hint, context, "path")
 
 
 def _main_template(prompt: PromptConfig, given: str | None, read_text: ReadText) -> CompiledTemplate:

@@ -11,6 +11,7 @@ from mozart_nb.consumers.learning.outcomes import ANSWER_FORM
 from mozart_nb.consumers.learning.reading import Counts
 from mozart_nb.consumers.learning.tally import RuleTally, Tally
 from mozart_nb.job.outputs import RuleConfig
+from mozart_nb.job.prompt import BatchContext, with_hints
 from mozart_nb.job.wording import rule_names
 
 
@@ -78,6 +79,18 @@ def test_the_worst_come_first_and_only_some_are_said() -> None:
 
 def test_rules_that_the_job_no_longer_has_are_not_spoken_of() -> None:
     assert hints_from([counts({names(VERDICT)[0]: (50, 100)})], [REPORT]) == ()
+
+
+def test_a_rule_that_is_not_for_every_batch_gets_no_sentence_that_every_batch_reads() -> None:
+    late = rule(type="file_exists", path="summary.md", condition="batch_num >= 2")
+    assert hints_from([counts({names(late)[0]: (50, 100)})], [late]) == ()
+
+
+def test_a_hint_is_left_out_of_the_prompt_of_a_batch_that_has_not_what_its_path_asks_for() -> None:
+    hints = ("the file `{items.name}.md` is there", "the file `{batch_num:03d}.md` is there")
+    prompt = with_hints("Do it.", hints, BatchContext(7, {"batch_num": 7, "items": 5}))
+    assert prompt.splitlines()[-1] == "- the file `007.md` is there"
+    assert with_hints("Do it.\n", hints[:1], BatchContext(7, {"items": 5})) == "Do it.\n"
 
 
 def test_outcomes_with_hints_and_rehearsals_do_not_count() -> None:

@@ -35,13 +35,15 @@ _WHAT: Final = {
 def hints_from(counts: Sequence[Counts], rules: Sequence[RuleConfig]) -> tuple[str, ...]:
     """At most three sentences about the rules that first tries of a template failed most. Placeholders stay in them.
 
+    Rules with a `condition` are not for every batch, and so get no sentence, which every batch would read.
     `counts` are those of this template. Outcomes with hints in the prompt are left out, or a hint that helps would
     vanish because it helped; so are rehearsals.
     """
     found = together(one for one in counts if not one.hints and not one.is_rehearsal)
     if not found:
         return ()
-    known = {**dict(zip(rule_names(rules), rules, strict=True)), ANSWER_FORM: None}
+    named = zip(rule_names(rules), rules, strict=True)
+    known = {**{name: rule for name, rule in named if rule.condition is None}, ANSWER_FORM: None}
     worth: list[tuple[float, str]] = []
     for name, tally in found[0].tally.rules.items():
         sure = wilson(tally.failed_first, tally.judged_first).low
