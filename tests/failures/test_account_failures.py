@@ -108,6 +108,16 @@ def test_an_address_where_the_messages_api_reaches_nobody(scene: Scene) -> None:
     top.says("see whether http://127.0.0.1:9 is right and can be reached from here", "then `mozart resume failing`")
 
 
+def test_an_address_where_nobody_is_reached_while_it_is_tried_again(scene: Scene) -> None:
+    patient = {"max_retries": 3, "base_delay_seconds": 600, "jitter": False}
+    scene.write(backend=scene.api(base_url="http://127.0.0.1:9"), batch=ONE, retry=patient)
+    with Started("run", scene.file, cwd=scene.folder) as host:
+        host.until("batch.retrying")
+        top = scene.top().says("it goes on trying after 1 failed attempt with E002", "http://127.0.0.1:9")
+        top.says("next: nothing as long as another attempt helps; else see whether http://127.0.0.1:9 is right")
+        host.process.kill()
+
+
 def test_an_address_that_is_somebody_else(scene: Scene) -> None:
     stranger = Reply(status=404, raw="<h1>Nothing here</h1>", content_type="text/html")
     scene.served.describe = lambda model: stranger

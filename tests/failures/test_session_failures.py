@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import psutil
 import pytest
 from support.anthropic_server import HANG, Call, Reply, text, use
-from support.commands import mozart
+from support.commands import Started, mozart, wait_for
 from support.scenes import ONE, Scene
 
 from mozart_nb.backends._memory import memory_kills
@@ -26,6 +27,23 @@ def test_a_session_that_hangs(real_scene: Scene) -> None:
     top = real_scene.top().says("E303", "nothing came for 1.5 seconds (stale_detection.idle_timeout_seconds)")
     top.says("see where it hung (`mozart logs failing`)", "raise stale_detection.idle_timeout_seconds")
     assert top.command == ["resume", "failing", "--reload-config"]
+
+
+def test_a_session_that_hangs_while_nobody_watches_for_that(scene: Scene) -> None:
+    """Ten minutes of silence, as its log tells them; the session itself is alive all the time."""
+    waiting = "open_(); print('thinking', file=sys.stderr, flush=True); time.sleep(60)\n# that is all"
+    scene.write(backend=scene.obedient(), batch=ONE, prompt={"template": waiting})
+    with Started("run", scene.file, cwd=scene.folder) as host:
+        logs = scene.layout.logs / "0000"
+        wait_for(lambda: (logs / "0001-1.err").exists() and (logs / "0001-1.err").stat().st_size)
+        for path in logs.iterdir():
+            os.utime(path, (time.time() - 600, time.time() - 600))
+        top = scene.top().says(
+            "1 session has printed nothing for up to 10 min (batch 1)", "it hangs, or works for long"
+        )
+        top.says("`mozart logs failing --raw --batch 1` shows what it printed", "stale_detection")
+        assert mozart("cancel", "failing", "-w", scene.workspace).exit_code in (0, 4)
+        host.end()
 
 
 @pytest.mark.real_claude

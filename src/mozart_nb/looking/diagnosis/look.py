@@ -196,6 +196,8 @@ def _causes(
         failed = [group for group in standing if progress.failed or group.code == progress.code]
         for group in failed:
             yield f"{group.code} {group.meaning}{f': {group.cause}' if group.cause else ''}"
+    if progress.status in LIVE and standing:
+        yield f"it goes on trying after {plural(standing[0].unresolved, 'failed attempt')}{_top(standing)}"
     yield from (f"{trouble.what}{f': {trouble.cause}' if trouble.cause else ''}" for trouble in troubles)
 
 

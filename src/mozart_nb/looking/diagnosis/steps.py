@@ -103,6 +103,11 @@ def _while_it_runs(stand: Standing) -> str:
     advised = next((group for group in stand.standing if group.unresolved_batches), None)
     if advised is not None and stand.progress.failed:
         return f"`mozart status {stand.job_id} --watch`; for what failed: {advised.advice}"
+    in_the_way = next((one.advice for one in stand.troubles if one.advice), "")
+    if in_the_way:
+        return in_the_way
+    if stand.standing and stand.standing[0].unresolved_batches:
+        return f"nothing as long as another attempt helps; else {_before(stand.standing[0].advice)}"
     if stand.holder is not None:
         return f"`mozart status {stand.job_id} --watch` shows how it goes, `mozart pause {stand.job_id}` stops it"
     return ""

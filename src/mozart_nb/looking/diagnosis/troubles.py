@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mozart_nb.consumers.notify import Delivery, deliveries
 from mozart_nb.hooks import HookResult
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
+from mozart_nb.looking.diagnosis.silence import silence_troubles
 from mozart_nb.looking.finding import Found
 from mozart_nb.words import clean, one_line, plural
+
+if TYPE_CHECKING:
+    from mozart_nb.consumers.notify import Delivery
 
 _HOOKS_GONE_WRONG: Final = frozenset({"failed", "interrupted", "unknown"})
 _MOST_NOTICES: Final = 5
@@ -24,6 +27,7 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
     """What is wrong besides the work itself, the worst first. `notices` are what observers complained of."""
     told = [
         *_environment_troubles(found, around),
+        *silence_troubles(found),
         *_notification_troubles(found.layout.notifications),
         *_hook_troubles(found.hooks, found.layout.job_id),
         *_notice_troubles(notices),
@@ -49,6 +53,10 @@ def _is_tight(fact: Fact) -> bool:
 
 def _notification_troubles(folder: Path) -> Iterator[Trouble]:
     """Each channel that does not get what it should, with the last reason."""
+    if not folder.is_dir():
+        return
+    from mozart_nb.consumers.notify import deliveries  # for jobs that tell somebody, and for no others
+
     by_channel: dict[tuple[int, str], list[Delivery]] = {}
     for one in deliveries(folder):
         by_channel.setdefault((one.channel, one.type), []).append(one)
