@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mozart_nb.jupyter.looks.advice import advice_here
+from mozart_nb.jupyter.looks.pieces import sentence
 from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import spans
@@ -41,7 +42,7 @@ def _group(group: Mapping[str, Any], is_over: bool) -> str:
         escaped_line(group["meaning"]),
         f"{group['count']:,}",
         left,
-        escaped_line(advice_here(group["code"], is_over=is_over)) if group["unresolved"] else "",
+        sentence(advice_here(group["code"], is_over=is_over)) if group["unresolved"] else "",
         f"<bdi>{escaped_line(group['last_message'], 200)}</bdi>",
     )
     return f"<tr><th scope=row>{escaped_line(group['code'], 10)}" + "".join(f"<td>{cell}" for cell in cells)

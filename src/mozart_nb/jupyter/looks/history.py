@@ -64,9 +64,9 @@ def _row(run: RunRow, now: float, longest: float, dearest: float) -> Sequence[st
     before = "" if run.is_present else " <small>before</small>"
     return (
         f"{tally.number}{before}",
-        escaped_line(moment(tally.started_at, now)),
-        f"{mark(run.status)}&nbsp;{escaped_line(run.status, 20)}",
-        f"{tally.completed:,} of {tally.total:,}",
+        _kept(escaped_line(moment(tally.started_at, now))),
+        _kept(f"{mark(run.status)} {escaped_line(run.status, 20)}"),
+        _kept(f"{tally.completed:,} of {tally.total:,}"),
         f"{tally.failed:,}" if tally.failed else "",
         _bar(run.success_rate, "completed", _percent(run.success_rate)),
         _bar(run.first_try_rate, "completed", _percent(run.first_try_rate)),
@@ -84,10 +84,15 @@ def _percent(share: float | None) -> str:
 def _bar(share: float | None, status: str, words: str) -> str:
     """The words, and below them a bar of that share (0 to 1) of its place."""
     if share is None:
-        return words
+        return _kept(words)
     pixels = max(1, round(_BAR_PIXELS * min(1.0, share)))
     box = f'<i style="width:{pixels}px;height:4px;background-color:{look_of(status).colour}"></i>'
-    return f'{words}<div class="mozart-attempts">{box}</div>'
+    return f'{_kept(words)}<div class="mozart-attempts" style="width:{_BAR_PIXELS}px">{box}</div>'
+
+
+def _kept(html: str) -> str:
+    """In one piece: a column is not made narrower than this."""
+    return f'<span style="white-space:nowrap">{html}</span>'
 
 
 def runs_text(found: Sequence[RunRow], now: float) -> Iterator[str]:
