@@ -18,7 +18,7 @@ from mozart_nb import events as ev
 from mozart_nb.words import one_line, spans, time_of_day
 
 _Expand = Callable[[Any], Iterator[tuple[str, str]]]
-_Shown = tuple[str, Any, _Expand | None]
+_Shown = tuple[Any, _Expand | None]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -77,12 +77,14 @@ def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:
 def pairs_of(event: ev.Event, without: frozenset[str] = frozenset()) -> str:
     """The fields of an event that say something, as ` key=value key=value`, but for those in `without`."""
     parts: list[str] = []
+    shown, always = _shown_fields(type(event), without)
     written = msgspec.to_builtins(event)  # leaves out most of what is as it always is, and is quick about it
-    for name, default, expand in _shown_fields(type(event)):
-        if name not in written and default is not _NOTHING:
+    for name in written if always <= written.keys() else shown:
+        if name not in shown:
             continue
+        default, expand = shown[name]
         value = getattr(event, name)
-        if value == default or name in without:
+        if value == default:
             continue
         if expand is not None:
             parts += [f" {key}={quoted(text)}" for key, text in expand(value) if text]
@@ -101,13 +103,14 @@ def event_document(event: ev.Event) -> dict[str, Any]:
 
 
 @cache
-def _shown_fields(kind: type[ev.Event]) -> tuple[_Shown, ...]:
-    """Fields that a line may show, each with the value that is left out, and how it is written."""
-    return tuple(
-        (info.name, _NOTHING if info.name in _ALWAYS else info.default, _EXPANDED.get(info.name))
+def _shown_fields(kind: type[ev.Event], without: frozenset[str]) -> tuple[dict[str, _Shown], frozenset[str]]:
+    """Fields that a line may show: the value that is left out, and how it is written; and those never left out."""
+    shown = {
+        info.name: (_NOTHING if info.name in _ALWAYS else info.default, _EXPANDED.get(info.name))
         for info in msgspec.structs.fields(kind)
-        if info.name not in _LEFT_OUT
-    )
+        if info.name not in _LEFT_OUT and info.name not in without
+    }
+    return shown, frozenset(name for name in shown if name in _ALWAYS)
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -25,6 +25,7 @@ from mozart_nb.masking import masked
 CONTEXT: Final = ("job_id", "run_id", "batch", "attempt")
 _IN_CONTEXT: Final = frozenset(CONTEXT)
 _PADDED: Final = {level: f"{level:<7}" for level in LEVELS}
+_WORDLESS: Final = frozenset({ev.BatchStarted, ev.BatchCompleted})
 _encode = msgspec.json.Encoder().encode
 
 _LINE = re.compile(
@@ -32,9 +33,6 @@ _LINE = re.compile(
     rf"(?P<level>{'|'.join(LEVELS)}) +(?P<event>[a-z_]+\.[a-z_]+)(?P<pairs>(?: .*)?)"
 )
 _PAIR = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
-
-
-_quoted = lru_cache(maxsize=64)(quoted)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -58,13 +56,19 @@ def console_line(
     event: ev.Event, level: Level, at: float, context: Mapping[str, str], *, with_time: bool, with_context: bool
 ) -> str:
     """An event as a line for people, without its newline. `context`: job and run."""
-    parts = [timestamp(at), " "] if with_time else []
-    parts += [_PADDED[level], " ", ev.kind_of(event)]
+    head = f"{timestamp(at)} {_PADDED[level]}" if with_time else _PADDED[level]
+    who = ""
     if with_context:
-        parts += [f" {key}={_quoted(value)}" for key, value in context.items()]
-        parts += [f" {key}={value}" for key in ("batch", "attempt") if (value := getattr(event, key, None)) is not None]
-    parts.append(pairs_of(event, _IN_CONTEXT))
-    return "".join(parts)
+        who = _pairs(*context.items())
+        batch, attempt = getattr(event, "batch", None), getattr(event, "attempt", None)
+        if batch is not None:
+            who += f" batch={batch}" if attempt is None else f" batch={batch} attempt={attempt}"
+    return f"{head} {ev.kind_of(event)}{who}{pairs_of(event, _IN_CONTEXT)}"
+
+
+@lru_cache(maxsize=16)
+def _pairs(*context: tuple[str, str]) -> str:
+    return "".join(f" {key}={quoted(value)}" for key, value in context)
 
 
 def json_line(
@@ -85,11 +89,19 @@ def json_line(
     return _encode(document).decode()
 
 
-def masked_lines(text: str) -> str:
-    """`text`, which is whole lines, without secrets; what is cut is never more than a part of one line."""
-    if masked(text) == text:
-        return text
-    return "".join(masked(line.removesuffix("\n")) + "\n" for line in text.splitlines(keepends=True))
+def mask_lines(lines: list[str], chosen: Sequence[int]) -> None:
+    """Take secrets out of the chosen lines. What is cut is never more than a part of one line."""
+    text = "\n".join([lines[index] for index in chosen])
+    if masked(text) != text:
+        for index in chosen:
+            lines[index] = masked(lines[index])
+
+
+def has_words(event: ev.Event) -> bool:
+    """Whether the event can hold a text that somebody else wrote. Most events of a run cannot, and are quicker."""
+    if type(event) is ev.SessionFinished:
+        return bool(event.message or event.warnings)
+    return type(event) not in _WORDLESS
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Any, Final
 from mozart_nb import events as ev
 from mozart_nb.consumers.lines import LEVELS, Level, highest_level, level_of
 from mozart_nb.consumers.log.files import json_sibling
-from mozart_nb.consumers.log.form import console_line, json_line, masked_lines
+from mozart_nb.consumers.log.form import console_line, has_words, json_line, mask_lines
 from mozart_nb.consumers.log.keys import masked_event
 from mozart_nb.consumers.log.packing import Packer
 from mozart_nb.consumers.log.rotating import RotatingFile
@@ -66,6 +66,7 @@ class LogWriter:
         self._steps = 0
         self._run_id = ""
         self._log: Any = None
+        self._says: dict[Level, Callable[..., Any]] = {}
 
     # --- on the event loop --------------------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ class LogWriter:
 
     def _work(self) -> None:
         try:
-            self._log = _structured(self._config, self._context, self._outlets)
+            self._bind(_structured(self._config, self._context, self._outlets))
             for outlet in self._outlets:
                 outlet.open()
             is_last = False
@@ -146,18 +147,23 @@ class LogWriter:
             self._log_event(ev.JobNotice(message=text, at=events[-1].at if events else 0.0))
         return bool(events or missed)
 
-    def _begin_run(self, event: ev.JobStarted | ev.JobResumed | None) -> None:
-        if event is not None and event.run_id != self._run_id:
+    def _begin_run(self, event: ev.Event | None) -> None:
+        if isinstance(event, _RUN) and event.run_id != self._run_id:
             self._run_id = event.run_id
-            self._log = self._log.bind(run_id=event.run_id)
+            self._bind(self._log.bind(run_id=event.run_id))
+
+    def _bind(self, log: Any) -> None:
+        self._log = log
+        self._says = {level: getattr(log, level.lower()) for level in LEVELS}
 
     def _log_event(self, event: ev.Event) -> None:
-        if isinstance(event, _RUN):
+        kind = type(event)
+        if kind in _RUN:
             self._begin_run(event)
-        if isinstance(event, ev.VOLATILE):
+        elif kind in ev.VOLATILE:
             event = ev.without_secrets(ev.writable(event))  # what is journaled has been through that
         level = level_of(event)
-        getattr(self._log, level.lower())(ev.kind_of(event), level=level, record=event)
+        self._says[level](ev.kind_of(event), level=level, record=event)
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -180,27 +186,36 @@ class _Outlet:
         self._options = {"with_time": config.include_timestamps, "with_context": config.include_context}
         self._render = render
         self._lines: list[str] = []
+        self._worded: list[int] = []
+        self._has_begun = False
         self._waiting = bytearray()
         limit = max(1, int(config.max_file_size_mb * _MEGABYTE))
         self._file = RotatingFile(path, limit=limit, keep=config.backup_count, rotated=self.packer.start)
 
     def open(self) -> None:
-        """Make the folder, and go on with what the last one could not pack. What fails fails again when writing."""
+        """Make the folder. What fails fails again when writing."""
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.packer.start()
 
     def add(self, event: ev.Event, level: Level, at: float, context: dict[str, str]) -> None:
+        if has_words(event):
+            self._worded.append(len(self._lines))
         self._lines.append(self._render(event, level, at, context, **self._options))
 
     def write(self) -> None:
         """Raises `OSError`; what could not be written is kept."""
         if self._lines:
-            text = masked_lines("\n".join(self._lines) + "\n")
-            self._waiting += text.encode("utf-8", "replace")
+            if self._worded:
+                mask_lines(self._lines, self._worded)
+            self._lines.append("")
+            self._waiting += "\n".join(self._lines).encode("utf-8", "replace")
             self._lines.clear()
+            self._worded.clear()
         if self._waiting:
             self._file.write(self._waiting)
+            if not self._has_begun:
+                self._has_begun = True
+                self.packer.start()  # what the last one could not pack
 
     def close(self) -> None:
         self._file.close()
