@@ -24,6 +24,9 @@ CHUNK_BYTES: Final = 256 << 10
 _KIND_AT: Final = len(b'{"crc":"00000000","event":{"kind":"')
 """Where in its line the kind of an event begins."""
 
+_BEHIND: Final = b'","seq":'
+"""What stands behind the kind of every event."""
+
 _NEWLINE: Final = ord("\n")
 _KINDS: Final = frozenset(kind_of(event) for event in event_types())
 
@@ -54,8 +57,8 @@ def scan(
         return
     pattern = _pattern(needles)
     # Most lines are told apart by the first characters of their kind: comparing those is all that most lines cost.
-    width = min(map(len, needles)) + 1
-    begins = frozenset(f'{kind}"'.encode()[:width] for kind in needles)
+    width = min(map(len, needles)) + len(_BEHIND)
+    begins = frozenset((kind.encode() + _BEHIND)[:width] for kind in needles)
     numbers = segments(DiskFiles(), layout)
     ends = _ends(layout, numbers)
     for number in numbers:

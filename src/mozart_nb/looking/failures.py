@@ -12,6 +12,7 @@ from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.load import without_collector
 from mozart_nb.checkpoint.scan import events_of, scan
 from mozart_nb.codes import Category, lookup
 from mozart_nb.consumers.rows import ErrorRecord
@@ -168,12 +169,13 @@ def failures_at(
     state = find(layout).state if state is None else state
     attempts = FailedAttempts(state, with_tails=with_tails)
     found: list[ErrorRecord] = []
-    for event in scan(layout, FAILURE_KINDS) if layout.exists else ():
-        if event.seq > state.job.seq:
-            break  # of a job that runs: what happened since its state was read
-        error = attempts.take(event)
-        if error is not None and wanted.wants(error):
-            found.append(error)
+    with without_collector():
+        for event in scan(layout, FAILURE_KINDS) if layout.exists else ():
+            if event.seq > state.job.seq:
+                break  # of a job that runs: what happened since its state was read
+            error = attempts.take(event)
+            if error is not None and wanted.wants(error):
+                found.append(error)
     found += (error for error in attempts.rest() if wanted.wants(error))
     return sorted(found, key=lambda error: error.at)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.load import without_collector
 from mozart_nb.checkpoint.scan import events_of, scan, times_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.looking.diagnosis.failures import Failures
@@ -77,19 +78,20 @@ def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: Goe
     on_the_way: list[ev.Event] = []
     slices = Slices(goes_on)
     slices.rest()
-    for event in scan(layout, _wanted(batches)):
-        slices.rest()
-        if event.seq > state.job.seq:
-            break  # of a job that runs: what happened since its state was read
-        found.failures.take(event)
-        if isinstance(event, _ON_THE_WAY):
-            on_the_way.append(event)
-        elif isinstance(event, ev.JobNotice):
-            found.notices[event.message] = found.notices.get(event.message, 0) + 1
-        story = found.stories.get(getattr(event, "batch", 0))
-        if story is not None:
-            story.append(event)
-            del story[:-_MOST_EVENTS]
+    with without_collector():
+        for event in scan(layout, _wanted(batches)):
+            slices.rest()
+            if event.seq > state.job.seq:
+                break  # of a job that runs: what happened since its state was read
+            found.failures.take(event)
+            if isinstance(event, _ON_THE_WAY):
+                on_the_way.append(event)
+            elif isinstance(event, ev.JobNotice):
+                found.notices[event.message] = found.notices.get(event.message, 0) + 1
+            story = found.stories.get(getattr(event, "batch", 0))
+            if story is not None:
+                story.append(event)
+                del story[:-_MOST_EVENTS]
     _tell_journey(layout, found.journey, on_the_way)
     return found
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mozart_nb.engine.ports import NOT_PERMITTED
 from mozart_nb.hooks import HookResult
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
 from mozart_nb.looking.diagnosis.silence import silence_troubles
 from mozart_nb.looking.finding import Found
-from mozart_nb.words import clean, one_line, plural
+from mozart_nb.words import clean, one_line, plural, spans
 
 if TYPE_CHECKING:
     from mozart_nb.consumers.notify import Delivery
@@ -28,6 +29,7 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
     told = [
         *_environment_troubles(found, around),
         *silence_troubles(found),
+        *_denial_troubles(found),
         *_notification_troubles(found.layout.notifications),
         *_hook_troubles(found.hooks, found.layout.job_id),
         *_notice_troubles(notices),
@@ -46,6 +48,21 @@ def _environment_troubles(found: Found, around: Environment) -> Iterator[Trouble
 
 def _is_tight(fact: Fact) -> bool:
     return fact.name in ("workspace", "state") and fact.status == "error" and fact.hint.startswith("make room")
+
+
+def _denial_troubles(found: Found) -> Iterator[Trouble]:
+    """Batches that passed although their session was refused a tool; of those that failed it is the likely cause."""
+    batches = found.state.batches.values()
+    denied = {
+        batch.number: next(text for text in batch.warnings if NOT_PERMITTED in text)
+        for batch in batches
+        if batch.warnings and batch.status == "completed" and any(NOT_PERMITTED in text for text in batch.warnings)
+    }
+    if denied:
+        whose = f"{plural(len(denied), 'completed batch')} ({spans(sorted(denied), 6)})"
+        said = one_line(denied[min(denied)], _WIDTH)
+        advice = "should it have been: backend.skip_permissions: true, or backend.allowed_tools, and rules that notice"
+        yield Trouble("tools", f"a tool was not permitted in {whose}", clean(said), advice)
 
 
 # --- who was to be told -----------------------------------------------------------------------------------------------

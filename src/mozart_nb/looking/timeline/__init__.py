@@ -6,7 +6,21 @@ state = await timeline.at(moments.last_seq // 2)
 if state is not None: ...                   # None: a newer request has taken this one's place
 """
 
-from mozart_nb.looking.timeline.catching_up import InterruptedReadError
-from mozart_nb.looking.timeline.moments import Mark, MarkKind, Moments, Timeline
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mozart_nb.looking.timeline.catching_up import InterruptedReadError
+    from mozart_nb.looking.timeline.moments import Mark, MarkKind, Moments, Timeline
 
 __all__ = ["InterruptedReadError", "Mark", "MarkKind", "Moments", "Timeline"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is asked for: who only catches up with a journal needs no timeline."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "catching_up" if name == "InterruptedReadError" else "moments"
+    return getattr(import_module(f"{__name__}.{module}"), name)
