@@ -63,6 +63,6 @@ def test_every_frame_has_its_columns_on_the_page() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.frames_page() == PAGE, "run `make docs`"
+    assert module.with_columns("dataframes.md") == PAGE, "run `make docs`"
     shown = re.findall(r"<!-- columns of (\w+) -->", PAGE)
     assert shown == ["batches", "attempts", "errors", "validations", "events", "history", "answers"]

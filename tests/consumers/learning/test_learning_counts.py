@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -286,3 +287,36 @@ def test_intervals_are_those_that_wilson_gave(successes: int, count: int, low: f
 def test_an_interval_holds_the_share_that_was_seen(successes: int, count: int) -> None:
     low, high = wilson(min(successes, count), count)
     assert 0 <= low <= min(successes, count) / count <= high <= 1
+
+
+# --- how much is kept -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_does_not_grow_with_the_number_of_batches() -> None:
+    rng = random.Random(3)
+
+    def kept(batches: int) -> int:
+        attempts = (judged(1, "passed", "passed", batch=n, seconds=rng.lognormvariate(5, 1)) for n in range(batches))
+        account = counted([planned(), *(event for attempt in attempts for event in attempt)])
+        [one] = account.counted.values()
+        return len(msgspec.json.encode(one)) + len(msgspec.json.encode(account.watch))
+
+    assert kept(4_000) < kept(400) + 2_000 < 10_000
+
+
+def test_batches_that_a_service_answers_hours_later_are_not_remembered_one_by_one() -> None:
+    waiting = [
+        event
+        for batch in range(1, 501)
+        for event in (
+            ev.BatchStarted(batch=batch, attempt=1),
+            ev.SessionOpened(batch=batch, attempt=1, parked=True),
+        )
+    ]
+    account = counted([planned(), *waiting])
+    assert len(msgspec.json.encode(account.watch)) < 1_000
+    for event in judged(1, "passed", batch=7)[2:]:
+        account.hear(event)
+    tally = account.counted[WORDING.template, False].tally
+    assert (tally.first_tries, tally.passed_first, tally.crowd) == (1, 1, {})
+    assert "duration_seconds" not in tally.spans["m"]
