@@ -247,6 +247,25 @@ def test_the_way_a_session_ended_decides(facts: dict, expected: str):
 
 def test_a_signal_is_named():
     assert "SIGTERM" in verdict(error(outcome="killed", signal=15)).message
+    crash = verdict(error(outcome="killed", signal=5))
+    assert (crash.code, crash.message) == ("E402", "it crashed: SIGTRAP")
+
+
+def test_a_refused_key_and_an_address_that_is_not_reached_are_named():
+    facts = {"address": "http://gateway (ANTHROPIC_BASE_URL)", "credential": "the key in MY_KEY"}
+    refused = verdict(error("invalid x-api-key", api_status=401, **facts))
+    assert refused.message == "invalid x-api-key: the key in MY_KEY, sent to http://gateway (ANTHROPIC_BASE_URL)"
+    gone = verdict(error("ECONNREFUSED", **facts))
+    assert (gone.code, gone.message) == ("E002", "ECONNREFUSED: http://gateway (ANTHROPIC_BASE_URL)")
+    told = verdict(error("http://gateway cannot be reached: ECONNREFUSED", **facts))
+    assert told.message == "http://gateway cannot be reached: ECONNREFUSED", "once is enough"
+    assert verdict(error("Overloaded", api_status=529, **facts)).message == "Overloaded", "it matters to these two"
+
+
+def test_an_end_for_lack_of_memory_is_no_crash_and_no_stranger():
+    words = "ASSERTION FAILED: MemoryExhaustion: Crash intentionally because memory is exhausted."
+    assert verdict(error(words, outcome="killed", signal=6)).code == "E403"
+    assert verdict(error("ended because it was out of memory", outcome="killed", signal=9)).code == "E403"
 
 
 @pytest.mark.parametrize(

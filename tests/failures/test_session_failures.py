@@ -123,6 +123,14 @@ def test_tools_that_are_not_permitted(real_scene: Scene) -> None:
     assert top.followed().exit_code == 0
 
 
+def test_a_tool_that_is_not_permitted_to_a_batch_that_completes_all_the_same(scene: Scene) -> None:
+    denials = [{"tool_name": "Bash", "tool_use_id": "toolu_1", "tool_input": {"command": "make report"}}]
+    prompt = f"open_(); done(permission_denials={denials!r})\n# that is all"
+    assert scene.run(backend=scene.obedient(), prompt={"template": prompt}).exit_code == 0
+    top = scene.top().says("failing completed", "a tool was not permitted in 2 completed batches (1-2)")
+    top.says("Bash was not permitted: make report", "backend.skip_permissions: true, or backend.allowed_tools")
+
+
 def test_a_program_that_is_not_installed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = scene.folder / "bin"
     empty.mkdir()
