@@ -31,7 +31,7 @@ from mozart_nb.looking.logs import (
     read_lines,
 )
 from mozart_nb.masking import masked
-from mozart_nb.plans.secrets import know_secrets_of
+from mozart_nb.plans.frozen import know_secrets_of
 from mozart_nb.words import clean
 
 

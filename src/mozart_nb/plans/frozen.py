@@ -5,6 +5,7 @@ A job that is resumed next week runs what was planned, not what has become of th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.plan import freeze_plan, read_plan
 from mozart_nb.consumers.log import is_log, log_file
 from mozart_nb.engine.identity import attachment_digest
-from mozart_nb.errors import CheckpointCorruptError
+from mozart_nb.errors import CheckpointCorruptError, MozartError
 from mozart_nb.job.frozen import freeze, thaw
 from mozart_nb.job.given import Given
 from mozart_nb.job.items import ItemTable, dump_items
@@ -161,6 +162,12 @@ def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
         ) from error
     know_secrets(loaded.config)
     return FrozenPlan(loaded, texts, ItemTable(files[ITEMS]) if ITEMS in files else None, apart, labels)
+
+
+def know_secrets_of(layout: Layout) -> None:
+    """Mask from now on what the job at `layout` says is secret; nothing is known of one whose plan cannot be read."""
+    with contextlib.suppress(MozartError):
+        read_frozen(layout)
 
 
 def workspace_of(frozen: FrozenPlan, layout: Layout) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
-from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.errors import MozartError
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.secrets import secrets_of, secrets_of_environment
 from mozart_nb.masking import know
@@ -15,11 +12,3 @@ from mozart_nb.masking import know
 def know_secrets(config: JobConfig) -> None:
     """Mask the values of keys, addresses and headers that `config` and the environment of this process name."""
     know((*secrets_of_environment(os.environ), *secrets_of(config, os.environ)))
-
-
-def know_secrets_of(layout: Layout) -> None:
-    """The same for a job on disk; nothing is known of one whose plan cannot be read."""
-    from mozart_nb.plans.frozen import read_frozen  # which tells what it reads, and imports this module
-
-    with contextlib.suppress(MozartError):
-        read_frozen(layout)
