@@ -311,9 +311,7 @@ class Job(JobReader):
 
     def _ask_other_process(self) -> None:
         if self.read(lambda state: state.is_settled):
-            raise MisuseError(
-                f"job `{self.job_id}` is {self.status}, and its host is still at it", hint="try again soon"
-            )
+            raise MisuseError(f"job `{self.job_id}` is {self.status}, its host is still at it", hint="try again soon")
         self._channel.request(Request(kind="resume", by="notebook"))
 
     def _require_record(self) -> None:
