@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -232,3 +233,9 @@ def test_a_rehearsal_logs_into_its_own_folder(tmp_path: Path) -> None:
     for given in ("/var/a.log", "../../a.log"):
         found = log_file(LoggingConfig(file_path=given), workspace, str(tmp_path))
         assert found == workspace / "a.log"
+
+
+def test_the_documentation_lists_exactly_the_names_that_are_masked() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    listed = page.partition("<!-- secret keys: begin -->")[2].partition("<!-- secret keys: end -->")[0]
+    assert set(re.findall(r"`([^`]+)`", listed)) == SECRET_KEYS

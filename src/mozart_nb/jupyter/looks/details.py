@@ -277,7 +277,8 @@ def _log_section(tail: LogTail, number: int, job_id: str, is_open: Collection[st
     if any(tail.sizes):
         notes.append(f"{count(sum(tail.sizes))}B")
     if tail.is_cut and job_id:
-        notes.append(f"only its end: <code>%mozart logs {escaped_line(job_id, 120)} --batch {number}</code> shows all")
+        whole = f"%mozart logs {escaped_line(job_id, 120)} --raw --batch {number}"
+        notes.append(f"only its end: <code>{whole}</code> shows all")
     elif tail.source == "record":
         notes.append("the end of it, as the record of the job keeps it")
     return _section("log", "Log", ", ".join(notes), _log(tail.lines) if tail.lines else "", is_open)
