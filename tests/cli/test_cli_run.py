@@ -36,6 +36,7 @@ def test_a_failed_job_exits_with_1_and_says_what_to_do(tmp_path: Path) -> None:
     assert ended.exit_code == 1, ended
     assert "demo failed" in ended.stderr
     assert "mozart errors demo" in ended.stderr
+    assert "why: `mozart diagnose demo` names the cause and what to do" in ended.stderr
     assert "mozart resume demo" in ended.stderr
 
 

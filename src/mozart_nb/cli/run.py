@@ -164,6 +164,8 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     elif not already:
         for step in next_steps(progress):
             output.say(f"next: {step}")
+        if progress.code:
+            output.say(f"why: `mozart diagnose {progress.job_id}` names the cause and what to do")
     after = finish_headless(prepared, state, output.say)
     for result in after.hooks if output.quiet else ():
         if result.status in ("failed", "unknown"):
