@@ -187,13 +187,19 @@ class _Outlet:
         self._render = render
         self._lines: list[str] = []
         self._worded: list[int] = []
+        self._is_elsewhere = config.file_path is not None
         self._has_begun = False
         self._waiting = bytearray()
         limit = max(1, int(config.max_file_size_mb * _MEGABYTE))
         self._file = RotatingFile(path, limit=limit, keep=config.backup_count, rotated=self.packer.start)
 
     def open(self) -> None:
-        """Make the folder. What fails fails again when writing."""
+        """Make the folder of a log that is elsewhere; a workspace that has gone is not brought back by a log.
+
+        What fails fails again when writing.
+        """
+        if not self._is_elsewhere:
+            return
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
