@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mozart_nb.errors import PromptError
 from mozart_nb.job.section import Count, Fault, PositiveSeconds, Seconds, Section, Text, refuse
@@ -119,21 +119,26 @@ class ChannelSettings(Section):
         return self
 
 
-class NotificationConfig(ChannelSettings):
-    """One way of being told."""
+class _WhatIsTold(BaseModel):
+    """The keys that come first in a channel. Not a section of its own."""
 
     type: ChannelType = Field(description="`desktop`, `slack` or `webhook`; `email` is known but not supported.")
     on_events: tuple[NotificationEvent, ...] = Field(
         ("job_complete", "job_failed"), description="Which events to tell of."
-    )
-    config: ChannelSettings = Field(
-        default_factory=ChannelSettings, description="The same settings in one mapping; those beside it go first."
     )
 
     @field_validator("on_events", mode="before")
     @classmethod
     def _sheets_are_batches(cls, value: Any) -> Any:
         return [_batch_word(word) for word in value] if isinstance(value, list | tuple) else value
+
+
+class NotificationConfig(ChannelSettings, _WhatIsTold):
+    """One way of being told."""
+
+    config: ChannelSettings = Field(
+        default_factory=ChannelSettings, description="The same settings in one mapping; those beside it go first."
+    )
 
     @model_validator(mode="after")
     def _somewhere_to_send(self) -> Self:

@@ -25,7 +25,9 @@ def job_schema() -> dict[str, Any]:
         part = schema if model is JobConfig else schema["$defs"][model.__name__]
         _accept_synonyms(part, model)
         _name_unsupported(part, model)
-    _accept_sheet_events(schema["$defs"]["NotificationConfig"]["properties"]["on_events"])
+    _accept_sheet_events(schema["$defs"]["NotificationConfig"]["properties"]["on_events"]["items"])
+    for name in ("ChannelSettings", "NotificationConfig"):
+        _accept_sheet_events(schema["$defs"][name]["properties"]["template"]["anyOf"][1]["propertyNames"])
     _tidy(schema)
     _require_work(schema)
     return {"$schema": DIALECT, "title": "mozart_nb job file", **schema}
@@ -54,7 +56,7 @@ def _name_unsupported(part: dict[str, Any], model: type[Section]) -> None:
 
 
 def _accept_sheet_events(events: dict[str, Any]) -> None:
-    words: list[str] = events["items"]["enum"]
+    words: list[str] = events["enum"]
     words += [word.replace("batch_", "sheet_", 1) for word in list(words) if word.startswith("batch_")]
 
 
