@@ -21,7 +21,7 @@ from mozart_nb.engine.state import JobRecord
 WORDING = ev.Wording("t" * 64, "review.j2", ("file_exists: a", "file_exists: b"))
 
 
-def life(seed: int, count: int = 250) -> list[ev.Event]:
+def life(seed: int, count: int = 160) -> list[ev.Event]:
     """The first events of a random job, which says what its rules are called."""
     sink = ListSink()
     for _ in History(random.Random(seed), sink).play(count):

@@ -110,7 +110,7 @@ def test_every_failure_of_a_rule_is_fixed_once_or_still_stands(seed: int) -> Non
 # --- parts and the whole ----------------------------------------------------------------------------------------------
 
 
-@given(seeds, st.lists(st.integers(0, 250), max_size=4))
+@given(seeds, st.lists(st.integers(0, 160), max_size=4))
 def test_counting_goes_on_in_another_process_as_if_nothing_had_happened(seed: int, cuts: list[int]) -> None:
     events = life(seed)
     whole = counted(events)

@@ -18,7 +18,7 @@ from mozart_nb.consumers.learning.reading import read_counts, together
 from mozart_nb.consumers.learning.section import Account
 from mozart_nb.errors import WorldError
 
-a_few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+a_few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def tell(history: Database, section: LearningSection, events: list[ev.Event], jo
 
 
 @a_few
-@given(st.integers(0, 1 << 30), st.lists(st.integers(0, 250), max_size=4), st.booleans())
+@given(st.integers(0, 1 << 30), st.lists(st.integers(0, 160), max_size=4), st.booleans())
 def test_counts_told_in_parts_by_one_process_or_several_are_those_of_the_whole_journal(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cuts: list[int], goes_on: bool
 ) -> None:
