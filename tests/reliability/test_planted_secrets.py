@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 from support.anthropic_server import AnthropicServer, Call, Reply, refuse, text
 from support.commands import mozart
@@ -25,7 +24,6 @@ from support.notebook_environment import notebook_environment
 from support.receiver import Receiver, status
 
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.cli.main import app
 
 KEY = "plainkeyZq7Rk2Wm9Tx4Lb"
 """Nothing about it looks like a key: it is known from the environment alone."""
@@ -149,12 +147,10 @@ LOOKS: tuple[tuple[str, ...], ...] = (
 
 
 def test_no_planted_secret_is_found_in_any_byte_that_a_job_leaves_behind(trial: Trial) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in failing_and_completing(trial):
-        for look in LOOKS:
-            if look[0] in commands:
-                words = {"ID": name, "FILE": str(trial.folder / f"{name}.yaml")}
-                trial.run(*(words.get(word, word) for word in look))
+        for look in LOOKS if name == "failing" else [look for look in LOOKS if "--json" in look]:
+            words = {"ID": name, "FILE": str(trial.folder / f"{name}.yaml")}
+            assert trial.run(*(words.get(word, word) for word in look)) != 2, look
     trial.receiver.wait_for(5)
     assert found_in(trial.said) == []
     assert found_in(files_below(trial.folder, trial.home)) == []
