@@ -479,6 +479,32 @@ def test_a_key_that_a_server_repeats_never_reaches_the_journal() -> None:
     assert key not in "".join(ev.encode_event(event).decode() for event in world.store.durable)
 
 
+def test_a_key_in_an_answer_that_outlived_its_host_never_reaches_the_journal_either() -> None:
+    key = "sk-ant-api03-" + "x1" * 20
+    leaky = SessionResult(
+        outcome="error", exit_code=1, api_status=401, error_text=f"invalid key {key}", has_result=True
+    )
+    world = World(outcomes={1: [leaky]})
+    world.run()
+    finished = next(n for n, event in enumerate(world.store.durable) if isinstance(event, ev.SessionFinished))
+    other = world.crash(finished, orphan=True)
+    assert other.run().status == "failed"
+    assert any(isinstance(event, ev.SessionFinished) for event in other.store.durable)
+    assert key not in "".join(ev.encode_event(event).decode() for event in other.store.durable)
+
+
+def test_a_notice_is_told_without_secrets() -> None:
+    world, told = World(), []
+
+    async def listens(events: object) -> None:
+        told.extend(event.message for event in events if isinstance(event, ev.JobNotice))  # type: ignore[attr-defined]
+
+    world.observers = [listens]
+    world.store.warnings.append("cannot read https://ada:hunter2@example.com")
+    world.run()
+    assert told == ["cannot read https://ada:…[masked]@example.com"]
+
+
 def test_a_refusal_of_the_same_burst_that_names_a_later_time_prolongs_the_one_wait() -> None:
     world = World(
         batches=3,
