@@ -20,7 +20,6 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Confirmations, Request
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask
-from mozart_nb.hooks import hooks_of
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
@@ -203,7 +202,7 @@ class Job(JobReader):
         decision = self._decide(fresh)
         if decision.said:
             self.notices.append(decision.said)
-        if decision.kind == "nothing" and self._has_hooks_left():
+        if decision.kind == "nothing" and self.has_hooks_left:
             self.notices.append("what it starts when it is completed was cut short and is done now")
             self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         if decision.kind == "run":
@@ -255,13 +254,6 @@ class Job(JobReader):
         elif digest and self._is_recorded and self.layout.exists:
             self._prepared = opened(self.layout, given=Given(namespace=self._loaded.given.namespace))
             self._loaded, self._inputs = self._prepared.loaded, None
-
-    def _has_hooks_left(self) -> bool:
-        """Whether hooks of its completion have not run: their host died, or somebody ended them."""
-        if not self.config.on_success:
-            return False
-        found = self.read(lambda state: hooks_of(self.layout, self.config, state))
-        return any(hook.status == "pending" for hook in found)
 
     def resume(
         self,

@@ -19,6 +19,7 @@ from mozart_nb.consumers.progress import Progress, Pulse, progress_of, shown_sta
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import UnfinishedError, WorldError
+from mozart_nb.hooks import hooks_of
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.loops import Host
@@ -135,6 +136,14 @@ class JobReader:
     def is_settled(self) -> bool:
         """Whether it is over for now: completed, failed, cancelled or paused."""
         return not self.is_live and self.read(lambda state: state.is_settled)
+
+    @property
+    def has_hooks_left(self) -> bool:
+        """Whether hooks of its completion have not run: their host died, or somebody ended them."""
+        if not self.config.on_success:
+            return False
+        found = self.read(lambda state: hooks_of(self.layout, self.config, state))
+        return any(hook.status == "pending" for hook in found)
 
     @property
     def pulses(self) -> Mapping[int, Pulse]:
