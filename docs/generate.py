@@ -90,6 +90,13 @@ _CHECKS_INTRODUCTION: Final = """\
 
 `mozart validate` prints these with file, line and column. A job with an ERROR does not run; a WARNING means that the
 job may do something else than was meant; INFO is worth knowing. Checks execute nothing.
+
+`mozart validate --fix` (and `%%mozart --fix` in a notebook) corrects what needs no questions, in the file itself:
+comments and layout stay, what changed is shown, and `--dry-run` only shows it. A name is corrected where it can mean
+one thing only, and where the corrected file holds the same but for that name. Not corrected, because people have to
+decide: a working directory that is missing (sessions would be paid for in an empty folder), keys that belong elsewhere,
+values out of range, time limits, and whatever stands in files of its own. A file that somebody changes meanwhile is
+left alone.
 """
 
 _EXCEPTIONS_INTRODUCTION: Final = """\

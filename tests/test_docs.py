@@ -204,6 +204,26 @@ def test_a_command_shown_in_the_documentation_exists_with_its_options(command: s
     assert not unknown, f"`{command}`: no such option: {', '.join(unknown)}"
 
 
+@each_page
+def test_a_line_of_a_notebook_shown_in_the_documentation_can_be_typed(page: Path) -> None:
+    from mozart_nb.jupyter.magics.lines import parse_cell, parse_verb, split_line
+
+    spans = re.findall(r"`(%%?mozart [^`]+)`", text_of(page))
+    lines = [
+        line
+        for block in blocks(page, "text")
+        for line in block.split("\n")
+        if line.startswith(("%mozart ", "%%mozart "))
+    ]
+    for line in [*(span.replace("\n", " ") for span in spans), *lines]:
+        magic, _, rest = line.partition(" ")
+        words = split_line(rest)
+        if magic == "%%mozart":
+            parse_cell(words)
+        elif words.words[0] not in ("VERB", "…") and not words.words[0].startswith("-"):
+            parse_verb(words.words[0], words.words[1:])
+
+
 def command_line() -> Any:
     import typer.main
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from support.commands import mozart, write_job
 
-from mozart_nb.plans.mending import mend
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.load import load_job
+from mozart_nb.plans.mending import mend
 
 # --- validate ---------------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,10 @@ def test_a_dry_run_of_fix_writes_nothing(tmp_path: Path) -> None:
 def test_a_file_that_does_not_load_for_a_misspelling_loads_after_fix(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_bytes(b"\xef\xbb\xbfnmae: sample\r\nbatch: {size: 10, total_items: 100}\r\n")
-    assert mozart("validate", file).exit_code == 1
+    offered = mozart("validate", file)
+    assert offered.exit_code == 1
+    assert "one of these can be corrected without asking" in offered.stdout + offered.stderr
+    assert [issue["auto_fixable"] for issue in mozart("validate", file, "--json").document["issues"]].count(True) == 1
     assert mozart("validate", file, "--fix").exit_code == 0
     assert file.read_bytes() == b"\xef\xbb\xbfname: sample\r\nbatch: {size: 10, total_items: 100}\r\n"
 

@@ -23,6 +23,7 @@ from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
 from mozart_nb.hosts.headless import run_briefly
 from mozart_nb.job.lint import Issue, Severity, has_errors
 from mozart_nb.job.load import load_job
+from mozart_nb.job.report import Notice
 from mozart_nb.job.schema import job_schema
 from mozart_nb.plans.checking import check
 from mozart_nb.plans.mending import Mended, mend
@@ -62,6 +63,7 @@ def validate(
         text = "\n".join([_after_label(issue), *issue.as_problem().excerpt()])
         output.show(Text.assemble(*_label(label), text))
     _verdict(output, file, [issue.severity.value for issue in issues])
+    _offer(output, file, sum(issue.auto_fixable for issue in issues))
     return FAILED if failed else OK
 
 
@@ -81,7 +83,18 @@ def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int,
     for problem in problems:
         output.show(Text.assemble(*_label("ERROR"), "\n".join(problem.shown())))
     _verdict(output, file, ["ERROR"] * len(problems))
+    _offer(output, file, sum(_can_be_fixed(problem) for problem in problems))
     return code
+
+
+def _offer(output: Output, file: Path, fixable: int) -> None:
+    if fixable:
+        what = "one of these" if fixable == 1 else f"{fixable} of these"
+        output.say(f"{what} can be corrected without asking: mozart validate {file} --fix (--dry-run shows how)")
+
+
+def _can_be_fixed(problem: Problem) -> bool:
+    return isinstance(problem, Notice) and problem.respells is not None
 
 
 def _label(severity: str) -> tuple[tuple[str, str], str]:
@@ -142,7 +155,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "source": problem.source,
         "value": problem.value,
         "suggestion": "; ".join(text for text in advice if text),
-        "auto_fixable": False,
+        "auto_fixable": _can_be_fixed(problem),
     }
 
 
