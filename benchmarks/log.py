@@ -55,7 +55,7 @@ def one_run(kind: str, n: int, folder: Path) -> dict[str, float]:
 def measure(kind: str, n: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="mozart-bench-") as folder:
         environ = {**os.environ, "MOZART_NB_HOME": str(Path(folder) / "home")}
-        command = [sys.executable, __file__, "--one", kind, str(n), folder]
+        command = [sys.executable, str(Path(__file__)), "--one", kind, str(n), folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
         figures: dict[str, float] = json.loads(done.stdout)
         return figures

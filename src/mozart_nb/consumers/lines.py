@@ -18,7 +18,7 @@ from mozart_nb import events as ev
 from mozart_nb.words import one_line, spans, time_of_day
 
 _Expand = Callable[[Any], Iterator[tuple[str, str]]]
-_Shown = tuple[Any, _Expand | None]
+_Shown = tuple[str, str, Any, _Expand | None]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -44,7 +44,7 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.BatchFailed: "ERROR",
     ev.JobFailed: "ERROR",
 }
-_BARE = re.compile(r"[\w.,:;/@#%+*()<>\-]+")
+_is_bare = re.compile(r"[\w.,:;/@#%+*()<>\-]+").fullmatch
 _LEFT_OUT: Final = frozenset(
     "seq at stdout_tail stderr_tail answer_at answer_size files marker config_digest prompt_hash".split()
 )
@@ -76,23 +76,18 @@ def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:
 
 def pairs_of(event: ev.Event, without: frozenset[str] = frozenset()) -> str:
     """The fields of an event that say something, as ` key=value key=value`, but for those in `without`."""
-    parts: list[str] = []
-    shown, always = _shown_fields(type(event), without)
-    written = msgspec.to_builtins(event)  # leaves out most of what is as it always is, and is quick about it
-    for name in written if always <= written.keys() else shown:
-        if name not in shown:
-            continue
-        default, expand = shown[name]
+    line = ""
+    for name, head, default, expand in _shown_fields(type(event), without):
         value = getattr(event, name)
-        if value == default:
+        if value is default or value == default:
             continue
         if expand is not None:
-            parts += [f" {key}={quoted(text)}" for key, text in expand(value) if text]
-        elif type(value) is int:
-            parts.append(f" {name}={value}")
+            line += "".join([f" {key}={quoted(text)}" for key, text in expand(value) if text])
+        elif type(value) is int or (type(value) is str and _is_bare(value) and len(value) <= _LONGEST_VALUE):
+            line += f"{head}{value}"
         elif text := _plain(value):
-            parts.append(f" {name}={quoted(text)}")
-    return "".join(parts)
+            line += f"{head}{quoted(text)}"
+    return line
 
 
 def event_document(event: ev.Event) -> dict[str, Any]:
@@ -103,14 +98,13 @@ def event_document(event: ev.Event) -> dict[str, Any]:
 
 
 @cache
-def _shown_fields(kind: type[ev.Event], without: frozenset[str]) -> tuple[dict[str, _Shown], frozenset[str]]:
-    """Fields that a line may show: the value that is left out, and how it is written; and those never left out."""
-    shown = {
-        info.name: (_NOTHING if info.name in _ALWAYS else info.default, _EXPANDED.get(info.name))
+def _shown_fields(kind: type[ev.Event], without: frozenset[str]) -> tuple[_Shown, ...]:
+    """Fields that a line may show: name, ` name=`, the value that is left out, and how it is written."""
+    return tuple(
+        (info.name, f" {info.name}=", _NOTHING if info.name in _ALWAYS else info.default, _EXPANDED.get(info.name))
         for info in msgspec.structs.fields(kind)
         if info.name not in _LEFT_OUT and info.name not in without
-    }
-    return shown, frozenset(name for name in shown if name in _ALWAYS)
+    )
 
 
 def _plain(value: Any) -> str:
@@ -129,10 +123,10 @@ def _plain(value: Any) -> str:
 
 def quoted(text: str) -> str:
     """A value as it stands in a line: bare where it can be, else as a JSON string; long ones are cut."""
-    if len(text) <= _LONGEST_VALUE and _BARE.fullmatch(text):
+    if len(text) <= _LONGEST_VALUE and _is_bare(text):
         return text
     text = one_line(text, _LONGEST_VALUE)
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _is_bare(text) else json.dumps(text, ensure_ascii=False)
 
 
 # --- fields that are not simply a value -------------------------------------------------------------------------------

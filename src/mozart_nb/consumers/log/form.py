@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,10 @@ from mozart_nb.masking import masked
 
 CONTEXT: Final = ("job_id", "run_id", "batch", "attempt")
 _IN_CONTEXT: Final = frozenset(CONTEXT)
+_SCALES: Final = {3: 1_000, 6: 1_000_000}
+_BULKY: Final = frozenset({"stdout_tail", "stderr_tail", "marker"})
+"""Ends of what sessions print, and what their processes are known by: not for the log."""
+
 _PADDED: Final = {level: f"{level:<7}" for level in LEVELS}
 _WORDLESS: Final = frozenset({ev.BatchStarted, ev.BatchCompleted})
 _encode = msgspec.json.Encoder().encode
@@ -47,9 +51,11 @@ def _second(at: int) -> tuple[str, str]:
 
 def timestamp(at: float, digits: int = 3) -> str:
     """Epoch seconds as ISO 8601 with this machine's offset, with so many digits behind the point."""
-    second, fraction = divmod(round(at * 10**digits), 10**digits)
+    scale = _SCALES[digits]
+    whole = int(at * scale + 0.5)
+    second = whole // scale
     head, offset = _second(second)
-    return f"{head}.{fraction:0{digits}}{offset}"
+    return f"{head}.{whole - second * scale:0{digits}}{offset}"
 
 
 def console_line(
@@ -57,29 +63,40 @@ def console_line(
 ) -> str:
     """An event as a line for people, without its newline. `context`: job and run."""
     head = f"{timestamp(at)} {_PADDED[level]}" if with_time else _PADDED[level]
-    who = ""
-    if with_context:
-        who = _pairs(*context.items())
-        batch, attempt = getattr(event, "batch", None), getattr(event, "attempt", None)
-        if batch is not None:
-            who += f" batch={batch}" if attempt is None else f" batch={batch} attempt={attempt}"
-    return f"{head} {ev.kind_of(event)}{who}{pairs_of(event, _IN_CONTEXT)}"
+    name, has_batch, has_attempt = _facts(type(event))
+    if not with_context:
+        return f"{head} {name}{pairs_of(event, _IN_CONTEXT)}"
+    who = _context(context.get("job_id", ""), context.get("run_id", ""))
+    if has_batch:
+        who += f" batch={event.batch}"  # type: ignore[attr-defined]  # see `_facts`
+    if has_attempt:
+        who += f" attempt={event.attempt}"  # type: ignore[attr-defined]
+    return f"{head} {name}{who}{pairs_of(event, _IN_CONTEXT)}"
+
+
+@cache
+def _facts(kind: type[ev.Event]) -> tuple[str, bool, bool]:
+    """What such an event is called, and whether it has a batch and an attempt."""
+    fields = kind.__struct_fields__
+    return ev.kind_of(kind), "batch" in fields, "attempt" in fields
 
 
 @lru_cache(maxsize=16)
-def _pairs(*context: tuple[str, str]) -> str:
-    return "".join(f" {key}={quoted(value)}" for key, value in context)
+def _context(job_id: str, run_id: str) -> str:
+    return "".join(f" {key}={quoted(value)}" for key, value in (("job_id", job_id), ("run_id", run_id)) if value)
 
 
 def json_line(
     event: ev.Event, level: Level, at: float, context: Mapping[str, str], *, with_time: bool, with_context: bool
 ) -> str:
-    """An event as a JSON document in one line, without its newline: every field of it that says anything."""
+    """An event as a JSON document in one line, without its newline: every field that says anything, but no output."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
     document: dict[str, Any] = {"timestamp": timestamp(at, 6)} if with_time else {}
     document["level"] = level
     document["event"] = fields.pop("kind")
     fields.pop("at", None)
+    for name in _BULKY & fields.keys():
+        del fields[name]
     if with_context:
         document |= context
         document |= {key: fields[key] for key in ("batch", "attempt") if key in fields}

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ CLOSE_SECONDS: Final = 0.5
 _LONGEST_CLOSE_SECONDS: Final = 5.0
 _SLICE: Final = 64
 """Events rendered at a time: between two slices other threads get their turn."""
+
+_SLICES_AT_ONCE: Final = 32
+"""Slices that are written with one write."""
 
 _MEGABYTE: Final = 1_000_000
 _RUN = (ev.JobStarted, ev.JobResumed)
@@ -128,6 +132,10 @@ class LogWriter:
                 self._steps += 1
                 if not self._render():
                     return
+                for _ in range(_SLICES_AT_ONCE):
+                    time.sleep(0)  # the loop's turn
+                    if not self._render():
+                        break
         except OSError as error:
             self._say(_trouble(error, self._outlets[0].path))
             self._wake.set()
@@ -163,7 +171,7 @@ class LogWriter:
         elif kind in ev.VOLATILE:
             event = ev.without_secrets(ev.writable(event))  # what is journaled has been through that
         level = level_of(event)
-        self._says[level](ev.kind_of(event), level=level, record=event)
+        self._says[level](kind.__name__, level=level, record=event)
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
