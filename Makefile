@@ -101,7 +101,8 @@ notebooks: $(VENV)/installed-test
 
 images: $(VENV)/installed-test
 	MOZART_NB_REQUIRE_CHROMIUM=1 MOZART_NB_SCREENSHOTS="$(CURDIR)/docs/images" \
-		$(BIN)/python -m pytest -q tests/notebook/test_lab_dashboard.py tests/notebook/test_lab_saved.py
+		$(BIN)/python -m pytest -q tests/notebook/test_lab_dashboard.py tests/notebook/test_lab_saved.py \
+		tests/notebook/test_lab_notification.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -91,6 +91,7 @@ def test_the_same_notebook_has_the_same_final_output_wherever_it_is_executed(
         "# NBVAL_CHECK_OUTPUT\njob.errors()[['batch', 'code']]",
     ]
     given = {program: execute(program, cells, tmp_path, environ) for program in EXECUTE}
+    assert not any("mozartHeard" in path.read_text(encoding="utf-8") for path in given.values())  # nobody to be told
     by_nbclient = outputs(given["nbclient"])
     assert any("11" in text for text in by_nbclient[1][-1].values())
     assert by_nbclient[2][0]["text"] == "failed 11\n"

@@ -24,9 +24,9 @@ COMES_BACK = "() => { document.hasFocus = () => true; window.dispatchEvent(new E
 
 
 def test_a_job_that_settles_out_of_sight_is_told_of_and_nothing_of_it_is_saved(window: LabPage) -> None:
-    seen = rehearsed("seen", 2, latency=0.2, at_once=2)
-    unseen = {**rehearsed("unseen", 4, latency=0.8, at_once=2), "name": HOSTILE, "workspace": "./unseen-results"}
-    failing = rehearsed("failing", 1, latency=0.8, rehearsal={"script": {1: ["crash"]}})
+    seen = rehearsed("seen", 2, latency=1.0, at_once=2)
+    unseen = rehearsed("review-commits", 4, latency=0.8, at_once=2)
+    failing = {**rehearsed("failing", 1, latency=0.8, rehearsal={"script": {1: ["crash"]}}), "name": HOSTILE}
     cells = [f"{LOAD}\n{EVERY_RUN}", mozart_cell(seen, "-o a"), SPACE, mozart_cell(unseen), SPACE, mozart_cell(failing)]
     window.lab.write_notebook("told/told.ipynb", [*cells, SPACE, "await job"])
     notebook, page = window.open("told/told.ipynb"), window.page
@@ -34,16 +34,17 @@ def test_a_job_that_settles_out_of_sight_is_told_of_and_nothing_of_it_is_saved(w
         notebook.run_to_end(index)
     toasts = page.locator(".mozart-toast")
 
-    notebook.scroll_to(1)
     notebook.run(1)
+    notebook.wait_for_text(1, "running")
+    notebook.scroll_to(1)
     notebook.wait_for_text(1, "2 of 2 batches done")  # before everybody's eyes: nobody is told
     notebook.run(3)
     notebook.wait_for_text(3, "running")
     notebook.scroll_to(6)
     expect(toasts).to_have_count(1)
-    expect(toasts).to_contain_text(f"{HOSTILE} completed")
+    expect(toasts).to_contain_text("review-commits completed")
     expect(toasts).to_contain_text("4 of 4 batches done")
-    window.screenshot("notification")
+    window.screenshot("notification", toasts)
     toasts.get_by_role("button", name="Show").click()
     expect(toasts).to_have_count(0)
     expect(notebook.output(3)).to_be_in_viewport()
@@ -52,11 +53,11 @@ def test_a_job_that_settles_out_of_sight_is_told_of_and_nothing_of_it_is_saved(w
     notebook.run(5)
     notebook.wait_for_text(5, "running")
     page.evaluate(LOOKS_AWAY)
-    page.wait_for_function("() => document.title.includes('failing failed')")
+    page.wait_for_function("title => document.title.includes(title)", arg=f"{HOSTILE} failed")
     assert "E402" in page.evaluate("() => window.noted")
-    expect(toasts).to_contain_text("failing failed")
+    expect(toasts).to_contain_text(f"{HOSTILE} failed")
     page.evaluate(COMES_BACK)
-    page.wait_for_function("() => !document.title.includes('failing failed')")
+    page.wait_for_function("title => !document.title.includes(title)", arg=HOSTILE)
     toasts.get_by_role("button", name="Dismiss").click()
     assert page.title().removeprefix("*") in (usual, usual.removeprefix("*"))
     assert page.locator("#mozart-toasts img").count() == 0

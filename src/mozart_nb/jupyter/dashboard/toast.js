@@ -24,19 +24,23 @@
     toast();
     callInTitle();
     callBySystem();
-  } else if (told.seconds >= told.least) {
-    unlessSeen(place, toast);
+  } else if (told.seconds >= told.least && !isSeen(dashboard)) {
+    toast();
   }
 
-  function unlessSeen(element, act) {
-    if (!element || !element.isConnected) return act();
-    const watch = new IntersectionObserver((entries) => {
-      watch.disconnect();
-      const entry = entries[entries.length - 1];
-      const enough = Math.min(60, entry.boundingClientRect.height / 2);
-      if (!entry.isIntersecting || entry.intersectionRect.height < enough) act();
-    });
-    watch.observe(element);
+  // Now, not in the next frame: the dashboard is about to give way to what is kept of it.
+  function isSeen(element) {
+    if (!element || !element.isConnected) return false;
+    const own = element.getBoundingClientRect();
+    let top = Math.max(own.top, 0);
+    let bottom = Math.min(own.bottom, window.innerHeight);
+    for (let box = element.parentElement; box && box !== document.body; box = box.parentElement) {
+      if (getComputedStyle(box).overflowY === "visible") continue;
+      const edges = box.getBoundingClientRect();
+      top = Math.max(top, edges.top);
+      bottom = Math.min(bottom, edges.bottom);
+    }
+    return own.height > 0 && bottom - top >= Math.min(60, own.height / 2);
   }
 
   function made(tag, style, text) {
