@@ -279,7 +279,7 @@ class SessionOutput:
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-SHELL_ONLY = frozenset({"doctor", "limits", "learning", "schema"})
+SHELL_ONLY = frozenset({"doctor", "learning", "limits", "rehearse", "schema"})
 """Commands that are no verbs of `%mozart`: a notebook runs them in a shell."""
 
 

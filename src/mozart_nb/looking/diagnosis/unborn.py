@@ -85,7 +85,7 @@ def never_began(prepared: Prepared, file: Path | None) -> Diagnosis:
     around = surroundings.environment(now)
     bad = next((fact for fact in around.facts if fact.status == "error"), None)
     run = NextStep(f"mozart run {file or 'JOB.yaml'}", "job.start()", "start it")
-    rehearse = NextStep(f"mozart rehearse {file or 'JOB.yaml'}", "", "try it free of charge")
+    rehearse = NextStep(f"{run.command} --rehearse", "", "try it free of charge, in a scratch folder")
     return Diagnosis(
         job_id=layout.job_id,
         name=prepared.loaded.config.name,
