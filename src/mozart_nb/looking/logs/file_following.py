@@ -74,14 +74,14 @@ class FileFollower:
         self.close()
         self._handle = os.dup(handle)
         self._offset, self._rest = 0, b""
-        self._head = os.pread(self._handle, _HEAD_BYTES, 0)
+        self._head = _read_at(self._handle, 0, _HEAD_BYTES)
 
     def _read(self) -> list[LogLine]:
         if self._handle < 0:
             return []
         self._notice_truncation()
         found: list[LogLine] = []
-        while chunk := os.pread(self._handle, CHUNK_BYTES, self._offset):
+        while chunk := _read_at(self._handle, self._offset, CHUNK_BYTES):
             self._offset += len(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             found += [line for raw in lines if self._wanted.wants_line(line := _line(raw))]
@@ -89,7 +89,7 @@ class FileFollower:
 
     def _notice_truncation(self) -> None:
         """Begin again where somebody has emptied the file, or written another one in its place."""
-        head = os.pread(self._handle, _HEAD_BYTES, 0)
+        head = _read_at(self._handle, 0, _HEAD_BYTES)
         if os.fstat(self._handle).st_size < self._offset or not head.startswith(self._head):
             self._offset, self._rest = 0, b""
         self._head = head
@@ -136,12 +136,17 @@ def _begins_with(handle: int, head: bytes) -> bool:
     return False
 
 
+def _read_at(handle: int, offset: int, size: int) -> bytes:
+    os.lseek(handle, offset, os.SEEK_SET)  # `os.pread` is not everywhere
+    return os.read(handle, size)
+
+
 def _end_of_lines(handle: int) -> int:
     """The byte behind the last newline."""
     end = os.fstat(handle).st_size
     while end:
         begin = max(0, end - CHUNK_BYTES)
-        found = os.pread(handle, end - begin, begin).rfind(b"\n")
+        found = _read_at(handle, begin, end - begin).rfind(b"\n")
         if found >= 0:
             return begin + found + 1
         end = begin
