@@ -102,7 +102,7 @@ def test_a_log_is_shown_as_lines(space: Path) -> None:
     job.start().wait(timeout=60)
     assert repr(job.log(2)) == str(job.log(2))
     assert len(job.log(2).splitlines()) == 2
-    assert [line.split()[1] for line in job.log(0, events="job.*", since="1h").splitlines()][0] == "job.planned"
+    assert job.log(0, events="job.*", since="1h").splitlines()[0].split()[1] == "job.planned"
     assert {line.split()[2] for line in job.log(0, batch=3).splitlines()} == {"batch=3"}
 
 
