@@ -50,6 +50,7 @@ def test_a_secret_is_cut_short_wherever_it_stands(secret: str, around: str) -> N
         "password: must have 8 characters or more",
         "api_key = read_key1(path)",
         "basic authentication is used, and the bearer of it knows",
+        "authorization: required by the Basic price_list_2024.csv",
         "e83c5163316f89bfbde7d9ab23ca2e25604af290 report-2024-11-key.md sk-learn-is-a-very-long-name-of-a-library.md",
         "https://example.com/search?page=2&sort=key&code=7",
         "git@github.com:org/repo.git http://user@host/ mailto:a@b.example",

@@ -57,13 +57,14 @@ _BESIDE: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ),
     ),
     (
-        ("earer ", "EARER ", "asic "),
-        re.compile(rf"\b((?i:bearer|basic) )(?={_OPAQUE}{{0,80}}\d)({_OPAQUE}{{12,}})"),
+        ("earer ", "EARER "),
+        re.compile(rf"\b((?i:bearer) )(?={_OPAQUE}{{0,80}}\d)({_OPAQUE}{{12,}})"),
     ),
     (
         ("uthorization", "UTHORIZATION"),
         re.compile(
-            rf"\b((?i:(?:proxy-)?authorization){_QUOTED}(?:(?i:bearer|basic|token|digest) +)?)({_OPAQUE}{{8,}})"
+            rf"\b((?i:(?:proxy-)?authorization){_QUOTED}(?:(?i:bearer|basic|token|digest) +|(?={_OPAQUE}{{0,80}}\d)))"
+            rf"({_OPAQUE}{{8,}})"
         ),
     ),
     (
@@ -108,7 +109,7 @@ def blotted(text: str) -> str:
 
 
 def _without_secrets(text: str, instead_of: Callable[[str], str]) -> str:
-    if _known.pattern is not None:
+    if _known.pattern is not None and _has_one(text, _known.texts):
         text = _known.pattern.sub(lambda found: _cut(found[0], instead_of), text)
     if _has_one(text, _HINTS):
         text = _SECRET.sub(lambda found: found[0][:_KEPT] + instead_of(found[0][_KEPT:]), text)
@@ -149,6 +150,7 @@ class _KnownValues:
 
     def __init__(self) -> None:
         self.pattern: re.Pattern[str] | None = None
+        self.texts: tuple[str, ...] = ()
         self._values: dict[str, int] = {}
 
     def add(self, values: Iterable[str]) -> Callable[[], None]:
@@ -166,7 +168,8 @@ class _KnownValues:
             counts[value] = counts.get(value, 0) + step
         self._values = {value: count for value, count in counts.items() if count > 0}
         # Of two values that begin alike the longer one is the secret that stands there.
-        alternatives = [_exactly(value) for value in sorted(self._values, key=len, reverse=True)]
+        self.texts = tuple(sorted(self._values, key=len, reverse=True))
+        alternatives = [_exactly(value) for value in self.texts]
         self.pattern = re.compile("|".join(alternatives)) if alternatives else None
 
 
