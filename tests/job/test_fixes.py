@@ -66,6 +66,10 @@ def test_a_key_without_which_nothing_loads_is_corrected() -> None:
         HEAD + "prompt: {template: '{{ zzz }}'}\n",
         HEAD + "validations: [{type: file_exists, path: '{date}.md'}]\n",
         HEAD + "prompt: {template: '{% set batchnum = 1 %}{{ batchnum }}'}\n",  # it exists
+        HEAD + "retry2: {max_retries: 3}\n_batch: {}\nx-retry: {}\n",  # put aside on purpose
+        HEAD + "prompt: {template: '{{ item }}'}\n",  # several rows: not a misspelling of `items`
+        HEAD + "prompt: {template: '{{ topic_b }} {{ topics }} {{ topik }}', variables: {topic: x, topic_a: y}}\n",
+        HEAD + "prompt: {template: '{{ topic2 }}', variables: {topic: x}}\n",
     ],
 )
 def test_what_is_not_beyond_doubt_is_left_alone(text: str) -> None:
@@ -81,7 +85,8 @@ def test_what_is_not_beyond_doubt_is_left_alone(text: str) -> None:
             "\n  template: |  # long\n    one\n    {{ totl_batches }}\n",
             "\n  template: |  # long\n    one\n    {{ total_batches }}\n",
         ),
-        ("{template: '{{ topik }}', variables: {topic: x}}", "{template: '{{ topic }}', variables: {topic: x}}"),
+        ("{template: '{{ tpoic }}', variables: {topic: x}}", "{template: '{{ topic }}', variables: {topic: x}}"),
+        ("{template: '{{ batchNum }}'}", "{template: '{{ batch_num }}'}"),
         ("{template: '{{ [\"batchnum\", batchnum] }}'}", "{template: '{{ [\"batchnum\", batch_num] }}'}"),
         (
             "{template: go, prompt_extensions: ['{{ batchnum }}']}",

@@ -90,7 +90,7 @@ class _Walk:
             return
         near = nearest(str(key), [*keys_of(model), *model.SYNONYMS]) or _elsewhere(str(key))
         message = f"unknown key `{key}`; it has no effect"
-        meant = beyond_doubt(str(key), [*keys_of(model), *model.SYNONYMS])
+        meant = beyond_doubt(str(key), [*keys_of(model), *model.SYNONYMS], is_key=True)
         is_free = model.SYNONYMS.get(meant, meant) not in {model.SYNONYMS.get(str(one), one) for one in beside}
         is_in_text = written in self.positions.places and self.positions.override_of_written(written) is None
         respells = Respelling(written, str(key), meant) if meant and is_free and is_in_text else None

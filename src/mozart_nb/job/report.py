@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,10 +14,10 @@ from mozart_nb.job.document import KeyPath, Positions, show_path
 
 MAX_SHOWN_VALUE: Final = 80
 
-# Likeness of two names, from 0 to 1 as `difflib` measures it.
-_NEAR: Final = 0.7
-_VERY_NEAR: Final = 0.8
-_CLEARLY: Final = 0.08
+_SHORTEST: Final = 4
+"""Letters of a name below which a slip could be anything."""
+
+_DIGITS: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +93,42 @@ def show_value(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
 
 
-def beyond_doubt(name: str, known: Iterable[str]) -> str:
-    """The one known name that `name` can only be a misspelling of, or an empty text: nothing else is nearly as near."""
-    matches = difflib.get_close_matches(name, sorted(known), n=2, cutoff=_NEAR)
-    if len(matches) == 2 and _alike(name, matches[0]) - _alike(name, matches[1]) < _CLEARLY:
-        return ""
-    return matches[0] if matches and _is_slip(name, matches[0]) else ""
+def beyond_doubt(name: str, known: Iterable[str], *, is_key: bool = False) -> str:
+    """The one known name that `name` can only be a slip of, or an empty text.
+
+    Two neighbouring letters exchanged, one missing or too many within the word, other capitals or underscores; for keys
+    (`is_key`), which nobody makes up, also another number (`retrys`). Never a name that people choose on purpose beside
+    another: `topic_b`, `topic2`, `topics`, `_retry`.
+    """
+    found = [one for one in known if _is_slip(name, one) or (is_key and _is_inflected(name, one))]
+    return found[0] if len(found) == 1 else ""
 
 
 def _is_slip(name: str, known: str) -> bool:
-    """Whether `name` is very like `known`, or the same with two neighbouring letters exchanged."""
-    differ = [place for place, pair in enumerate(zip(name, known, strict=False)) if pair[0] != pair[1]]
-    is_swapped = sorted(name) == sorted(known) and len(differ) == 2 and differ[1] == differ[0] + 1
-    return is_swapped or _alike(name, known) >= _VERY_NEAR
+    one, other = _letters(name), _letters(known)
+    if one == other:
+        return True
+    if not name[:1].isalpha() or len(other) < _SHORTEST or _DIGITS.findall(one) != _DIGITS.findall(other):
+        return False
+    if len(one) == len(other):
+        differ = [place for place, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
+        return len(differ) == 2 and differ[1] == differ[0] + 1 and sorted(one) == sorted(other)
+    short, long = sorted((one, other), key=len)
+    return len(long) == len(short) + 1 and any(
+        long[:place] + long[place + 1 :] == short for place in range(1, len(long) - 1)
+    )
 
 
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, other, one).ratio()
+def _is_inflected(name: str, known: str) -> bool:
+    return name[:1].isalpha() and _singular(_letters(name)) == _singular(_letters(known))
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower() if name[:1].isalpha() else name
+
+
+def _singular(word: str) -> str:
+    return word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
