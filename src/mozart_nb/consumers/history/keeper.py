@@ -29,13 +29,13 @@ from mozart_nb.engine.state import JobState
 if TYPE_CHECKING:
     from mozart_nb.consumers.history.recorder import Recorder
 
-FLUSH_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 2.0
 """So much time lies between two writes, but for the last ones of a run."""
 
 COPIED_AT_ONCE: Final = 2_000
 """Batches that are copied for one write: that takes the loop about a millisecond."""
 
-EVENTS_AT_ONCE: Final = 5_000
+EVENTS_AT_ONCE: Final = 10_000
 """So many events are written before the time has come."""
 
 MOST_EVENTS: Final = 50_000

@@ -142,9 +142,9 @@ def _require_tables(connection: Connection) -> None:
 
 
 def _require_cursor(connection: Connection, parcel: Parcel) -> _Cursor:
-    row = connection.execute(select(CURSOR)).first()
+    row = connection.exec_driver_sql(f"SELECT journal, seq, batches_seq FROM {CURSOR.name}").first()
     if row is not None:
-        cursor = _Cursor(row.journal, row.seq, row.batches_seq)
+        cursor = _Cursor(*row)
         if cursor.journal == parcel.journal and cursor.seq <= parcel.seq:
             return cursor
         for table in METADATA.sorted_tables:

@@ -31,10 +31,20 @@ EVENTS_AT_ONCE: Final = 20_000
 """Events that are caught up with in one transaction: others write in between."""
 
 
+_JOB_COLUMNS: Final = [column.name for column in JOBS.columns if not column.primary_key]
+_PUT_JOB: Final = f"UPDATE {JOBS.name} SET {', '.join(f'{name} = ?' for name in _JOB_COLUMNS)} WHERE id = ?"
 _PUT_BATCH: Final = upsert(BATCHES)
 _PUT_RUN: Final = upsert(JOB_RUNS)
 _PUT_CURSOR: Final = upsert(CURSORS)
 _PUT_NOTIFICATION: Final = upsert(NOTIFICATIONS)
+
+_FIND_JOB: Final = f"SELECT id FROM {JOBS.name} WHERE job_id = ? AND state_workspace = ?"
+_FIND_CURSOR: Final = f"SELECT journal, seq, batches_seq, memory FROM {CURSORS.name} WHERE job = ?"
+_FIND_RUN: Final = (
+    f"SELECT {', '.join(RunTally.__struct_fields__)} FROM {JOB_RUNS.name}"
+    " WHERE job = ? AND journal = ? ORDER BY number DESC LIMIT 1"
+)
+# What is asked at every write is text as well: SQLAlchemy takes milliseconds to put such statements together.
 
 _USAGE: Final = {f"{kind}_tokens": f"usage.{kind}_tokens" for kind in ("input", "output", "cache_read", "cache_write")}
 
@@ -168,9 +178,8 @@ def _tell(
 
 
 def _last_run(connection: Connection, cursor: Cursor) -> RunTally | None:
-    wanted = select(JOB_RUNS).where(JOB_RUNS.c.job == cursor.job, JOB_RUNS.c.journal == cursor.journal)
-    row = connection.execute(wanted.order_by(JOB_RUNS.c.number.desc()).limit(1)).mappings().first()
-    return None if row is None else RunTally(**{name: value for name, value in row.items() if name != "job"})
+    row = connection.exec_driver_sql(_FIND_RUN, (cursor.job, cursor.journal)).first()
+    return None if row is None else RunTally(**dict(zip(RunTally.__struct_fields__, row, strict=True)))
 
 
 def _put_cursor(connection: Connection, cursor: Cursor) -> None:
@@ -188,10 +197,11 @@ def require_cursor(connection: Connection, parcel: Parcel, sections: Sequence[Se
     A job that was started over keeps its runs; its batches are those of its present record.
     """
     job = require_job(connection, parcel)
-    row = connection.execute(select(CURSORS).where(CURSORS.c.job == job)).mappings().first()
+    row = connection.exec_driver_sql(_FIND_CURSOR, (job,)).first()
     if row is None:
         return Cursor(job, parcel.journal)
-    cursor = Cursor(job, row["journal"], row["seq"], row["batches_seq"], _memory(row["memory"]))
+    journal, seq, batches_seq, memory = row
+    cursor = Cursor(job, journal, seq, batches_seq, _memory(memory))
     if cursor.journal == parcel.journal and cursor.seq <= parcel.seq:
         return cursor
     forget(connection, job, parcel.journal, sections)
@@ -241,10 +251,10 @@ def count_anew(database: Database, parcel: Parcel, events: Iterable[ev.Event], s
 def require_job(connection: Connection, parcel: Parcel) -> int:
     """`jobs.id` of the job; a workspace that was moved is followed."""
     identity = parcel.identity
-    wanted = select(JOBS.c.id, JOBS.c.state_workspace).where(JOBS.c.job_id == identity.job_id)
-    found = connection.execute(wanted.where(JOBS.c.state_workspace == identity.state_workspace)).first()
+    found = connection.exec_driver_sql(_FIND_JOB, (identity.job_id, identity.state_workspace)).first()
     if found is not None:
-        return int(found.id)
+        return int(found[0])
+    wanted = select(JOBS.c.id, JOBS.c.state_workspace).where(JOBS.c.job_id == identity.job_id)
     for moved in connection.execute(wanted.where(JOBS.c.journal == parcel.journal)).all():
         if not Path(moved.state_workspace).exists():
             place = {"state_workspace": identity.state_workspace, "workspace": identity.workspace}
@@ -259,7 +269,7 @@ def require_job(connection: Connection, parcel: Parcel) -> int:
 def put_job(connection: Connection, job: int, parcel: Parcel) -> None:
     """Bring the job's row up to date."""
     values = job_values(parcel.identity, parcel.journal, parcel.record)
-    connection.execute(update(JOBS).where(JOBS.c.id == job).values(values))
+    connection.exec_driver_sql(_PUT_JOB, (*(values[name] for name in _JOB_COLUMNS), job))
 
 
 def job_values(identity: JobIdentity, journal: str, record: JobRecord) -> dict[str, Any]:
