@@ -164,6 +164,14 @@ def test_a_webhook_that_fails_is_told_also_for_a_job_that_is_well(tmp_path: Path
     assert "2 messages" in trouble.what
 
 
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ws/out.log").mkdir(parents=True)
+    found = diagnose_prepared(ran(tmp_path, logging={"file_path": "out.log"}))
+    assert found.status == "completed"
+    assert f"the log file {tmp_path / 'ws/out.log'} cannot be written: it is a folder" in str(found).splitlines()[1]
+    assert "logging.file_path" in found.first
+
+
 def test_a_hook_that_failed_is_told_with_its_last_words(tmp_path: Path) -> None:
     from mozart_nb.hooks import run_hooks
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mozart_nb.consumers.log.files import log_file
 from mozart_nb.engine.ports import NOT_PERMITTED
 from mozart_nb.hooks import HookResult
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
@@ -31,6 +34,7 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
         *silence_troubles(found),
         *_denial_troubles(found),
         *_notification_troubles(found.layout.notifications),
+        *_log_troubles(found),
         *_hook_troubles(found.hooks, found.layout.job_id),
         *_notice_troubles(notices),
     ]
@@ -91,6 +95,26 @@ def _notification_troubles(folder: Path) -> Iterator[Trouble]:
         again = "it is still tried; " if last.status == "retrying" else ""
         advice = f"{again}mend its address under `notifications`, then `mozart notify-test JOB.yaml` tries it"
         yield Trouble("notifications", what, one_line(last.error, _WIDTH), advice)
+
+
+def _log_troubles(found: Found) -> Iterator[Trouble]:
+    """A log that cannot be written. The run said so once, and went on without it."""
+    if found.config is None or not os.access(found.workspace, os.W_OK):
+        return
+    file = log_file(found.config.logging, found.workspace)
+    with contextlib.suppress(OSError, StopIteration):
+        place = next(path for path in (file, *file.parents) if path.exists())
+        why = ""
+        if place == file and file.is_dir():
+            why = "it is a folder"
+        elif place != file and not place.is_dir():
+            why = f"{place} is no folder"
+        elif not os.access(place, os.W_OK):
+            why = f"{place} may not be written"
+        if why:
+            resume = f"`mozart resume {found.layout.job_id} --reload-config`"
+            advice = f"choose another logging.file_path, then {resume}; `mozart logs` reads the journal meanwhile"
+            yield Trouble("log", f"the log file {file} cannot be written", why, advice)
 
 
 def _hook_troubles(hooks: list[HookResult], job_id: str) -> Iterator[Trouble]:
