@@ -141,7 +141,7 @@ def test_a_failure_that_was_waited_for_stops_the_cells_behind_it(kernel: Kernel)
 
 def test_two_jobs_share_the_kernels_loop(kernel: Kernel) -> None:
     kernel.run(LOAD)
-    kernel.run(mozart_cell(rehearsed("left", 6, latency=0.1, at_once=1), "-o left"))
+    kernel.run(mozart_cell(rehearsed("left", 30, latency=0.1, at_once=1), "-o left"))
     kernel.run(mozart_cell(rehearsed("right", 3, latency=0.1, at_once=1), "-o right --wait"))
     assert kernel.value("[left.is_live, right.status]") == [True, "completed"]
     kernel.run("await left")
