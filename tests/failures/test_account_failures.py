@@ -92,6 +92,15 @@ def test_a_cost_limit(real_scene: Scene) -> None:
     assert top.followed().exit_code == 0
 
 
+def test_credit_that_is_used_up(scene: Scene) -> None:
+    scene.answers(refuse(400, "Your credit balance is too low to access the Anthropic API."))
+    assert scene.run(backend=scene.api()).exit_code == 3
+    top = scene.top().says("failing paused", "E506", "Your credit balance is too low")
+    top.says("pay for more credit, then `mozart resume failing`")
+    scene.answers(text("done"))
+    assert top.followed().exit_code == 0
+
+
 @pytest.mark.real_claude
 def test_an_address_where_claude_reaches_nobody(real_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://name:secret@127.0.0.1:9")

@@ -65,6 +65,15 @@ def test_a_template_that_is_not_there(scene: Scene) -> None:
     assert not scene.workspace.exists(), "looking makes no folders"
 
 
+def test_a_template_that_asks_for_what_is_not_there(scene: Scene) -> None:
+    template = {"template": "Say something about {{ nobody }}."}
+    assert scene.run(backend={"type": "rehearsal"}, prompt=template).exit_code == 1
+    top = scene.top().says("E502", "prompt.template, line 1: unknown variable `nobody`")
+    top.says("correct prompt.template in the job file, then `mozart resume failing --reload-config`")
+    scene.write(backend={"type": "rehearsal"}, prompt={**template, "variables": {"nobody": "somebody"}})
+    assert top.followed().exit_code == 0
+
+
 def test_a_template_that_is_removed_once_the_job_is_planned_is_no_failure(scene: Scene) -> None:
     template = scene.folder / "review.j2"
     template.write_text("Say something about item {{ batch_num }}.")

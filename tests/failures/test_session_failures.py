@@ -25,7 +25,7 @@ def test_a_session_that_hangs(real_scene: Scene) -> None:
     watch = {"enabled": True, "idle_timeout_seconds": 1.5}
     assert real_scene.run(backend=real_scene.real(), batch=ONE, stale_detection=watch).exit_code == 1
     top = real_scene.top().says("E303", "nothing came for 1.5 seconds (stale_detection.idle_timeout_seconds)")
-    top.says("see where it hung (`mozart logs failing`)", "raise stale_detection.idle_timeout_seconds")
+    top.says("see where it hung (`mozart logs failing --raw --batch 1`)", "raise stale_detection.idle_timeout_seconds")
     assert top.command == ["resume", "failing", "--reload-config"]
 
 
@@ -149,6 +149,15 @@ def test_a_program_that_is_not_where_the_job_file_says(scene: Scene) -> None:
     done = "open_(); done()\n# that is all"
     scene.write(backend=scene.obedient(), prompt={"template": done})
     assert top.followed().exit_code == 0
+
+
+def test_an_option_that_the_program_does_not_know(scene: Scene) -> None:
+    """In the words of `claude` 2.1.197."""
+    refusing = "sys.exit(\"error: unknown option '--no-such-flag'\")\n# that is all"
+    backend = scene.obedient(cli_extra_args=["--no-such-flag"])
+    assert scene.run(backend=backend, prompt={"template": refusing}).exit_code == 1
+    top = scene.top().says("E502", "unknown option '--no-such-flag'")
+    top.says("correct backend.cli_extra_args, then `mozart resume failing --reload-config`")
 
 
 def test_a_program_that_is_removed_meanwhile(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from mozart_nb.looking.diagnosis.causes import Evidence
 
 RESUME: Final = ", then resume"
 RELOAD: Final = ", then go on with `--reload-config`"
+_KEY: Final = re.compile(r"[a-z_]+(?:\.[a-z_]+|\[\d+\])+(?=[ :,])")
 _URL: Final = re.compile(r"https?://[^\s,;)]+(?: \(ANTHROPIC_BASE_URL[^)]*\))?")
 
 
@@ -66,8 +67,18 @@ def _form(evidence: Evidence) -> str:
 def _silent(evidence: Evidence) -> str:
     if evidence.config is None:
         return ""
-    hung = f"see where it hung (`mozart logs {evidence.config.job_id}`)"
-    return f"{hung}; where such silence is normal, raise stale_detection.idle_timeout_seconds{RELOAD}"
+    normal = "where such silence is normal, raise stale_detection.idle_timeout_seconds"
+    return f"see where it hung ({_log(evidence)}); {normal}{RELOAD}"
+
+
+def _log(evidence: Evidence) -> str:
+    assert evidence.config is not None
+    whose = f" --raw --batch {evidence.batch}" if evidence.batch else ""
+    return f"`mozart logs {evidence.config.job_id}{whose}`"
+
+
+def _crashed(evidence: Evidence) -> str:
+    return f"see what the session printed last ({_log(evidence)}){RESUME}" if evidence.config is not None else ""
 
 
 def _killed(evidence: Evidence) -> str:
@@ -92,6 +103,10 @@ def _description(evidence: Evidence) -> str:
         )
     if "does not answer like" in evidence.message:
         return f"correct the address (backend.base_url, or the variable ANTHROPIC_BASE_URL){RELOAD}"
+    if "unknown option" in evidence.message:
+        return f"correct backend.cli_extra_args{RELOAD}"
+    if found := _KEY.match(evidence.message):
+        return f"correct {found[0]} in the job file{RELOAD}"
     return ""
 
 
@@ -134,6 +149,7 @@ _BY_CODE: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "E203": _rules,
     "E303": _silent,
     "E401": _killed,
+    "E402": _crashed,
     "E403": _memory,
     "E501": _key,
     "E502": _description,
@@ -141,4 +157,5 @@ _BY_CODE: Final[Mapping[str, Callable[[Evidence], str]]] = {
     "E504": _model,
     "E506": _money,
     "E703": _record,
+    "E999": _crashed,
 }

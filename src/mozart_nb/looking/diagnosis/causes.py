@@ -18,7 +18,7 @@ _RULE_WIDTH: Final = 90
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of the failures with one code. `message` is what they said most often, `warnings` what their
-    sessions warned about; `config` is None where it cannot be read.
+    sessions warned about; `config` is None where it cannot be read, `batch` the example's, 0 for the job itself.
     """
 
     code: str
@@ -28,6 +28,7 @@ class Evidence:
     config: JobConfig | None = None
     spent_usd: float = 0.0
     count: int = 1
+    batch: int = 0
 
 
 def likely_cause(evidence: Evidence) -> str:
@@ -123,7 +124,7 @@ _SAY_IT: Final[Mapping[str, tuple[str, ...]]] = {
     "E501": ("is not set", "Not logged in"),
     "E502": ("root/sudo", "does not answer like"),
     "E503": ("no program", "not on PATH", "--version"),
-    "E506": ("cost_limits.",),
+    "E506": ("cost_limits.", "credit balance"),
     "E602": ("working directory",),
     "E703": ("cannot write", "the disk"),
 }

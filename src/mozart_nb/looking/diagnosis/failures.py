@@ -117,7 +117,8 @@ class Failures:
         rules = tuple(_rules(group))
         messages = tuple((group.spelled[kind], times) for kind, times in _frequent(group))
         message = messages[0][0] if messages else ""
-        evidence = Evidence(code, message, rules, self._warnings(group), config, spent_usd, group.count)
+        batch = group.example.batch if group.example is not None else 0
+        evidence = Evidence(code, message, rules, self._warnings(group), config, spent_usd, group.count, batch)
         return ErrorGroup(
             code=code,
             category=row.category.value,

@@ -178,4 +178,6 @@ def _before(advice: str) -> str:
 
 def _needs_reload(row: ErrorCode, advice: str) -> bool:
     """Whether what helps is a change of the job file, which a resume reads only when it is told to."""
-    return row.code == "E506" or "--reload-config" in advice or _KEY_OF_JOB_FILE.search(advice) is not None
+    if row.code == "E506":
+        return "credit" not in advice
+    return "--reload-config" in advice or _KEY_OF_JOB_FILE.search(advice) is not None
