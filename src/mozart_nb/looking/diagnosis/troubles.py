@@ -112,8 +112,7 @@ def _log_troubles(found: Found) -> Iterator[Trouble]:
         elif not os.access(place, os.W_OK):
             why = f"{place} may not be written"
         if why:
-            resume = f"`mozart resume {found.layout.job_id} --reload-config`"
-            advice = f"choose another logging.file_path, then {resume}; `mozart logs` reads the journal meanwhile"
+            advice = "choose another logging.file_path for the next run; `mozart logs` reads the journal meanwhile"
             yield Trouble("log", f"the log file {file} cannot be written", why, advice)
 
 
