@@ -19,6 +19,7 @@ from msgspec import inspect as shapes
 from mozart_nb import errors, events
 from mozart_nb.codes import CODES, Category, ErrorCode
 from mozart_nb.consumers.answers import answer_columns
+from mozart_nb.consumers.history.rows import RUN_COLUMNS
 from mozart_nb.consumers.job_rows import EVENT_COLUMNS, JOB_COLUMNS, VALIDATION_COLUMNS
 from mozart_nb.consumers.learning.columns import RULE_COLUMNS, SUGGESTION_COLUMNS, TEMPLATE_COLUMNS, TIME_COLUMNS
 from mozart_nb.consumers.rows import ATTEMPT_COLUMNS, BATCH_COLUMNS, ERROR_COLUMNS, Column
@@ -51,6 +52,7 @@ def pages() -> dict[str, str]:
         "dataframes.md": with_columns("dataframes.md"),
         "diagnosis.md": with_columns("diagnosis.md"),
         "learning.md": with_columns("learning.md"),
+        "history.md": with_columns("history.md"),
         "files.md": file_page(_written("the structures and tables of what is written"), _table, _every_field),
         "commands.md": command_page(_written("the commands in cli.commands"), _table),
     }
@@ -343,6 +345,7 @@ _COLUMNS: Final[dict[str, tuple[Column[Any], ...]]] = {
     "validations": VALIDATION_COLUMNS,
     "events": EVENT_COLUMNS,
     "history": JOB_COLUMNS,
+    "runs": RUN_COLUMNS,
     "templates": TEMPLATE_COLUMNS,
     "rules": RULE_COLUMNS,
     "times": TIME_COLUMNS,

@@ -206,7 +206,6 @@ def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(back
 @pytest.mark.parametrize(
     "text",
     [
-        "state_backend: sqlite",
         "isolation: {enabled: true}",
     ],
 )
@@ -220,6 +219,7 @@ def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
     "text",
     [
         "state_backend: json",
+        "state_backend: sqlite",
         "isolation: {enabled: false}",
         "isolation: {enabled: true, mode: none}",
         "learning: {enabled: false}",

@@ -68,7 +68,6 @@ class Gap:
 _NO_EFFECT: Final = "has no effect in this version"
 
 NOT_YET: Final[tuple[Gap, ...]] = (
-    Gap(("state_backend",), lambda config: config.state_backend == "sqlite", f"`state_backend: sqlite` {_NO_EFFECT}"),
     Gap(
         ("isolation",),
         lambda config: config.isolation.enabled and config.isolation.mode != "none",
