@@ -166,7 +166,7 @@ def test_errors_are_grouped_with_what_helps() -> None:
     text = Page(errors_html([error_group(), mended])).text.splitlines()
     assert text == [
         "code what it means times not mended what helps last message",
-        f"E201 output validation failed 7 ✕ 2: batches 1-2 {ADVICE} it does not exist",
+        f"E201 output validation failed 7 ✕ 2: batches 1-2 {ADVICE.replace('`', '')} it does not exist",
         "E003 overloaded 7 ✓ all mended it does not exist",
     ]
     of_the_job = {**error_group(unresolved=1), "unresolved_batches": []}
