@@ -138,7 +138,7 @@ class HistoryKeeper:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="mozart-history")
         self._flight = asyncio.get_running_loop().run_in_executor(self._executor, self._write, parcel)
-        self._flight.add_done_callback(self._landed)
+        self._flight.add_done_callback(lambda done: self._landed(done, is_last=parcel.drained))
 
     def _parcel(self) -> Parcel:
         state = self._state
@@ -163,7 +163,7 @@ class HistoryKeeper:
         self._touched.update([number for number, batch in batches.items() if batch.status in SWEPT])
         self._is_swept = True
 
-    def _landed(self, done: asyncio.Future[Answer]) -> None:
+    def _landed(self, done: asyncio.Future[Answer], *, is_last: bool) -> None:
         self._flight = None
         if done.cancelled() or done.exception() is not None or done.result().is_off:
             self._is_off, self._is_swept, self._is_urgent = True, True, False
@@ -175,14 +175,14 @@ class HistoryKeeper:
             self._since = min(self._since, missing.since)
         if self._is_closed:
             return  # `close` sees to what is left
-        if self._has_more:
+        if self._is_urgent or not is_last or done.result().missing:
             self._flush()
-        elif self._events and self._timer is None:
+        elif self._has_more and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._flush_seconds, self._flush)
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._touched) or not self._is_swept or self._is_urgent
+        return bool(self._events or self._touched) or not self._is_swept or self._is_urgent
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -195,7 +195,7 @@ class HistoryKeeper:
         self._cancel_timer()
         closed_at = time.monotonic()
         self._patient_until, self._reads_until = closed_at + CLOSE_SECONDS, closed_at + LONGEST_CLOSE_SECONDS
-        while (self._flight or self._events or self._has_more) and time.monotonic() < self._reads_until:
+        while (self._flight or self._has_more) and time.monotonic() < self._reads_until:
             if self._flight is None:
                 self._flush()
             if self._flight is not None:
