@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from mozart_nb.masking import blotted, know, masked
+from mozart_nb.masking import blotted, know, masked, masked_head, masked_tail
 
 SECRETS = [
     "sk-ant-api03-" + "aB3_" * 10,
@@ -102,6 +102,18 @@ def test_what_is_blotted_out_keeps_every_line_and_column(text: str) -> None:
     assert len(blotted(text)) == len(text)
     assert [len(line) for line in blotted(text).split("\n")] == [len(line) for line in text.split("\n")]
     assert blotted(text) != text
+
+
+@pytest.mark.parametrize("secret", SECRETS[:-1], ids=lambda secret: secret[:8])
+def test_a_secret_in_the_way_of_a_cut_leaves_no_half(secret: str) -> None:
+    text = f"{'a ' * 300}{secret}{' b' * 300}"
+    for cut in range(598, 602 + len(secret), 3):
+        head, tail = masked_head(text, cut), masked_tail(text, len(text) - cut)
+        assert len(head) <= cut
+        assert len(tail) <= len(text) - cut
+        assert not any(secret[n : n + 10] in head + tail for n in range(len(secret) - 9))
+    assert masked_head("short", 10) == masked_tail("short", 10) == "short"
+    assert (masked_head("longer", 3), masked_tail("longer", 3), masked_tail("longer", 0)) == ("lon", "ger", "")
 
 
 # --- known values -----------------------------------------------------------------------------------------------------

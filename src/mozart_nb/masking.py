@@ -92,6 +92,9 @@ _BESIDE: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
 )
 """What stands before a secret without a shape of its own: hints of which one is in such a text, and the shape."""
 
+MARGIN: Final = 400
+"""Characters beyond a cut that are looked at, so that a secret in the way of it is seen as a whole."""
+
 _KEPT: Final = 6
 _MASK: Final = "…[masked]"
 _BLOT: Final = "•"
@@ -106,6 +109,16 @@ def masked(text: str) -> str:
 def blotted(text: str) -> str:
     """As `masked`, but every line and every character that is no secret stays in its line and column."""
     return _without_secrets(text, lambda secret: _BLOTTED.sub(_BLOT, secret))
+
+
+def masked_head(text: str, limit: int) -> str:
+    """The first `limit` characters of `text`, masked before they are cut: half a secret is not known for one."""
+    return masked(text[: limit + MARGIN])[:limit]
+
+
+def masked_tail(text: str, limit: int) -> str:
+    """The last `limit` characters of `text`, masked before they are cut."""
+    return masked(text[max(0, len(text) - limit - MARGIN) :])[-limit:] if limit else ""
 
 
 def _without_secrets(text: str, instead_of: Callable[[str], str]) -> str:

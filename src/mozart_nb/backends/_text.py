@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from mozart_nb.masking import MARGIN, masked_head, masked_tail
+
 # Escape sequences (CSI, OSC, two-character ones) vanish as a whole, and so do other control characters.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -27,8 +29,8 @@ def whole(text: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, with an ellipsis where it was cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """At most `limit` characters of `text`, with an ellipsis where it was cut, and no half of a secret before that."""
+    return text if len(text) <= limit else masked_head(text, limit - 1) + "…"
 
 
 def decode_tail(data: bytes) -> str:
@@ -40,21 +42,21 @@ def decode_tail(data: bytes) -> str:
 
 
 def last_bytes(text: str, limit: int) -> str:
-    """The end of `text` that takes at most `limit` bytes in UTF-8."""
-    data = whole(text[-limit:] if limit else "").encode()
+    """The end of `text` that takes at most `limit` bytes in UTF-8, without half a secret at its beginning."""
+    data = whole(masked_tail(text, limit) if len(text.encode("utf-8", "replace")) > limit else text).encode()
     return decode_tail(data[-limit:]) if len(data) > limit else data.decode()
 
 
 def read_tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file as text; empty if it cannot be read."""
+    """The last `limit` bytes of a file as text, without half a secret at its beginning; empty if it cannot be read."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            data = file.read(limit)
+            file.seek(max(0, size - limit - MARGIN))
+            data = file.read(limit + MARGIN)
     except OSError:
         return ""
-    return decode_tail(data) if size > limit else data.decode("utf-8", "replace")
+    return last_bytes(decode_tail(data), limit) if size > limit else data.decode("utf-8", "replace")
 
 
 def address_of(url: str) -> str:

@@ -24,6 +24,7 @@ from mozart_nb.engine.ports import Ailment, AnswerReading, Question, Reattaches,
 from mozart_nb.engine.preflight import Preflight
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import PromptError
+from mozart_nb.masking import masked_tail
 
 TAIL_CHARACTERS = 10_000
 """How much of a kept answer goes into the state of a batch that is judged after a crash."""
@@ -359,7 +360,9 @@ class Attempt:
         if not batch.code:
             reading = await self._parts.contract.read(text, reading.data, await self._rows())
         # What the session printed besides is in its log; the end of the answer is what is left for the state.
-        await self._check(text, batch.code, batch.message, stdout_tail=text[-TAIL_CHARACTERS:], reading=reading)
+        await self._check(
+            text, batch.code, batch.message, stdout_tail=masked_tail(text, TAIL_CHARACTERS), reading=reading
+        )
 
     async def _is_mended(self) -> bool:
         """Whether what the last session left is good enough after a remedy: then it need not be done again."""

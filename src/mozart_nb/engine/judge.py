@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mozart_nb.engine.ports import NOT_PERMITTED
 from mozart_nb.events import RuleResult, ValidationFailed, ValidationPassed
+from mozart_nb.masking import masked_tail
 
 TAIL_OF_PASSED = 500
 """Characters of output kept in state for an attempt that passed."""
@@ -39,8 +40,8 @@ def judge(
             results=tuple(results),
             code=code,
             exit_code_ignored=bool(code),
-            stdout_tail=stdout_tail[-TAIL_OF_PASSED:],
-            stderr_tail=stderr_tail[-TAIL_OF_PASSED:],
+            stdout_tail=masked_tail(stdout_tail, TAIL_OF_PASSED),
+            stderr_tail=masked_tail(stderr_tail, TAIL_OF_PASSED),
         )
     if not code and fault is not None:
         code, message = "E202", fault.message

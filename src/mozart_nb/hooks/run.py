@@ -22,7 +22,7 @@ from mozart_nb.hooks.log import ConcertLog
 from mozart_nb.hooks.record import HookRecord, HookResult, HookStatus, read_hooks
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.outputs import HookConfig
-from mozart_nb.masking import masked
+from mozart_nb.masking import masked, masked_tail
 from mozart_nb.plans.prepared import Prepared
 
 KEPT_CHARACTERS: Final = 2000
@@ -267,7 +267,7 @@ def _after(started: HookResult, status: HookStatus, **more: object) -> HookResul
 
 
 def _judged(started: HookResult, ended: CommandResult, took: float) -> HookResult:
-    output = masked(ended.output[-KEPT_CHARACTERS:])
+    output = masked_tail(ended.output, KEPT_CHARACTERS)
     if ended.exit_code == 0:
         return _after(started, "succeeded", exit_code=0, seconds=took, output=output)
     why = masked(ended.problem) or f"exit code {ended.exit_code}"

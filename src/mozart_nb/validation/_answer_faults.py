@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mozart_nb.masking import masked_head
+
 MOST_FAULTS: Final = 5
 """Faults that are told at once."""
 
@@ -146,4 +148,4 @@ _SAYINGS: Final[Mapping[str, Any]] = {
 
 
 def _clip(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else masked_head(text, limit - 1) + "…"

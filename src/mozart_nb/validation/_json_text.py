@@ -12,6 +12,8 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from mozart_nb.masking import MARGIN, blotted
+
 MAX_CHARACTERS: Final = 16_000_000
 """Longest answer that is read at all."""
 
@@ -112,7 +114,9 @@ def _guarded(decode: Any, *args: Any) -> Any:
 
 
 def _not_json(error: json.JSONDecodeError) -> NotJsonError:
-    seen = error.doc[error.pos : error.pos + 30]
+    start = max(0, error.pos - MARGIN)
+    around = blotted(error.doc[start : error.pos + 30 + MARGIN])  # which keeps every character in its place
+    seen = around[error.pos - start : error.pos - start + 30]
     where = f"line {error.lineno}, column {error.colno}"
     near = f" near {json.dumps(seen, ensure_ascii=False)}" if seen.strip() else " where it ends"
     return NotJsonError(f"the answer is not JSON: {error.msg[:1].lower()}{error.msg[1:]} ({where}{near})")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mozart_nb.events import RuleResult
 from mozart_nb.job.functions import RuleFunction
+from mozart_nb.masking import masked_head
 from mozart_nb.validation.aside import Ended, run_aside
 from mozart_nb.validation.verdicts import Rule
 
@@ -56,7 +57,7 @@ def _judged(rule: Rule, function: RuleFunction, ended: Ended) -> RuleResult:
         message = str(error) or f"an assertion of `{name}` does not hold{_place(error, function)}"
         return rule.failed(message, message)
     if error is not None:
-        said = str(error)[:_SHOWN_ERROR]
+        said = masked_head(str(error), _SHOWN_ERROR)
         what = type(error).__name__ + (f": {said}" if said else "")
         message = f"`{name}` could not be run: {what}{_place(error, function)}"
         return rule.failed(message, message, could_not_run=True)

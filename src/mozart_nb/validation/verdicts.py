@@ -12,6 +12,7 @@ from mozart_nb.events import RuleResult, RuleStatus
 from mozart_nb.job.functions import RuleFunction
 from mozart_nb.job.outputs import RuleConfig
 from mozart_nb.job.patterns import is_found
+from mozart_nb.masking import masked_head, masked_tail
 from mozart_nb.validation import files
 from mozart_nb.validation.files import Fence
 
@@ -142,7 +143,7 @@ def _judge_content(rule: Rule, content: files.Content, *, evidence: bool) -> Rul
     if not content.is_whole:
         searched = f"only the first {files.MAX_CONTENT_BYTES >> 20} MiB were searched"
         message, size = f"{message} ({searched})", f"{size}, of which {searched}"
-    return rule.failed(message, f"{size}, beginning: {content.text[:200]}", evidence=evidence)
+    return rule.failed(message, f"{size}, beginning: {masked_head(content.text, 200)}", evidence=evidence)
 
 
 def judge_answer(rule: Rule, answer: str, seconds: float = SEARCH_SECONDS) -> RuleResult:
@@ -155,7 +156,7 @@ def judge_answer(rule: Rule, answer: str, seconds: float = SEARCH_SECONDS) -> Ru
         if seconds < SEARCH_SECONDS:
             raise
         return rule.failed(_endless(rule), f"{size}, and no result")
-    begins = f", beginning: {answer[:200]}" if answer else ""
+    begins = f", beginning: {masked_head(answer, 200)}" if answer else ""
     return rule.failed(f"the answer has no match of {_shorten(rule.pattern, 200)}", f"{size}{begins}")
 
 
@@ -184,11 +185,11 @@ def judge_command(rule: Rule, ended: CommandResult) -> RuleResult:
 
 def _shorten(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     text = _clean(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else masked_head(text, limit - 1) + "…"
 
 
 def _shorten_start(text: str, limit: int) -> str:
-    return text if len(text) <= limit else "…" + text[1 - limit :]
+    return text if len(text) <= limit else "…" + masked_tail(text, limit - 1)
 
 
 def _clean(text: str) -> str:
