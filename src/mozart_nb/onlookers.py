@@ -40,15 +40,27 @@ class Onlooker(Protocol):
         """The run is over: put away what is left. Never raises."""
 
 
-def onlookers(prepared: Prepared, state: JobState, tell: Tell) -> list[Onlooker]:
-    """Who listens to this run. Call it on the job's loop; `state` is the driver's and may be read there only."""
-    found: list[Onlooker] = [_log(prepared, tell)]
+def onlookers(prepared: Prepared, state: JobState, tell: Tell, warnings: list[str]) -> list[Onlooker]:
+    """Who listens to this run. Call it on the job's loop; `state` is the driver's and may be read there only.
+
+    One that cannot be made is left out, and `warnings` gets the reason.
+    """
+    found: list[Onlooker] = []
+    for what, make in _wanted(prepared, state, tell):
+        try:
+            found.append(make())
+        except Exception as error:  # whatever it is, the run goes on
+            warnings.append(f"this run is without {what} ({type(error).__name__}: {error})")
+    return found
+
+
+def _wanted(prepared: Prepared, state: JobState, tell: Tell) -> Iterator[tuple[str, Callable[[], Onlooker]]]:
+    yield "its log", partial(_log, prepared, tell)
     if prepared.loaded.config.notifications and not prepared.rehearsed:
-        found.append(_notifier(prepared, state, tell))
+        yield "notifications", partial(_notifier, prepared, state, tell)
     is_mirrored = prepared.loaded.config.state_backend == "sqlite"
     if is_mirrored or not prepared.rehearsed:
-        found.append(_keeper(prepared, state, tell, is_mirrored=is_mirrored))
-    return found
+        yield "history", partial(_keeper, prepared, state, tell, is_mirrored=is_mirrored)
 
 
 def from_any_thread(tell: Tell) -> Tell:

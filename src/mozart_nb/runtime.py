@@ -235,7 +235,7 @@ async def _equipped(
     def tell(warning: str) -> None:
         driver.tell(ev.JobNotice(message=warning))
 
-    for onlooker in onlookers(prepared, state, from_any_thread(tell)):
+    for onlooker in onlookers(prepared, state, from_any_thread(tell), warnings):
         stack.push_async_callback(onlooker.close)
         observers = [*observers, onlooker.observe]
     if backend.family:

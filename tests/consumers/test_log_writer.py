@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from support.disks import fill, small_disk
 from support.event_samples import sample
 from support.histories import BEGINNING, history
@@ -224,8 +225,15 @@ def test_a_log_is_in_the_workspace_unless_it_is_said_where(tmp_path: Path) -> No
     assert log_file(LoggingConfig(file_path="logs/a.log"), tmp_path) == tmp_path / "logs" / "a.log"
     assert log_file(LoggingConfig(file_path="{workspace}/a.log"), tmp_path) == tmp_path / "a.log"
     assert log_file(LoggingConfig(file_path="/var/a.log"), tmp_path) == Path("/var/a.log")
+    assert log_file(LoggingConfig(file_path="~nobody-of-that-name/a.log"), tmp_path).name == "a.log"
     assert json_sibling(tmp_path / "a.log") == tmp_path / "a.jsonl"
     assert json_sibling(tmp_path / "a.jsonl") == tmp_path / "a.jsonl.jsonl"
+
+
+@pytest.mark.parametrize("path", ["/", "", ".", "a\0b"])
+def test_a_path_that_names_no_file_is_refused_when_the_job_is_loaded(path: str) -> None:
+    with pytest.raises(ValidationError, match="names no file"):
+        LoggingConfig(file_path=path)
 
 
 def test_a_rehearsal_logs_into_its_own_folder(tmp_path: Path) -> None:

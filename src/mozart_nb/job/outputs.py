@@ -145,6 +145,12 @@ class LoggingConfig(Section):
     def _any_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _a_file(self) -> Self:
+        if self.file_path is not None and ("\0" in self.file_path or not PurePosixPath(self.file_path).name):
+            refuse([Fault(("file_path",), "this names no file", value=repr(self.file_path))])
+        return self
+
 
 class LearningConfig(Section):
     """What is remembered across jobs."""

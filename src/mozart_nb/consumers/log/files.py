@@ -36,7 +36,8 @@ def log_file(config: LoggingConfig, workspace: Path, root: str = "") -> Path:
     """
     if config.file_path is None:
         return workspace / DEFAULT_NAME
-    given = Path(config.file_path.replace("{workspace}", str(workspace))).expanduser()
+    given = os.path.expanduser(config.file_path.replace("{workspace}", str(workspace)))  # noqa: PTH111
+    # `Path.expanduser` raises for a user that does not exist.
     file = Path(os.path.normpath(workspace / given))
     if root and not file.is_relative_to(root) and file != Path(os.devnull):
         return workspace / file.name
