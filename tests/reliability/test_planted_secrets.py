@@ -105,7 +105,7 @@ def trial(tmp_path: Path, isolated: Path, api: AnthropicServer, monkeypatch: pyt
 def answer(call: Call) -> Reply:
     if "Batch 2" in call.prompt:
         return refuse(400, f"the token {OF_ERROR} of key {KEY} is not allowed to do this")
-    return text(SAID)
+    return text(f"{'a ' * 92}{SAID}")  # what is shown of its beginning ends within the key
 
 
 def failing_and_completing(trial: Trial) -> list[str]:
@@ -163,6 +163,9 @@ def test_answers_and_raw_output_alone_keep_what_the_model_wrote_for_their_owner_
     kept = [path for path in trial.folder.rglob("*") if path.is_file() and is_kept_as_it_is(path)]
     assert {path.name for path in kept if SAID.encode() in path.read_bytes()} >= {"answers.jsonl"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    written = [*(trial.folder / "failing").rglob("*"), *trial.home.rglob("*")]
+    others = [str(path) for path in written if path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600]
+    assert others == []
     stem = Layout(trial.folder / "failing", "failing").log_stem(1, 1)
     stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(f"{stem}.out").write_text(f"{SAID}\n{OF_HOOK}")  # as the program prints it
@@ -232,6 +235,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def found_in(texts: Any) -> list[tuple[str, str]]:
-    """Where a secret is, and which one."""
-    found = [(where, secret) for where, text in texts for secret in SECRETS if secret in text]
+    """Where a secret is, or the half of one, and which one."""
+    halves = {half: secret for secret in SECRETS for half in (secret[:12], secret[-12:])}
+    found = [(where, halves[half]) for where, text in texts for half in halves if half in text]
     return [(where, secret) for where, secret in found if secret != IN_COMMAND or "/plan/" not in where]
