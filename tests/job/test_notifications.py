@@ -96,6 +96,24 @@ def test_a_frozen_plan_holds_no_address_and_no_header_of_the_job_file(text: str)
     assert "prompt: {template: go}" in thawed.source_text
 
 
+WRITTEN_OTHERWISE: dict[str, str] = {
+    "escaped in one line": HEAD + "? notifications\n: [{type: webhook, url: "
+    '"http:\\/\\/127.0.0.1\\/services/T000\\/B000\\/XXXX"}]\n',
+    "a key of its own form": HEAD + '? notifications\n: - type: webhook\n    url: "http://127.0.0.1/services/\\\n'
+    '      T000/B000/XXXX"\n',
+    "short": HEAD + "? notifications\n: [{type: webhook, url_env: A, headers: {X-Key: B000}}]\n",
+    "brackets at the margin": HEAD + "notifications: [\n{type: webhook, url_env: A, headers: {X-Key: B000}}\n]\n",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN_OTHERWISE.values(), ids=WRITTEN_OTHERWISE.keys())
+def test_a_literal_that_the_file_writes_in_another_way_is_in_no_plan_either(text: str) -> None:
+    loaded = load_text(text, base_dir=".", file_name="job.yaml")
+    kept = freeze(loaded)
+    assert "B000" not in json.dumps(kept)
+    assert thaw(json.loads(json.dumps(kept))).place_of(("prompt", "template"))
+
+
 def test_what_names_the_environment_is_kept_as_it_is() -> None:
     text = "notifications: [{type: webhook, url: 'https://${HOST}/x', headers: {A: 'Bearer ${T}', Accept: text/plain}}]"
     _, thawed = frozen(text)

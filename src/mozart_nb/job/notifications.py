@@ -236,11 +236,22 @@ def without_literals(data: Any) -> Any:
 def text_without_literals(text: str, channels: Sequence[NotificationConfig]) -> str:
     """The text of a job file without the lines about notifications, where one of them holds a literal.
 
-    Every other line stays where it is. Where the file has no such lines of their own, the literals alone go.
+    Every other line stays where it is. Where the file has no such lines of their own, the literals alone go; where that
+    does not do, because the text writes them in another way (escapes, folded lines), nothing of it is left.
     """
     found = literals(channels)
     if not found:
         return text
+    for kept in (_without_lines(text), text):
+        for literal in found:
+            if len(literal) >= _SHORTEST:
+                kept = kept.replace(literal, KEPT_OUT)
+        if _is_free_of(found, kept):
+            return kept
+    return ""
+
+
+def _without_lines(text: str) -> str:
     lines, is_inside = [], False
     for line in text.splitlines(keepends=True):
         if _NOTIFICATIONS.match(line):
@@ -251,11 +262,32 @@ def text_without_literals(text: str, channels: Sequence[NotificationConfig]) -> 
         else:
             is_inside = False
             lines.append(line)
-    kept = "".join(lines)
-    for literal in found:
-        if len(literal) >= _SHORTEST:
-            kept = kept.replace(literal, KEPT_OUT)
-    return kept
+    return "".join(lines)
+
+
+def _is_free_of(found: Sequence[str], text: str) -> bool:
+    """Whether a job file with this text can be read, and says none of these literals, in whatever way."""
+    from mozart_nb.errors import MozartError
+    from mozart_nb.job.document import parse_document
+
+    try:
+        said = list(_texts(parse_document(text).data))
+    except MozartError:
+        return False
+    return not any(
+        literal == one or (len(literal) >= _SHORTEST and literal in one) for literal in found for one in said
+    )
+
+
+def _texts(data: Any) -> Iterator[str]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from (*_texts(key), *_texts(value))
+    elif isinstance(data, list):
+        for one in data:
+            yield from _texts(one)
+    elif data is not None:
+        yield str(data)
 
 
 _NOTIFICATIONS: Final = re.compile(r"[\"']?notifications[\"']?\s*:")
