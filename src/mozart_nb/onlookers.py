@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
-from mozart_nb.checkpoint.follow import read_events
+from mozart_nb.checkpoint.ends import events_since
 from mozart_nb.checkpoint.index import home
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.scan import scan
@@ -130,7 +130,7 @@ def _keeper(prepared: Prepared, state: JobState, tell: Tell, *, is_mirrored: boo
         mirror=prepared.layout.mirror if is_mirrored else None,
         state=state,
         identity=identity_of(prepared),
-        read_since=partial(read_events, prepared.layout),
+        read_since=partial(events_since, prepared.layout),
         sections=[LearningSection()],
         deliveries=partial(deliveries_of, prepared.layout),
         tell=tell,

@@ -27,6 +27,7 @@ from mozart_nb.errors import MisuseError, MozartError, WorldError
 from mozart_nb.job.plan import Plan
 from mozart_nb.looking.finding import Found, find, known_layouts
 from mozart_nb.looking.recording import (
+    COUNT_SECONDS,
     brought_up_to_date,
     history_file,
     open_history,
@@ -248,7 +249,7 @@ def runs_at(layouts: Sequence[Layout], wish: RunWish = RunWish(), notices: list[
 def _read_runs(database: Database, layouts: Sequence[Layout], wish: RunWish) -> Iterator[RunRow]:
     from mozart_nb.consumers.history.reading import read_runs
 
-    entries = brought_up_to_date(database, layouts)
+    entries = brought_up_to_date(database, layouts, seconds=COUNT_SECONDS)
     unknown = [layout for layout in layouts if layout not in entries]
     live = {entry.key for layout, entry in entries.items() if is_running(layout)}
     keys = [entry.key for entry in entries.values()]

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mozart_nb.checkpoint.ends import last_seq, planned_in
+from mozart_nb.checkpoint.ends import events_since, last_seq, planned_in
 from mozart_nb.checkpoint.follow import load_for_reading, read_events
 from mozart_nb.checkpoint.index import all_jobs, home
 from mozart_nb.checkpoint.layout import STATE_FOLDER, Layout
 from mozart_nb.checkpoint.lock import is_running
 from mozart_nb.checkpoint.scan import scan
 from mozart_nb.consumers.history import JobIdentity, Section
-from mozart_nb.consumers.history.identity import identity_text, journal_of
-from mozart_nb.consumers.history.parcel import Parcel, parts_of
+from mozart_nb.consumers.history.identity import SWEPT, identity_text, journal_of
+from mozart_nb.consumers.history.parcel import Missing, Parcel, parts_of
 from mozart_nb.consumers.history.tally import COUNTED
 from mozart_nb.consumers.learning import LearningSection
 from mozart_nb.engine.state import SETTLED, BatchState, JobState
 from mozart_nb.errors import MozartError, WorldError
-from mozart_nb.events import kind_of
+from mozart_nb.events import Event, kind_of
 from mozart_nb.onlookers import deliveries_of, identity_of
 from mozart_nb.plans.hints import HISTORY
 from mozart_nb.plans.prepared import Prepared, opened
@@ -41,6 +41,11 @@ BATCHES_AT_ONCE: Final = 5_000
 
 CATCH_UP_SECONDS: Final = 4.0
 """How long whoever only wants to look may be kept waiting for jobs to be caught up with."""
+
+COUNT_SECONDS: Final = 60.0
+"""The same for whoever wants to see runs, which would else be counted from the journals all the same."""
+
+_BYTES_PER_SECOND: Final = 40e6
 
 
 def history_file() -> Path:
@@ -144,14 +149,26 @@ def record(database: Database, layout: Layout, sections: Sequence[Section]) -> J
     whole = _parcel(_identity(layout), state)
     kinds = COUNTED.union(*(section.kinds for section in sections))
     names = frozenset(map(kind_of, kinds))
-    missing = catch_up(database, whole, lambda seq: scan(layout, names, since_seq=seq), sections, patience())
-    numbers = list(state.batches) if missing is not None else []
+
+    def read_since(seq: int) -> Iterator[Event]:
+        return events_since(layout, seq) if seq else scan(layout, names)
+
+    missing = catch_up(database, whole, read_since, sections, patience())
+    numbers = _touched(state, missing) if missing is not None else []
     since = missing.since if missing is not None else whole.since
     for part, is_last in _in_parts(numbers):
         batches = [state.batches[number] for number in part]
         with database.writing() as connection:
             write(connection, _parcel(whole.identity, state, since, batches, is_last), sections)
     return state
+
+
+def _touched(state: JobState, missing: Missing) -> list[int]:
+    """The batches that have to be written: those that events name, or all of them where nothing is known yet."""
+    if not missing.since:
+        return list(state.batches)
+    swept = {number for number, batch in state.batches.items() if missing.sweep and batch.status in SWEPT}
+    return sorted((missing.numbers & state.batches.keys()) | swept)
 
 
 def _parcel(
@@ -245,7 +262,7 @@ def brought_up_to_date(
         elif is_running(layout):
             if entry is not None and not is_of_another(layout, entry):
                 found[layout] = replace(entry, is_stale=True)
-        elif layout in mine and time.monotonic() < end:
+        elif layout in mine and time.monotonic() + _reading_seconds(layout, entry) < end:
             with contextlib.suppress(MozartError):  # whoever shows it says why it cannot be read
                 if entry is None:
                     record_archived(database, layout, [LearningSection()])
@@ -257,6 +274,15 @@ def brought_up_to_date(
             again = {(e.job_id, e.state_workspace): e for e in read_entries(connection, {x.job_id for x in changed})}
         found.update({layout: again[_key(layout)] for layout in changed if _key(layout) in again})
     return found
+
+
+def _reading_seconds(layout: Layout, entry: JobEntry | None) -> float:
+    """About how long it takes to read what the history does not know of a job: all of it, or only the end."""
+    if entry is not None and not is_of_another(layout, entry):
+        return 0.0
+    with contextlib.suppress(OSError):
+        return sum(path.stat().st_size for path in layout.journal.iterdir()) / _BYTES_PER_SECOND
+    return 0.0
 
 
 def _refresh_deliveries(database: Database, jobs: dict[int, Layout]) -> None:
