@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import mozart_nb
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
 from mozart_nb.checkpoint.index import home
-from mozart_nb.errors import MisuseError
+from mozart_nb.errors import MisuseError, WorldError
 from mozart_nb.job.load import load_job
 from mozart_nb.job.wording import wording_of
 from mozart_nb.looking.details import Facts, read_details
@@ -155,6 +157,19 @@ def test_a_history_that_cannot_be_read_holds_up_no_job(make: Callable[..., Prepa
     notices: list[str] = []
     run(make(**APPLY), notices)
     assert any("prompts get no hints, because" in notice for notice in notices)
+
+
+def test_counts_that_cannot_be_read_hold_up_no_job_either(make: Callable[..., Prepared]) -> None:
+    prepared = make(**APPLY)
+    teach_template(prepared, passed=69, failed=31)
+    with contextlib.closing(sqlite3.connect(home() / "history.db")) as database, database:
+        database.execute('UPDATE outcomes SET tally = \'{"first_tries": "many"}\'')
+    notices: list[str] = []
+    run(prepared, notices)
+    assert any("prompts get no hints, because the counts" in notice for notice in notices)
+    assert sent(prepared) == "Write report 1."
+    with pytest.raises(WorldError, match="counts of earlier outcomes cannot be read"):
+        find_insights()
 
 
 def test_answers_kept_by_content_keep_their_prompts_when_the_job_file_changes(make: Callable[..., Prepared]) -> None:

@@ -58,7 +58,7 @@ def read_counts(database: Path, *, template: str = "") -> list[Counts]:
 
 
 def counts_in(connection: Connection, template: str = "") -> list[Counts]:
-    """As `read_counts`, of a history that is open. Raises `DBAPIError`."""
+    """As `read_counts`, of a history that is open. Raises `DBAPIError`, and `WorldError` for unfit counts."""
     from sqlalchemy import select
 
     from mozart_nb.consumers.history.tables import JOBS
@@ -77,9 +77,12 @@ def counts_in(connection: Connection, template: str = "") -> list[Counts]:
     if template:
         wanted = wanted.where(OUTCOMES.c.template == template)
     decode = msgspec.json.Decoder(Tally).decode
-    return [
-        Counts(*row[:-1], decode(row[-1])) for row in connection.execute(wanted.order_by(OUTCOMES.c.last_at.desc()))
-    ]
+    rows = connection.execute(wanted.order_by(OUTCOMES.c.last_at.desc()))
+    try:
+        return [Counts(*row[:-1], decode(row[-1])) for row in rows]
+    except (msgspec.DecodeError, TypeError) as error:  # what no file system and no check of SQLite's can notice
+        said = f"the counts of earlier outcomes cannot be read: {error}"
+        raise WorldError(said, hint="`mozart history --rebuild` makes them anew") from error
 
 
 def together(counts: Iterable[Counts], *, by_hints: bool = True) -> list[Counts]:
