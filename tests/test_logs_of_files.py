@@ -173,6 +173,15 @@ def test_a_file_that_is_not_there_yet_is_waited_for(log: Log) -> None:
         assert follower.is_there
 
 
+def test_following_begins_with_the_backups_where_the_file_itself_is_gone(log: Log) -> None:
+    log.write(23)
+    log.file.unlink()
+    with FileFollower(log.file, count=5) as follower:
+        assert new(follower) == [115, 116, 117, 118, 119]
+        written = log.write(2)
+        assert new(follower) == written
+
+
 def test_following_begins_where_the_last_lines_end_also_within_a_line(file: Path) -> None:
     file.write_text(f"{line(1)}\n{line(2)}\n{line(3)[:9]}")
     with FileFollower(file, count=1) as follower:

@@ -37,10 +37,11 @@ class FileFollower:
         self._rest = b""
         self._earlier: list[LogLine] = []
         with open_family(self._path) as opened:
+            end = None
             if opened and opened[0][0] == self._path:
                 self._take(opened[0][1])
-                self._offset = _end_of_lines(self._handle)
-            self._earlier = last_of(opened, count, wanted, self._offset)
+                self._offset = end = _end_of_lines(self._handle)
+            self._earlier = last_of(opened, count, wanted, end)
 
     @property
     def is_there(self) -> bool:
