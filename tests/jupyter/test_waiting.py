@@ -136,9 +136,15 @@ def test_a_line_in_a_function_is_not_awaited() -> None:
     assert unchanged("def go():\n    %mozart run job.yaml --wait\nclass A:\n    %mozart run job.yaml --wait\nx = 1")
 
 
-@pytest.mark.parametrize("line", ["recover", "estimate job.yaml", "modify x -c new.yaml"])
+@pytest.mark.parametrize(
+    "line", ["recover", "estimate job.yaml", "modify x -c new.yaml", "errors", "diagnose x", "logs -f"]
+)
 def test_what_takes_a_while_is_always_awaited(line: str) -> None:
     assert transformed(f"%mozart {line}").startswith("await ")
+
+
+def test_a_verb_alone_may_be_silenced() -> None:
+    assert f"'errors {AWAITED};'" in transformed("%mozart errors;")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ _DOCS: Final = (
     ("docs/job-file.md", "every key of the YAML"),
     ("docs/answers.md", "typed answers"),
     ("docs/backends.md", "who does the work: claude_cli, anthropic_api, anthropic_batches, rehearsal"),
+    ("docs/diagnosis.md", "why a job is where it is, and what to do"),
     ("docs/error-codes.md", "what went wrong"),
 )
 

@@ -15,10 +15,9 @@ from mozart_nb.consumers.rows import ERROR_COLUMNS, ErrorRecord
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.jupyter.looks.failures import failures_html, failures_text
 from mozart_nb.jupyter.magics.lines import in_notebook
-from mozart_nb.jupyter.magics.notebook import Notebook, Outcome
-from mozart_nb.looking.diagnosis import diagnose
+from mozart_nb.jupyter.magics.notebook import Look, Notebook, Outcome
 from mozart_nb.looking.diagnosis.anything import diagnose_any
-from mozart_nb.looking.failures import failure_filter, failures_at, failures_of_all
+from mozart_nb.looking.failures import FailureFilter, failure_filter, failures_at, failures_of_all
 from mozart_nb.looking.finding import known_layouts
 from mozart_nb.words import page
 
@@ -78,26 +77,32 @@ def errors(notebook: Notebook, given: Namespace) -> Outcome:
     if given.all:
         if given.job or given.batch:
             raise MisuseError("--all shows every job", hint="leave the id and --batch out")
-        place = Path(given.workspace) if given.workspace else None
-        found, unread = failures_of_all(known_layouts(place), wanted, with_tails=given.verbose)
-        notes = [f"{one.job_id}: {one.message}" for one in unread]
-        return Outcome(Failures(found, found if given.verbose else (), names_jobs=True, notes=notes))
+        return Outcome(pending=Look(lambda: _of_all(given, wanted)))
     job = notebook.job(given.job, given.workspace)
-    if not job.layout.exists:
-        return Outcome(Failures(()))
-    found = failures_at(job.layout, wanted, with_tails=given.verbose)
-    return Outcome(Failures(found, found if given.verbose else (), is_over=not job.is_live))
+    is_over = not job.is_live
+
+    def look() -> Failures:
+        found = failures_at(job.layout, wanted, with_tails=given.verbose) if job.layout.exists else []
+        return Failures(found, found if given.verbose else (), is_over=is_over)
+
+    return Outcome(pending=Look(look))
+
+
+def _of_all(given: Namespace, wanted: FailureFilter) -> Failures:
+    place = Path(given.workspace) if given.workspace else None
+    found, unread = failures_of_all(known_layouts(place), wanted, with_tails=given.verbose)
+    notes = [f"{one.job_id}: {one.message}" for one in unread]
+    return Failures(found, found if given.verbose else (), names_jobs=True, notes=notes)
 
 
 def diagnosis(notebook: Notebook, given: Namespace) -> Outcome:
     """Why a job is where it is: one of this notebook, one of that id, or the one that a file describes."""
     place = Path(given.workspace) if given.workspace else None
+    include = given.include_output
     try:
         job = notebook.job(given.job, given.workspace)
     except (MozartError, OSError):
         if not given.job:
             raise
-        return Outcome(diagnose_any(given.job, place, include_output=given.include_output))
-    if not job.layout.exists and given.job:
-        return Outcome(diagnose_any(given.job, place, include_output=given.include_output))
-    return Outcome(diagnose(job.layout, include_output=given.include_output))
+        return Outcome(pending=Look(lambda: diagnose_any(given.job, place, include_output=include)))
+    return Outcome(pending=Look(lambda: job.diagnose(include_output=include)))

@@ -238,3 +238,16 @@ class Work:
 
     async def there(self) -> Any:
         return await until_done(self.begin())
+
+
+@dataclass
+class Look:
+    """Reads something from disk that may be long. In a cell that awaits, in a thread: jobs of this kernel go on."""
+
+    read: Callable[[], Any]
+
+    def here(self) -> Any:
+        return self.read()
+
+    async def there(self) -> Any:
+        return await until_done(asyncio.to_thread(self.read))

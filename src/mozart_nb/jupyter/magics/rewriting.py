@@ -137,7 +137,7 @@ class _Asked:
     shows: bool = False
 
 
-_TAKES_A_WHILE: Final = frozenset({"modify", "recover", "estimate", "notify-test"})
+_TAKES_A_WHILE: Final = frozenset({"modify", "recover", "estimate", "notify-test", "diagnose", "errors"})
 _SHOWS_ITSELF: Final = frozenset({"dashboard", "pause", "cancel", "modify"})
 
 
@@ -162,8 +162,9 @@ def _marked(call: _Call) -> str:
     """The line with the word that tells the magic that it is awaited."""
     if call.is_cell:
         return f"{AWAITED} {call.text}".rstrip()
-    verb, _, rest = call.text.lstrip().partition(" ")
-    return f"{verb} {AWAITED} {rest}".rstrip()
+    verb, _, rest = call.text.strip().partition(" ")
+    end = ";" if verb.endswith(";") else ""
+    return f"{verb.rstrip(';')} {AWAITED} {rest}".rstrip() + end
 
 
 def _edited(source: str, edits: list[_Edit]) -> str:
