@@ -165,6 +165,24 @@ async def test_a_request_to_make_room_that_nobody_stands_behind_is_forgotten(fol
     assert len(receiver.got) == 1
 
 
+async def test_a_courier_that_makes_room_for_one_that_never_comes_goes_on(folder: Path, receiver: Receiver) -> None:
+    receiver.otherwise = status(500)
+    ids = put(folder, message(1), message(2))
+    courier = asyncio.create_task(deliver(folder, channel(url=receiver.url), pace=PATIENT))
+    await until(lambda: deliveries(folder))
+    left_behind(folder / SUCCESSOR)
+    await until(lambda: not (folder / SUCCESSOR).exists() or courier.done())
+    receiver.otherwise = status(200)
+    await courier
+    assert [one.id for one in deliveries(folder) if one.status == "delivered"] == ids
+
+
+async def test_a_clock_that_was_set_back_does_not_make_the_hour_longer(folder: Path) -> None:
+    put(folder, message(1, age=-3600))
+    await asyncio.wait_for(deliver(folder, channel(url="http://127.0.0.1:9/")), 5)
+    assert [one.status for one in deliveries(folder)] == ["failed"]
+
+
 async def test_what_comes_while_a_courier_is_about_to_end_is_delivered(folder: Path, receiver: Receiver) -> None:
     put(folder, message(1))
     courier = asyncio.create_task(deliver(folder, channel(url=receiver.url)))

@@ -99,6 +99,7 @@ class Courier:
                 self._release()
                 if not self._take_in() or not await self._acquire():
                     break
+                self._leave_out_what_others_delivered()
         finally:
             await self._close()
         return True
@@ -125,9 +126,7 @@ class Courier:
             self._lock = None
 
     async def _close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._stop()
         for sender in self._senders.values():
             await sender.close()
         self._outbox.close()
@@ -154,8 +153,9 @@ class Courier:
             if self._is_unwanted:
                 return False
             if (self._folder / SUCCESSOR).exists():
-                await self._let_go()
-                return False
+                if await self._let_go():
+                    return False
+                continue
             if any(not task.done() for task in self._tasks.values()):
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= self._pace.linger:
@@ -174,11 +174,34 @@ class Courier:
             self._queues.setdefault(message.channel, deque()).append(message)
         return bool(new)
 
-    async def _let_go(self) -> None:
-        """Another courier waits: what is under way may come to an end, what waits is for the other one."""
+    async def _let_go(self) -> bool:
+        """Another courier waits: what is under way may come to an end, what waits is for the other one.
+
+        False when nobody came: whoever asked for room has died or given up, and this one goes on.
+        """
         running = [task for number, task in self._tasks.items() if not task.done() and number not in self._pausing]
         if running:
             await asyncio.wait(running, timeout=self._pace.handover)
+        await self._stop()
+        self._release()
+        await asyncio.sleep(self._pace.handover / 5)
+        self._lock = take_lock(self._folder)
+        if self._lock is None:
+            return True
+        (self._folder / SUCCESSOR).unlink(missing_ok=True)
+        self._leave_out_what_others_delivered()
+        return False
+
+    async def _stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+
+    def _leave_out_what_others_delivered(self) -> None:
+        done = {one.id for one in deliveries(self._folder) if one.is_final}
+        for number, queue in self._queues.items():
+            self._queues[number] = deque(message for message in queue if message.id not in done)
 
     async def _serve(self, number: int, queue: deque[Message]) -> None:
         while queue:
@@ -191,7 +214,8 @@ class Courier:
         if sender is None or sender.channel.type != message.type:
             self._note(message, Answer("skipped", "the job file has no such channel any more"), 0)
             return
-        deadline = message.created_at + self._pace.give_up
+        # A clock that was set back must not make an hour longer.
+        deadline = min(message.created_at, self._now()) + self._pace.give_up
         if number in self._broken and self._now() > deadline:
             # The one before it has been tried for long enough, and this one is as old.
             self._note(message, self._broken[number], 0)
@@ -226,8 +250,10 @@ class Courier:
 
     async def _pause(self, number: int, seconds: float) -> None:
         self._pausing.add(number)
-        await asyncio.sleep(seconds)
-        self._pausing.discard(number)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._pausing.discard(number)
 
     def _note(self, message: Message, answer: Answer, attempts: int, status: DeliveryStatus | None = None) -> None:
         assert self._record is not None
