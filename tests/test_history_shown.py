@@ -151,6 +151,19 @@ def test_a_rebuild_says_which_records_it_could_not_read(thrice: Path) -> None:
     assert "demo" in ended.stderr
 
 
+def test_a_job_whose_files_cannot_be_read_hides_no_other_job(thrice: Path) -> None:
+    (thrice / "other").mkdir()
+    mozart("run", write_job(thrice / "other", name="other"))
+    snapshot = thrice / "ws" / "demo.json"
+    snapshot.unlink()
+    snapshot.mkdir()
+    listed = mozart("list", "--json").document["jobs"]
+    assert {job["job_id"]: job["status"] for job in listed} == {"demo": "unreadable", "other": "completed"}
+    assert "other" in [job["job_id"] for job in history()["jobs"]]
+    ended = mozart("history", "--rebuild", "--json")
+    assert (ended.exit_code, ended.document["jobs"], len(ended.document["unreadable"])) == (1, 1, 1)
+
+
 def test_a_damaged_history_is_moved_aside_and_filled_by_whoever_looks_first(thrice: Path) -> None:
     before = history("demo")["runs"]
     database().write_bytes(b"not a database" * 1000)

@@ -156,8 +156,9 @@ def _listed(layout: Layout, entry: JobEntry | None, now: float) -> Listed:
         return Listed(layout, JobView(layout.job_id, status, workspace, job), is_live)
     try:
         found = find(layout)
-    except MozartError as error:
-        return Listed(layout, JobView(layout.job_id, "unreadable", str(layout.workspace), message=error.message))
+    except (MozartError, OSError) as error:
+        message = error.message if isinstance(error, MozartError) else str(error)
+        return Listed(layout, JobView(layout.job_id, "unreadable", str(layout.workspace), message=message))
     view = JobView(layout.job_id, found.progress.status, str(found.workspace), found.state.job)
     return Listed(layout, view, found.is_live, found)
 
@@ -262,7 +263,7 @@ def _read_runs(database: Database, layouts: Sequence[Layout], wish: RunWish) -> 
 
 def counted_runs(layout: Layout) -> list[RunRow]:
     """The runs of a job's present record, counted from its journal; none where it cannot be read."""
-    with contextlib.suppress(MozartError):
+    with contextlib.suppress(MozartError, OSError):
         found = find(layout)
         return counted(found.state, read_events(layout), str(found.workspace), is_live=found.is_live)
     return []

@@ -211,7 +211,7 @@ def record_archived(database: Database, layout: Layout, sections: Sequence[Secti
     for place in sorted(layout.archive.glob(f"{layout.job_id}-*")):
         there = Layout(place, layout.job_id)
         if (place / STATE_FOLDER).is_dir() and there.exists:
-            with contextlib.suppress(MozartError):  # an old record that is damaged tells nothing
+            with contextlib.suppress(MozartError, OSError):  # an old record that is damaged tells nothing
                 state = load_for_reading(there).state
                 count_anew(database, _parcel(identity, state), read_events(there), sections)
 
@@ -263,7 +263,7 @@ def brought_up_to_date(
             if entry is not None and not is_of_another(layout, entry):
                 found[layout] = replace(entry, is_stale=True)
         elif layout in mine and time.monotonic() + _reading_seconds(layout, entry) < end:
-            with contextlib.suppress(MozartError):  # whoever shows it says why it cannot be read
+            with contextlib.suppress(MozartError, OSError):  # whoever shows it says why it cannot be read
                 if entry is None:
                     record_archived(database, layout, [LearningSection()])
                 record(database, layout, [LearningSection()])
@@ -339,7 +339,7 @@ def _rebuild_one(database: Database, layout: Layout, done: Rebuilt) -> None:
         if prepared.loaded.config.state_backend == "sqlite":
             record_mirror(prepared)
             done.mirrors += 1
-    except MozartError as error:
-        done.unreadable[name] = error.message
+    except (MozartError, OSError) as error:
+        done.unreadable[name] = error.message if isinstance(error, MozartError) else str(error)
     else:
         done.jobs += 1
