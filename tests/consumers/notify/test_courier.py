@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.notifying import (
     PATIENT,
@@ -24,9 +27,10 @@ from support.notifying import (
 )
 from support.receiver import HANGS, HANGS_UP, Receiver, status
 
+from mozart_nb.consumers.notify import courier as at_work
 from mozart_nb.consumers.notify import deliveries, unsent
 from mozart_nb.consumers.notify.courier import ENDS_WITH, SUCCESSOR, Courier
-from mozart_nb.consumers.notify.outbox import OUTBOX
+from mozart_nb.consumers.notify.outbox import OUTBOX, GrowingFile
 from mozart_nb.consumers.notify.spawn import is_at_work, release, start_courier, take_lock
 
 
@@ -195,6 +199,32 @@ async def test_what_comes_while_a_courier_is_about_to_end_is_delivered(folder: P
     if unsent(folder):  # it had ended before: whoever puts in sees that, and starts another one
         await deliver(folder, channel(url=receiver.url))
     assert unsent(folder) == []
+
+
+class FullDisk(GrowingFile):
+    """There is no room for what is to be written, the first few times."""
+
+    left = 0
+
+    def append(self, records: Iterable[msgspec.Struct]) -> None:
+        if FullDisk.left:
+            FullDisk.left -= 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().append(records)
+
+
+@pytest.mark.parametrize(("failures", "is_recorded"), [(3, True), (1_000_000, False)])
+async def test_what_cannot_be_recorded_for_want_of_room_is_not_sent_again(
+    folder: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, failures: int, is_recorded: bool
+) -> None:
+    monkeypatch.setattr(FullDisk, "left", failures)
+    monkeypatch.setattr(at_work, "GrowingFile", FullDisk)
+    ids = put(folder, message(1), message(2))
+    with contextlib.nullcontext() if is_recorded else pytest.raises(OSError, match="No space left"):
+        await asyncio.wait_for(deliver(folder, channel(url=receiver.url)), 5)
+    assert [one.id for one in receiver.got] == (ids if is_recorded else ids[:1])
+    assert [one.id for one in deliveries(folder)] == (ids if is_recorded else [])
+    assert not is_at_work(folder)
 
 
 async def test_a_courier_ends_when_its_folder_is_deleted(folder: Path) -> None:

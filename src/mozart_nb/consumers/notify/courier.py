@@ -147,6 +147,9 @@ class Courier:
         idle_since = time.monotonic()
         while True:
             self._take_in()
+            for task in self._tasks.values():
+                if task.done():
+                    task.result()  # a disk that stays full ends the courier: nothing could be recorded
             for number, queue in self._queues.items():
                 if queue and (number not in self._tasks or self._tasks[number].done()):
                     self._tasks[number] = asyncio.create_task(self._serve(number, queue))
@@ -160,9 +163,6 @@ class Courier:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= self._pace.linger:
                 return True
-            for task in self._tasks.values():
-                if task.done():
-                    task.result()  # a disk that is full ends the courier: nothing could be recorded
             await asyncio.sleep(self._pace.look)
 
     def _take_in(self) -> bool:
@@ -212,13 +212,13 @@ class Courier:
         """Try until it is delivered, refused, or too old; and say so in the record."""
         sender = self._senders.get(number)
         if sender is None or sender.channel.type != message.type:
-            self._note(message, Answer("skipped", "the job file has no such channel any more"), 0)
+            await self._note(message, Answer("skipped", "the job file has no such channel any more"), 0)
             return
         # A clock that was set back must not make an hour longer.
         deadline = min(message.created_at, self._now()) + self._pace.give_up
         if number in self._broken and self._now() > deadline:
             # The one before it has been tried for long enough, and this one is as old.
-            self._note(message, self._broken[number], 0)
+            await self._note(message, self._broken[number], 0)
             return
         attempts = 0
         while True:
@@ -232,11 +232,11 @@ class Courier:
                 self._broken[number] = answer
                 break
             if attempts == _quick_tries(sender) + 1:
-                self._note(message, answer, attempts, "retrying")
+                await self._note(message, answer, attempts, "retrying")
             await self._pause(number, wait)
         if answer.status == "delivered":
             self._broken.pop(number, None)
-        self._note(message, answer, attempts)
+        await self._note(message, answer, attempts)
 
     def _wait_after(self, sender: Sender, answer: Answer, attempts: int) -> float:
         """Seconds until the next try; what the receiver itself asks for is the least."""
@@ -255,7 +255,13 @@ class Courier:
         finally:
             self._pausing.discard(number)
 
-    def _note(self, message: Message, answer: Answer, attempts: int, status: DeliveryStatus | None = None) -> None:
+    async def _note(
+        self, message: Message, answer: Answer, attempts: int, status: DeliveryStatus | None = None
+    ) -> None:
+        """Record it. While that fails (a full disk) the channel waits, or what was sent would be sent again.
+
+        Raises `OSError` when it has failed for as long as a message is tried.
+        """
         assert self._record is not None
         one = Delivery(
             message.id,
@@ -268,7 +274,16 @@ class Courier:
             answer.error,
             answer.http_status,
         )
-        self._record.append([one])
+        ends = time.monotonic() + self._pace.give_up
+        while True:
+            try:
+                self._record.append([one])
+            except OSError:
+                if time.monotonic() > ends:
+                    raise
+                await self._pause(message.channel, self._pace.rounds[0])
+            else:
+                return
 
 
 async def _try(sender: Sender, message: Message) -> Answer:
