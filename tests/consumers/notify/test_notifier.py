@@ -14,6 +14,7 @@ from support.notifying import channel, message, put, until
 
 from mozart_nb import events as ev
 from mozart_nb.consumers.notify import Delivery, Message, Notifier, deliveries, unsent, wanted_kinds
+from mozart_nb.consumers.notify import notifier as notifier_module
 from mozart_nb.consumers.notify.messages import SINGLE_MESSAGES, Stream
 from mozart_nb.consumers.notify.outbox import DELIVERIES, OUTBOX, GrowingFile, messages
 from mozart_nb.engine.fold import apply
@@ -239,7 +240,16 @@ async def test_a_disk_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_
     assert "notifications stopped working" in job.told[0]
 
 
-async def test_nobody_waits_for_a_process_that_does_not_start(folder: Path) -> None:
+async def test_the_last_message_is_on_its_way_before_the_run_is_over(folder: Path) -> None:
+    job = Job(folder, channel(url=URL, on_events=ALL))
+    launch = job.launch
+    job.launch = lambda *given: (time.sleep(0.7), launch(*given))  # a machine with a lot to do
+    assert [one.event for one in await job.run([job.planned, ev.JobStarted(run_id="r1")])] == ["job_start"]
+    assert job.launched == [True]
+
+
+async def test_nobody_waits_for_a_process_that_does_not_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier_module, "CLOSE_SECONDS", 0.5)
     job = Job(folder, channel(url=URL, on_events=ALL))
     job.launch = lambda *_: time.sleep(1.2)
     notifier = job.notifier()

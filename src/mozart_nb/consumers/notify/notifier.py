@@ -29,8 +29,11 @@ from mozart_nb.job.notifications import NOT_KEPT, NotificationConfig, is_kept_ou
 
 GATHER_SECONDS: Final = 0.2
 """How long messages are gathered, so that many of them share one write that waits for the disk."""
-CLOSE_SECONDS: Final = 0.5
-"""How long `close` waits for the last messages to be on disk."""
+CLOSE_SECONDS: Final = 2.0
+"""How long `close` waits, at most, for the last messages to be on disk and a courier to be started.
+
+That takes milliseconds; where it takes longer, the last message of a job, which no later run would send, is worth it.
+"""
 WATCH_SECONDS: Final = 2.0
 """How often the run looks whether its messages get through, while some are under way."""
 OLDEST_NEWS_SECONDS: Final = 3600.0
