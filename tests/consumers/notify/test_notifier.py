@@ -222,6 +222,18 @@ def test_a_summary_waits_for_the_end_of_its_minute_and_names_its_batches() -> No
     assert (single.facts["count"], single.facts["batch_num"], stream.covered) == (1, 99, 99)
 
 
+def test_a_clock_that_was_set_back_holds_up_no_message() -> None:
+    stream = Stream(1, channel(url=URL, on_events=["batch_failed"]), "here")
+    job = JobRecord(job_id="trial", name="Trial")
+    for number in range(1, SINGLE_MESSAGES + 4):
+        stream.add(ev.BatchFailed(batch=number, code="E201", seq=number, at=AT), job, {}, 9000.0)
+    assert len(stream.take()) == SINGLE_MESSAGES
+    assert not stream.is_due(9001.0)
+    assert stream.is_due(5400.0)
+    stream.add(ev.BatchFailed(batch=99, code="E201", seq=99, at=AT), job, {}, 5400.0)
+    assert [one.facts["count"] for one in stream.take()] == [3, 1]
+
+
 async def test_making_one_touches_nothing(folder: Path) -> None:
     await Job(folder, channel(url=URL)).notifier().close()
     assert messages(folder) == []

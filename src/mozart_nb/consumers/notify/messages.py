@@ -179,6 +179,13 @@ class Stream:
         """When a summary is to be handed out, epoch seconds; None when there is none."""
         return self._window_ends if self._summaries else None
 
+    def is_due(self, now: float) -> bool:
+        """Whether a summary is to be handed out; also when the clock was set back, which must not hold it up."""
+        return bool(self._summaries) and self._is_over(now)
+
+    def _is_over(self, now: float) -> bool:
+        return not self._window_ends - WINDOW_SECONDS <= now < self._window_ends
+
     @property
     def is_ready(self) -> bool:
         return bool(self._ready)
@@ -194,7 +201,7 @@ class Stream:
             self.flush(now)
             self._ready.append(self._message(name, event, job, batches, now))
             return
-        if now >= self._window_ends:
+        if self._is_over(now):
             self.flush(now)
             self._window_ends, self._singles = now + WINDOW_SECONDS, 0
         if self._singles < SINGLE_MESSAGES:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mozart_nb import events as ev
-from mozart_nb.consumers.notify.messages import Message, Stream, wanted_kinds
+from mozart_nb.consumers.notify.messages import WINDOW_SECONDS, Message, Stream, wanted_kinds
 from mozart_nb.consumers.notify.outbox import (
     DELIVERIES,
     OUTBOX,
@@ -192,7 +192,7 @@ class Notifier:
                 self._changed.wait_for(lambda: self._is_closing, GATHER_SECONDS)
             closing, now = self._is_closing, time.time()
             for stream in self._streams:
-                if closing or (stream.due is not None and stream.due <= now):
+                if closing or stream.is_due(now):
                     stream.flush(now)
             self._unwritten += [message for stream in self._streams for message in stream.take()]
             marks = {stream.number: stream.covered for stream in self._streams}
@@ -204,7 +204,7 @@ class Notifier:
     def _pause(self) -> float | None:
         """Seconds until something has to be done unasked; None when nothing has."""
         dues = [stream.due for stream in self._streams if stream.due is not None]
-        waits = [max(0.0, min(dues) - time.time())] if dues else []
+        waits = [min(max(0.0, min(dues) - time.time()), WINDOW_SECONDS)] if dues else []
         if self._unwritten:
             waits.append(_RETRY_SECONDS)
         if self._under_way:
