@@ -222,6 +222,16 @@ def test_what_a_host_left_unwritten_is_written_by_whoever_looks(unwritten: Layou
     assert asked("SELECT count(*) FROM batches") == [(len(state.batches),)]
 
 
+def test_what_a_host_left_unwritten_is_written_also_when_the_job_was_started_over_since(thrice: Path) -> None:
+    before = history("demo")["runs"]
+    with contextlib.closing(sqlite3.connect(database())) as connection, connection:
+        connection.execute("UPDATE job_runs SET completed = 1, status = 'running' WHERE completed = 3")
+    assert history("demo")["runs"] == before
+    with contextlib.closing(sqlite3.connect(database())) as connection, connection:
+        connection.execute("DELETE FROM job_runs WHERE journal <> (SELECT journal FROM jobs)")
+    assert history("demo")["runs"] == before
+
+
 def test_a_job_that_somebody_runs_is_left_to_its_host(unwritten: Layout) -> None:
     lock = JobLock(unwritten)
     lock.acquire("another-run")

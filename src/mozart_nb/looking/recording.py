@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -133,8 +133,8 @@ def is_behind(layout: Layout, entry: JobEntry | None) -> bool:
 
 def is_of_another(layout: Layout, entry: JobEntry) -> bool:
     """Whether the history knows another journal of the job: it was started over since."""
-    planned = planned_in(layout)
-    return planned is None or entry.journal != identity_text(planned.seed, planned.at)
+    found = _journal_at(layout)
+    return not found or entry.journal != found
 
 
 def record(database: Database, layout: Layout, sections: Sequence[Section]) -> JobState:
@@ -203,17 +203,28 @@ def _identity(layout: Layout) -> JobIdentity:
         return JobIdentity(job_id=layout.job_id, state_workspace=str(layout.workspace.resolve()))
 
 
-def record_archived(database: Database, layout: Layout, sections: Sequence[Section]) -> None:
-    """Count the runs of the job's archived records, those before a `--fresh`, anew. Raises as `record`."""
+def record_archived(
+    database: Database, layout: Layout, sections: Sequence[Section], *, known: Collection[str] = ()
+) -> None:
+    """Count the runs of the job's archived records, those before a `--fresh`, anew; not those of `known` journals.
+
+    Raises as `record`.
+    """
     from mozart_nb.consumers.history.writing import count_anew
 
-    identity = _identity(layout)
     for place in sorted(layout.archive.glob(f"{layout.job_id}-*")):
         there = Layout(place, layout.job_id)
-        if (place / STATE_FOLDER).is_dir() and there.exists:
+        if (place / STATE_FOLDER).is_dir() and there.exists and _journal_at(there) not in known:
             with contextlib.suppress(MozartError, OSError):  # an old record that is damaged tells nothing
                 state = load_for_reading(there).state
-                count_anew(database, _parcel(identity, state), read_events(there), sections)
+                if state.job.runs:
+                    count_anew(database, _parcel(_identity(layout), state), read_events(there), sections)
+
+
+def _journal_at(layout: Layout) -> str:
+    """The identity of the journal there; empty when its beginning cannot be read."""
+    planned = planned_in(layout)
+    return identity_text(planned.seed, planned.at) if planned is not None else ""
 
 
 def record_mirror(prepared: Prepared) -> None:
@@ -245,7 +256,7 @@ def brought_up_to_date(
     A job that is missing from the answer is not known well enough: its record has to be read. One that somebody runs
     may be `is_stale`. Raises `DBAPIError` and `OSError`.
     """
-    from mozart_nb.consumers.history.reading import jobs_with_open_deliveries, read_entries
+    from mozart_nb.consumers.history.reading import jobs_with_open_deliveries, journals_to_their_end, read_entries
 
     end = time.monotonic() + seconds
     mine = {entry.layout for entry in all_jobs()}
@@ -253,6 +264,7 @@ def brought_up_to_date(
     with database.reading() as connection:
         known = {(entry.job_id, entry.state_workspace): entry for entry in read_entries(connection)}
         waiting = jobs_with_open_deliveries(connection)
+        ended = journals_to_their_end(connection)
     found, changed = {}, []
     for layout in layouts:
         entry = known.get(_key(layout))
@@ -268,6 +280,8 @@ def brought_up_to_date(
                     record_archived(database, layout, [LearningSection()])
                 record(database, layout, [LearningSection()])
                 changed.append(layout)
+        if entry is not None and layout in mine and time.monotonic() < end:  # what died before a `--fresh`
+            record_archived(database, layout, [LearningSection()], known=ended.get(entry.key, frozenset()))
     _refresh_deliveries(database, {entry.key: layout for layout, entry in found.items() if entry.key in waiting})
     if changed:
         with database.reading() as connection:

@@ -93,6 +93,18 @@ def read_runs(
         yield RunRow(row["job_id"], row["name"], row["workspace"], tally, is_present, key=row["job"])
 
 
+def journals_to_their_end(connection: Connection) -> dict[int, set[str]]:
+    """By job (`jobs.id`) the journals of which no run is open, as far as it is known."""
+    rows = connection.execute(select(JOB_RUNS.c.job, JOB_RUNS.c.journal, JOB_RUNS.c.status).distinct()).all()
+    found: dict[int, set[str]] = {}
+    for job, journal, _ in rows:
+        found.setdefault(job, set()).add(journal)
+    for job, journal, status in rows:
+        if status == "running":
+            found[job].discard(journal)
+    return found
+
+
 def jobs_with_open_deliveries(connection: Connection) -> set[int]:
     """Jobs (`jobs.id`) some of whose notifications are still on their way, as far as it is known."""
     wanted = select(NOTIFICATIONS.c.job).where(NOTIFICATIONS.c.status.not_in(_FINAL)).distinct()

@@ -96,6 +96,12 @@ class Ledger:
                 handler(self, event)
         self._leave(at)
 
+    def close(self) -> None:
+        """Nothing follows any more: a run that has not ended was interrupted."""
+        if self.run is not None and self.run.status == "running":
+            self.run.status, self.run.finished_at = "interrupted", self.run.updated_at
+            self.end_wait(self.run.updated_at)
+
     def _leave(self, at: float) -> None:
         if self.run is not None:
             self.run.updated_at = max(self.run.updated_at, at)
@@ -133,9 +139,7 @@ def _reloaded(ledger: Ledger, event: ev.ConfigReloaded) -> None:
 
 def _begun(ledger: Ledger, event: ev.JobStarted | ev.JobResumed) -> None:
     memory = ledger.memory
-    if ledger.run is not None and ledger.run.status == "running":
-        ledger.run.status, ledger.run.finished_at = "interrupted", ledger.run.updated_at
-        ledger.end_wait(ledger.run.updated_at)
+    ledger.close()
     memory.runs += 1
     memory.limited_since = event.at if memory.is_limited else 0.0
     ledger.run = RunTally(

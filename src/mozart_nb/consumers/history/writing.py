@@ -243,6 +243,7 @@ def count_anew(database: Database, parcel: Parcel, events: Iterable[ev.Event], s
         ledger.hear(some)
         with database.writing() as connection:
             _tell(connection, sections, job, parcel, some)
+    ledger.close()
     with database.writing() as connection:
         for run in ledger.changed.values():
             connection.exec_driver_sql(_PUT_RUN, (job, *_run_values(run)))
