@@ -12,7 +12,6 @@ from rich.text import Text
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.cli.attach import watch
-from mozart_nb.cli.listing import ListWish, list_jobs
 from mozart_nb.cli.output import OK, STYLES, Output, exit_code_of, status_text
 from mozart_nb.cli.render import (
     count_line,
@@ -43,6 +42,8 @@ def status(output: Output, job_id: str | None, workspace: Path | None, *, batche
     if job_id is None:
         if batches or keep_watching:
             raise MisuseError("--batches and --watch need a job", hint="mozart status ID --watch")
+        from mozart_nb.cli.listing import ListWish, list_jobs  # one job needs no history
+
         return list_jobs(output, workspace, ListWish())
     layout = resolve(job_id, workspace)
     if keep_watching:
