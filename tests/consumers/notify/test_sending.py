@@ -161,8 +161,11 @@ async def test_what_a_frozen_plan_left_out_is_not_sent_to() -> None:
     assert "url_env" in answer.error
 
 
-async def test_a_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", receiver.url)
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_a_proxy_of_the_environment_is_used(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("http_proxy", scheme + receiver.url.removeprefix("http://"))
     monkeypatch.setenv("no_proxy", "")
     await send(channel(url="http://hooks.example/path"))
     assert [got.path for got in receiver.got] == ["http://hooks.example/path"]

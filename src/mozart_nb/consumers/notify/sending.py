@@ -235,7 +235,8 @@ def _proxy(address: str) -> str | None:
     parts = urlsplit(address)
     if parts.hostname is None or urllib.request.proxy_bypass(parts.hostname):
         return None
-    return urllib.request.getproxies().get(parts.scheme)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"  # others take `host:port`, too
 
 
 def _is_same_place(address: str, target: str) -> bool:
