@@ -6,10 +6,11 @@ import html
 import json
 import time
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 
+from mozart_nb.events import JobNotice, without_secrets
 from mozart_nb.masking import blotted, know, masked, masked_head, masked_tail
 
 SECRETS = [
@@ -97,6 +98,32 @@ def test_a_secret_without_a_shape_is_known_by_what_stands_before_it(text: str, s
     assert masked(left) == left
 
 
+@pytest.mark.parametrize("before", [r"error:\n", r"a\t", r"\u003d", "q%3D", "\x1b[31m", r"\u001b[1m", r"\x1b[0m"])
+@pytest.mark.parametrize(
+    "secret", [SECRETS[0], "Bearer abcdef1234567890", "x-api-key: zz99zz99zz", "API_KEY=zz99zz99zz"]
+)
+def test_an_escape_before_a_secret_does_not_hide_it(before: str, secret: str) -> None:
+    assert masked(before + secret) == before + masked(secret) != before + secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X-API-KEY: zz99zz99zz",
+        '"apiKey": "zz99zz99zz"',
+        '{"accessToken":"zz99zz99zz"}',
+        "clientSecret=zz99zz99zz",
+        "aws_session_token=zz99zz99zz",
+        "bearer_token: zz99zz99zz",
+        "BEARER%20zz99zz99zz99",
+        "Password=zz99zz99zz",
+    ],
+)
+def test_a_name_beside_a_secret_is_known_in_every_spelling(text: str) -> None:
+    assert "zz99" not in masked(text)
+    assert "…[masked]" in masked(text)
+
+
 @pytest.mark.parametrize("text", ["x Bearer abcdef1234567890 y", "https://a:b@c", f"one\n{SECRETS[-1]}\ntwo"])
 def test_what_is_blotted_out_keeps_every_line_and_column(text: str) -> None:
     assert len(blotted(text)) == len(text)
@@ -114,6 +141,16 @@ def test_a_secret_in_the_way_of_a_cut_leaves_no_half(secret: str) -> None:
         assert not any(secret[n : n + 10] in head + tail for n in range(len(secret) - 9))
     assert masked_head("short", 10) == masked_tail("short", 10) == "short"
     assert (masked_head("longer", 3), masked_tail("longer", 3), masked_tail("longer", 0)) == ("lon", "ger", "")
+
+
+@pytest.mark.parametrize(
+    "secret", [*SECRETS, "Bearer abcdef1234567890", "api_key=abcd1234efgh"], ids=lambda one: one[:8]
+)
+@pytest.mark.parametrize("before", ["\n", "\t", "\r\n", "\x1b[31m", "\x08", "/"])
+def test_an_event_holds_no_secret_whatever_stands_before_it(secret: str, before: str) -> None:
+    told = without_secrets(JobNotice(message=f"it said{before}{secret}"))
+    assert secret not in told.message
+    assert "[masked]" in told.message
 
 
 # --- known values -----------------------------------------------------------------------------------------------------
@@ -135,7 +172,9 @@ def known() -> Iterator[None]:
     [
         KEY,
         json.dumps(KEY)[1:-1],
+        quote(KEY),
         quote(KEY, safe=""),
+        quote_plus(KEY),
         html.escape(KEY),
         "/path-of-the-hook?id=a1b2c3d4e5",
         "a1b2c3d4e5",
@@ -154,6 +193,23 @@ def test_of_a_known_address_the_host_is_still_told() -> None:
 @pytest.mark.usefixtures("known")
 def test_short_values_are_whole_words_and_very_short_ones_no_secrets() -> None:
     assert masked("a sunlight, sunlights, short") == "a …[masked], sunlights, short"
+
+
+def test_the_name_and_password_of_a_known_address_are_known_as_a_request_sends_them() -> None:
+    forget = know(["https://ada:hunter%202@notify.example/x"])
+    assert masked("header YWRhOmh1bnRlciAy sent") == "header …[masked] sent"
+    forget()
+
+
+@pytest.mark.usefixtures("known")
+def test_a_short_value_at_the_beginning_of_a_line_is_known_within_json_too() -> None:
+    assert masked(r"error:\nsunlight") == r"error:\n…[masked]"
+
+
+def test_what_stands_for_no_password_spoils_no_text() -> None:
+    forget = know(["postgres", "Changeme", "postgres://postgres:postgres@db.example/x"])
+    assert masked("/srv/postgres/data, changeme") == "/srv/postgres/data, changeme"
+    forget()
 
 
 def test_what_is_known_to_two_jobs_stays_known_when_one_forgets_it() -> None:

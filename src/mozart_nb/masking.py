@@ -8,28 +8,47 @@ they are masked when they are shown.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 _SHAPES: Final = (
-    r"sk-ant-[\w-]{16,}",  # Anthropic
-    r"sk-(?=[\w-]{0,80}\d)(?:proj-|svcacct-)?[A-Za-z0-9_-]{32,}",  # others with the same prefix
-    r"gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}",
-    r"glpat-[\w-]{18,}",
-    r"xox[abeprs]-[\w-]{10,}",  # Slack
-    r"(?:AKIA|ASIA)[0-9A-Z]{16}",  # AWS
-    r"AIza[\w-]{35}|ya29\.[\w-]{20,}",  # Google
-    r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9]{24,}",  # Stripe
-    r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
-    r"npm_[A-Za-z0-9]{36}|pypi-[\w-]{40,}|hf_[A-Za-z0-9]{30,}",
-    r"eyJ[\w-]{10,600}\.eyJ[\w-]{10,}\.[\w-]{10,}",  # JSON web tokens
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    ("sk-", r"(?:ant-[\w-]{16,}|(?=[\w-]{0,80}\d)(?:proj-|svcacct-)?[A-Za-z0-9_-]{32,})"),  # Anthropic, and others
+    ("gh[pousr]_", "[A-Za-z0-9]{30,}"),
+    ("github_pat_", r"\w{30,}"),
+    ("glpat-", r"[\w-]{18,}"),
+    ("xox[abeprs]-", r"[\w-]{10,}"),  # Slack
+    ("A(?:KI|SI)A", "[0-9A-Z]{16}"),  # AWS
+    ("AIza", r"[\w-]{35}"),  # Google
+    (r"ya29\.", r"[\w-]{20,}"),
+    ("sk_(?:live|test)_", "[A-Za-z0-9]{16,}"),  # Stripe
+    ("rk_(?:live|test)_", "[A-Za-z0-9]{16,}"),
+    ("whsec_", "[A-Za-z0-9]{24,}"),
+    (r"SG\.", r"[\w-]{16,}\.[\w-]{16,}"),  # SendGrid
+    ("npm_", "[A-Za-z0-9]{36}"),
+    ("pypi-", r"[\w-]{40,}"),
+    ("hf_", "[A-Za-z0-9]{30,}"),
+    ("eyJ", r"[\w-]{10,600}\.eyJ[\w-]{10,}\.[\w-]{10,}"),  # JSON web tokens
+    ("-----BEGIN ", r"[A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
 )
-_SECRET: Final = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_SHAPES) + ")")
+"""How a secret begins, and how it goes on."""
+
+_ESCAPES: Final = (r"\\[nrtfbv]", r"\\[ux][0-9A-Fa-f]{4}", r"\\x[0-9A-Fa-f]{2}", "%[0-9A-Fa-f]{2}", r"[\d;\[]m")
+"""A word in JSON, in an address or in coloured text can follow upon one of these, which ends in a letter or digit."""
+
+
+def _after(*, no: str, then: str = "") -> str:
+    """A pattern: what goes before `then` is not `no`, or it is an escape."""
+    return f"(?:(?<!{no}{then})|" + "|".join(f"(?<={escape}{then})" for escape in _ESCAPES) + ")"
+
+
+_START: Final = _after(no="[A-Za-z0-9]")
+# What goes before is asked once a beginning is found: a search for that alone passes quickly over a text.
+_SECRET: Final = re.compile("|".join(f"{head}{_after(no='[A-Za-z0-9]', then=head)}{rest}" for head, rest in _SHAPES))
 _HINTS: Final = (
     *"sk- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox AKIA ASIA AIza ya29. k_live_ k_test_ whsec_ SG.".split(),
     *"npm_ pypi- hf_ eyJ".split(),
@@ -57,40 +76,29 @@ _BESIDE: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
         ),
     ),
     (
-        ("earer ", "EARER "),
-        re.compile(rf"\b((?i:bearer) )(?={_OPAQUE}{{0,80}}\d)({_OPAQUE}{{12,}})"),
+        ("bearer",),
+        re.compile(rf"{_START}((?i:bearer)(?: |%20|\+))(?={_OPAQUE}{{0,80}}\d)({_OPAQUE}{{12,}})"),
     ),
     (
-        ("uthorization", "UTHORIZATION"),
+        ("authorization",),
         re.compile(
-            rf"\b((?i:(?:proxy-)?authorization){_QUOTED}(?:(?i:bearer|basic|token|digest) +|(?={_OPAQUE}{{0,80}}\d)))"
-            rf"({_OPAQUE}{{8,}})"
+            rf"{_START}((?i:(?:proxy-)?authorization){_QUOTED}"
+            rf"(?:(?i:bearer|basic|token|digest) +|(?={_OPAQUE}{{0,80}}\d)))({_OPAQUE}{{8,}})"
         ),
     ),
     (
-        (
-            "_key",
-            "-key",
-            "pikey",
-            "_KEY",
-            "-Key",
-            "h_token",
-            "s_token",
-            "h-token",
-            "_TOKEN",
-            "_secret",
-            "assw",
-            "PASSW",
-        ),
+        tuple("api_key api-key apikey h_token h-token htoken s_token s-token stoken".split())
+        + tuple("r_token r-token rtoken session_token client_secret client-secret clientsecret".split())
+        + tuple("secret_key secret-key secretkey secret_access secret-access secretaccess passw".split()),
         re.compile(
-            r"(?<![\w-])((?i:x-api-key|x-auth-token|api[_-]?key|(?:access|auth|refresh|bearer)[_-]token"
-            r"|client[_-]secret|secret[_-](?:access[_-])?key|aws_secret_access_key|aws_session_token"
+            _after(no=r"[\w-]") + r"((?i:x-api-key|x-auth-token|api[_-]?key|(?:access|auth|refresh|bearer)[_-]?token"
+            r"|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|aws_secret_access_key|aws_session_token"
             rf"|anthropic_(?:api_key|auth_token)|passw(?:or)?d){_QUOTED})"
             rf"(?=[^\s\d]{{0,80}}\d)(?=[^\sA-Za-z]{{0,80}}[A-Za-z])({_OPAQUE}{{8,}})(?![\w(\[])",
         ),
     ),
 )
-"""What stands before a secret without a shape of its own: hints of which one is in such a text, and the shape."""
+"""What stands before a secret without a shape of its own: hints of it, in small letters, and the shape."""
 
 MARGIN: Final = 400
 """Characters beyond a cut that are looked at, so that a secret in the way of it is seen as a whole."""
@@ -126,8 +134,9 @@ def _without_secrets(text: str, instead_of: Callable[[str], str]) -> str:
         text = _known.pattern.sub(lambda found: _cut(found[0], instead_of), text)
     if _has_one(text, _HINTS):
         text = _SECRET.sub(lambda found: found[0][:_KEPT] + instead_of(found[0][_KEPT:]), text)
+    small = text.lower()
     for hints, pattern in _BESIDE:
-        if _has_one(text, hints):
+        if _has_one(small, hints):
             text = pattern.sub(lambda found: found[1] + instead_of(found[2]), text)
     return text
 
@@ -155,6 +164,10 @@ SHORTEST: Final = 8
 """Characters below which a value is not taken for a secret: blotting out `test` everywhere would hide nothing."""
 
 _WHOLE_WORDS_BELOW: Final = 16
+_NOBODYS_SECRETS: Final = frozenset(
+    "password passw0rd changeme change-me postgres rabbitmq minioadmin anonymous disabled required undefined".split()
+)
+"""Values that stand for none, or that everybody has: to blot them out would spoil texts and paths, and hide nothing."""
 
 
 class _KnownValues:
@@ -200,7 +213,7 @@ def know(values: Iterable[str]) -> Callable[[], None]:
 
 def _parts(value: str) -> Iterator[str]:
     value = value.strip()
-    if len(value) < SHORTEST:
+    if len(value) < SHORTEST or value.lower() in _NOBODYS_SECRETS:
         return
     yield value
     try:
@@ -208,12 +221,17 @@ def _parts(value: str) -> Iterator[str]:
         if not (address.scheme and address.netloc):
             return
         path = f"{address.path}?{address.query}" if address.query else address.path
-        parts = [path, address.password or ""]
+        parts = [path, address.password or "", _as_basic(address.username or "", address.password or "")]
         parts += [part for part in address.path.split("/") if len(part) >= _WHOLE_WORDS_BELOW]
         parts += [part.partition("=")[2] for part in address.query.split("&")]
     except ValueError:
         return
-    yield from (part for part in parts if len(part) >= SHORTEST)
+    yield from (part for part in parts if len(part) >= SHORTEST and part.lower() not in _NOBODYS_SECRETS)
+
+
+def _as_basic(user: str, password: str) -> str:
+    """What a request that names both sends instead (RFC 7617)."""
+    return base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if password else ""
 
 
 def _forms(value: str) -> set[str]:
@@ -221,7 +239,9 @@ def _forms(value: str) -> set[str]:
         value,
         json.dumps(value)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
+        quote(value),
         quote(value, safe=""),
+        quote_plus(value),
         html.escape(value),
     }
 
@@ -229,4 +249,4 @@ def _forms(value: str) -> set[str]:
 def _exactly(value: str) -> str:
     """Short values as whole words only: `sunlight` must not blot out a part of `sunlights`."""
     exact = re.escape(value)
-    return rf"(?<![\w]){exact}(?![\w])" if len(value) < _WHOLE_WORDS_BELOW else exact
+    return rf"{_after(no='[A-Za-z0-9_]')}{exact}(?![\w])" if len(value) < _WHOLE_WORDS_BELOW else exact

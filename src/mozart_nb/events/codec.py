@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -114,24 +114,35 @@ def writable(record: T) -> T:
     return record
 
 
+_OURS: Final = frozenset(
+    "kind job_id replaces run_id config_digest backend mode status outcome how stop code type source retry_source "
+    "session_id remote_id marker log files prompt_hash request_hash".split()
+)
+"""Fields with words and names of our own, that a run goes by: a password like `completion`, or one that is also the
+name of a folder, must not change them."""
+
+
 def without_secrets(record: T) -> T:
-    """`record` with what has the shape of a secret blotted out: sessions and servers print keys now and then."""
+    """`record` with secrets blotted out of what others wrote: sessions and servers print keys now and then."""
     document = encode_event(record).decode()
-    return record if masked(document) == document else _rewritten(record, masked)
+    return record if masked(document) == document else _rewritten(record, masked, keep=_OURS)
 
 
-def _rewritten(record: T, rewrite: Callable[[str], str]) -> T:
-    return msgspec.convert(_mapped(msgspec.to_builtins(record), rewrite), type(record))
+def _rewritten(record: T, rewrite: Callable[[str], str], keep: frozenset[str] = frozenset()) -> T:
+    return msgspec.convert(_mapped(msgspec.to_builtins(record), rewrite, keep), type(record))
 
 
-def _mapped(value: Any, rewrite: Callable[[str], str]) -> Any:
-    """`value` with every text in it, keys included, rewritten."""
+def _mapped(value: Any, rewrite: Callable[[str], str], keep: frozenset[str]) -> Any:
+    """`value` with every text in it rewritten: keys included, or all but keys and what stands below the keys `keep`."""
     if isinstance(value, str):
         return rewrite(value)
     if isinstance(value, dict):
-        return {_mapped(key, rewrite): _mapped(item, rewrite) for key, item in value.items()}
+        return {
+            key if keep else _mapped(key, rewrite, keep): item if key in keep else _mapped(item, rewrite, keep)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_mapped(item, rewrite) for item in value]
+        return [_mapped(item, rewrite, keep) for item in value]
     return value
 
 
