@@ -93,6 +93,29 @@ def test_lines_that_say_nothing_about_themselves_are_shown_until_more_than_a_lev
     assert len(last_lines(file, 0, log_filter(batch=2))) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":' * 100_000,
+        '{"event":"batch.failed","timestamp":"9999-12-31T23:59:59.9-23:59"}',
+        "0001-01-01T00:00:00+00:00 INFO batch.failed batch=1",
+    ],
+    ids=["deep", "late", "early"],
+)
+def test_a_line_that_somebody_made_up_is_read_like_any_other(file: Path, text: str) -> None:
+    file.write_text(f"{text}\n")
+    [found] = last_lines(file, 1)
+    assert found.text == text
+    assert found.document
+    assert not found.at
+
+
+def test_the_batches_of_a_line_may_be_many(file: Path) -> None:
+    file.write_text("INFO    batch.renewed batches=1-999999999\n")
+    assert len(last_lines(file, 1, LogFilter(batch=77_000_000))) == 1
+    assert last_lines(file, 1, LogFilter(batch=1_000_000_000)) == []
+
+
 def test_lines_of_other_jobs_in_the_same_file_are_left_out(file: Path) -> None:
     file.write_text(f"{line(2)}\n{line(3).replace('notes', 'others')}\n")
     assert numbers([one.text for one in last_lines(file, 5, log_filter(job_id="others"))]) == [3]

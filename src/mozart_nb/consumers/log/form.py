@@ -24,6 +24,7 @@ from mozart_nb.masking import masked
 
 CONTEXT: Final = ("job_id", "run_id", "batch", "attempt")
 _IN_CONTEXT: Final = frozenset(CONTEXT)
+_LATEST: Final = 250_000_000_000.0  # near the end of the years with four digits
 _SCALES: Final = {3: 1_000, 6: 1_000_000}
 _BULKY: Final = frozenset({"stdout_tail", "stderr_tail", "marker"})
 """Ends of what sessions print, and what their processes are known by: not for the log."""
@@ -160,7 +161,7 @@ def read_line(text: str) -> LogLine:
 def _read_json(text: str) -> LogLine:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return LogLine(text)
     if not isinstance(document, dict) or not isinstance(document.get("event"), str):
         return LogLine(text)
@@ -178,7 +179,9 @@ def _unquoted(text: str) -> str:
 
 
 def _epoch(text: str) -> float:
+    """Epoch seconds; 0.0 for what is no time, or one that clocks do not show."""
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        at = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
+    return at if 0 < at < _LATEST else 0.0

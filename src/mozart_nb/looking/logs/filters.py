@@ -14,7 +14,7 @@ from mozart_nb import events as ev
 from mozart_nb.consumers.lines import LEVELS, Level, highest_level, level_of
 from mozart_nb.consumers.log import LogLine
 from mozart_nb.errors import MisuseError
-from mozart_nb.selection import numbers_in, parse_batches, parse_past
+from mozart_nb.selection import parse_batches, parse_past
 
 Moment = str | float | datetime
 """Epoch seconds, a `datetime`, or what people write: `14:00`, `2h`, `2026-11-21T07:05`."""
@@ -154,19 +154,20 @@ def _line_concerns(line: LogLine, batch: int) -> bool:
         return numbers["batch"] <= batch <= numbers["last"]
     if line.event == "batch.blocked" and numbers["by"] == batch:
         return True
-    return numbers["batch"] == batch or batch in _several(line.fields.get("batches"))
+    return numbers["batch"] == batch or _is_among(batch, line.fields.get("batches"))
 
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdecimal() else 0
 
 
-def _several(value: object) -> Sequence[int]:
+def _is_among(batch: int, value: object) -> bool:
+    """Whether a list of batches, or what people write for one (`3-7,9`), has that one."""
     if isinstance(value, list):
-        return value
+        return batch in value
     if not isinstance(value, str):
-        return ()
+        return False
     try:
-        return numbers_in(parse_batches(value.partition(" and ")[0], 10**9))
+        return any(low <= batch <= high for low, high in parse_batches(value.partition(" and ")[0], 10**9))
     except MisuseError:
-        return ()
+        return False
