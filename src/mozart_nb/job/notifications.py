@@ -41,7 +41,9 @@ SLACK_VARIABLE: Final = "SLACK_WEBHOOK_URL"
 """Environment variable asked for the address of Slack's incoming webhook when the job file names none."""
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-_PLAIN_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
+PLAIN_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
+"""Headers, in lower case, whose values are no secrets."""
+
 
 TEXT_VARIABLES: Final[Mapping[str, str]] = {
     "event_type": "the event, for example `job_failed`",
@@ -206,7 +208,7 @@ def _literals(settings: ChannelSettings) -> Iterator[str]:
         if text is not None and _is_literal(text):
             yield text
     for name, text in settings.headers.items():
-        if name.lower() not in _PLAIN_HEADERS and _is_literal(text):
+        if name.lower() not in PLAIN_HEADERS and _is_literal(text):
             yield text
 
 
@@ -225,7 +227,7 @@ def without_literals(data: Any) -> Any:
             kept[key] = KEPT_OUT
     if kept.get("headers"):
         kept["headers"] = {
-            name: KEPT_OUT if name.lower() not in _PLAIN_HEADERS and _is_literal(str(text)) else text
+            name: KEPT_OUT if name.lower() not in PLAIN_HEADERS and _is_literal(str(text)) else text
             for name, text in kept["headers"].items()
         }
     if kept.get("config"):

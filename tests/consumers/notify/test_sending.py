@@ -119,6 +119,25 @@ async def test_no_more_of_an_answer_is_read_than_is_shown(receiver: Receiver) ->
     assert len((await send(channel(url=receiver.url))).error) < 120
 
 
+@pytest.mark.parametrize(
+    ("settings", "environ"),
+    [
+        ({"headers": {"Authorization": "Bearer fish-lake-tower"}}, {}),
+        ({"headers": {"Authorization": "Bearer ${T}"}}, {"T": "fish-lake-tower"}),
+        ({"headers": {"X-Hook": "fish-lake-tower"}}, {}),
+        ({"headers": {"X-Hook": "id=${T};v=1"}}, {"T": "fish-lake-tower"}),
+        ({"query": "/hook/${T}"}, {"T": "fish-lake-tower"}),
+    ],
+)
+async def test_an_answer_that_repeats_a_key_is_recorded_without_it(
+    receiver: Receiver, settings: dict[str, Any], environ: dict[str, str]
+) -> None:
+    receiver.answers(status(403, body="nobody knows fish-lake-tower here"))
+    url = receiver.url + settings.pop("query", "")
+    answer = await send(channel(url=url, **settings), **environ)
+    assert answer.error == "HTTP 403: nobody knows …[masked] here"
+
+
 async def test_an_encrypted_address_of_a_plain_receiver_says_that_it_is_one() -> None:
     async with asyncio.timeout(10), plain() as port:
         answer = await send(channel(url=f"https://127.0.0.1:{port}"))

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -26,6 +26,7 @@ from mozart_nb.consumers.notify.messages import Message
 from mozart_nb.consumers.notify.texts import Wording, worded
 from mozart_nb.job.notifications import (
     NOT_KEPT,
+    PLAIN_HEADERS,
     SLACK_VARIABLE,
     VARIABLE,
     ChannelSettings,
@@ -92,7 +93,7 @@ class Sender:
             headers = headers_of(self.settings, self._environ)
         except UnusableError as error:
             return Answer("refused", str(error))
-        forget = know([address, *(value for value in headers.values() if len(value) > len("application/json"))])
+        forget = know([address, *_secrets(self.settings, headers, self._environ)])
         try:
             return await self._post(message, address, headers if self.channel.type == "webhook" else {})
         finally:
@@ -185,6 +186,19 @@ def headers_of(settings: ChannelSettings, environ: Mapping[str, str]) -> dict[st
         if _UNFIT.search(name + text):
             raise UnusableError(f"the header {one_line(name, 40)} has a line break in it")
     return headers
+
+
+def _secrets(settings: ChannelSettings, headers: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """What an answer of the receiver might repeat: values of variables, and of headers with their scheme and without.
+
+    A courier knows nothing else of what is secret: it has not read the job file.
+    """
+    for text in (settings.url, settings.webhook_url, *settings.headers.values()):
+        yield from (environ.get(name, "") for name in VARIABLE.findall(text or ""))
+    for name, text in headers.items():
+        if name.lower() not in PLAIN_HEADERS:
+            yield text
+            yield text.partition(" ")[2]
 
 
 def filled_in(text: str, environ: Mapping[str, str]) -> str:
