@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -140,6 +141,23 @@ def test_a_file_that_does_not_load_for_a_misspelling_loads_after_fix(tmp_path: P
     assert [issue["auto_fixable"] for issue in mozart("validate", file, "--json").document["issues"]].count(True) == 1
     assert mozart("validate", file, "--fix").exit_code == 0
     assert file.read_bytes() == b"\xef\xbb\xbfname: sample\r\nbatch: {size: 10, total_items: 100}\r\n"
+
+
+def test_fix_leaves_a_read_only_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    before = MISSPELLED
+    file.write_text(before)
+    file.chmod(0o444)
+    ended = mozart("validate", file, "--fix")
+    assert ended.exit_code == 2
+    assert "read-only" in ended.stdout + ended.stderr
+    assert file.read_text() == before
+
+
+def test_fix_reads_no_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "job.yaml"
+    os.mkfifo(pipe)
+    assert mend(pipe, None, dry_run=False).done == []
 
 
 def test_fix_never_writes_over_what_somebody_else_wrote_meanwhile(

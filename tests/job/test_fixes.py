@@ -87,6 +87,14 @@ def test_what_is_not_beyond_doubt_is_left_alone(text: str) -> None:
         ),
         ("{template: '{{ tpoic }}', variables: {topic: x}}", "{template: '{{ topic }}', variables: {topic: x}}"),
         ("{template: '{{ batchNum }}'}", "{template: '{{ batch_num }}'}"),
+        (
+            "{template: '{% raw %}{{ batchnum }}{% endraw %} {{ batchnum }}'}",
+            "{template: '{% raw %}{{ batchnum }}{% endraw %} {{ batch_num }}'}",
+        ),
+        (
+            "{template: '{{ \"no batchnum here\" ~ batchnum }}'}",
+            "{template: '{{ \"no batchnum here\" ~ batch_num }}'}",
+        ),
         ("{template: '{{ [\"batchnum\", batchnum] }}'}", "{template: '{{ [\"batchnum\", batch_num] }}'}"),
         (
             "{template: go, prompt_extensions: ['{{ batchnum }}']}",

@@ -29,8 +29,11 @@ from mozart_nb.job.templates import CompiledTemplate
 MOST: Final = 100
 """Corrections of one text; a file with more mistakes is another kind of file."""
 
-_JINJA: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_BRACES: Final = re.compile(r"\{\{.*?\}\}|\{[^{}]*\}", re.DOTALL)
+_JINJA: Final = re.compile(
+    r"(?P<verbatim>\{%[-+]?\s*raw\b.*?endraw\s*[-+]?%\}|\{#.*?#\})|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL
+)
+_BRACES: Final = re.compile(r"(?P<verbatim>(?!))|\{\{.*?\}\}|\{[^{}]*\}", re.DOTALL)
+_QUOTED: Final = r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 
 
 class Fixable(Protocol):
@@ -123,10 +126,15 @@ def _renamed(text: str, respells: Respelling) -> str:
     """`text`, as written in the file or as read from it, with the name replaced wherever it counts."""
     if respells.is_in == "key":
         return text.replace(respells.old, respells.new, 1)
-    # Not a part of another name, not an attribute, not a text in quotes, not the name of an argument.
-    name = re.compile(rf"(?<![\w.'\"]){re.escape(respells.old)}(?![\w'\"]|\s*=(?!=))")
+    # Not a part of another name, not an attribute, not a text in quotes, not the name of an argument; nor in what the
+    # template shows as it is, or not at all.
+    name = re.compile(rf"{_QUOTED}|(?<![\w.'\"]){re.escape(respells.old)}(?![\w'\"]|\s*=(?!=))", re.DOTALL)
     outside = _JINJA if respells.is_in == "template" else _BRACES
-    return outside.sub(lambda inside: name.sub(respells.new, inside[0]), text)
+
+    def corrected(inside: re.Match[str]) -> str:
+        return inside["verbatim"] or name.sub(lambda found: found["quoted"] or respells.new, inside[0])
+
+    return outside.sub(corrected, text)
 
 
 def _expected(data: dict[Any, Any], respells: Respelling) -> Any:

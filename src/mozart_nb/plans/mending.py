@@ -20,6 +20,7 @@ from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob, load_job, load_text
 from mozart_nb.plans.checking import check
 from mozart_nb.words import clean
 
+_WRITABLE: Final = 0o222
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -39,6 +40,8 @@ def mend(file: Path, workspace: Path | None, *, dry_run: bool, given: Given = NO
     mended = Mended()
     load = partial(load_text, base_dir=file.absolute().parent, file_name=str(file), given=given)
     try:
+        if not file.is_file():
+            return mended  # a pipe could be read only once
         before = file.read_bytes()
         text = before.removeprefix(_BOM).decode()
     except (OSError, UnicodeDecodeError):
@@ -96,9 +99,11 @@ def _difference(before: str, after: str, name: str) -> list[str]:
 def _replace(file: Path, before: bytes, after: bytes) -> None:
     """Put `after` into the place of `before`, all of it or nothing, and only if the file still holds `before`."""
     place = file.resolve()
+    if not os.access(place, os.W_OK) or not place.stat().st_mode & _WRITABLE:
+        raise MisuseError(f"{file} cannot be written: it is read-only", hint="--dry-run shows what is to be corrected")
     draft = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        with draft.open("xb") as stream:
+        with open(draft, "xb", opener=partial(os.open, mode=0o600)) as stream:
             stream.write(after)
             stream.flush()
             os.fsync(stream.fileno())
