@@ -20,7 +20,8 @@ from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.codes import CODES
 from mozart_nb.errors import UnknownJobError
-from mozart_nb.job.load import load_job
+from mozart_nb.job.given import Given
+from mozart_nb.job.load import load_job, load_text
 from mozart_nb.looking.diagnosis import BlockedChain, Diagnosis, Remedy, diagnose
 from mozart_nb.looking.timeline.catching_up import InterruptedReadError
 from mozart_nb.plans.prepared import Prepared, prepare
@@ -112,6 +113,32 @@ def test_a_failed_job_is_explained_from_its_failures_to_the_next_command(tmp_pat
         "or job.resume()",
     ):
         assert said in text
+
+
+def test_a_job_of_a_notebook_is_gone_on_with_where_its_cell_and_its_functions_are(tmp_path: Path) -> None:
+    cell = {
+        "name": "celled",
+        "backend": {"type": "rehearsal"},
+        "rehearsal": {"latency_seconds": 0, "answer": "no"},
+        "batch": {"size": 1, "total_items": 1},
+        "prompt": {"template": "work"},
+        "retry": {"max_retries": 0},
+        "validations": [{"type": "answer_matches", "pattern": "yes"}],
+    }
+
+    def steps(folder: Path, **rules: Any) -> tuple[str, list[str]]:
+        given = Given(namespace={"agrees": lambda answer: f"{answer} is no yes"})
+        prepared = prepare(load_text(yaml.safe_dump({**cell, **rules}), base_dir=folder, given=given))
+        asyncio.run(run_job(prepared, ev.RunOptions()))
+        found = diagnose(prepared.layout)
+        return found.first, [step.command for step in found.next_steps[2:]]
+
+    first, commands = steps(tmp_path / "rule")
+    assert first.endswith("mend the prompt or the rule, then run the changed cell with `%%mozart --reload-config`")
+    assert commands == ["mozart recover celled", "%%mozart --reload-config", "mozart resume celled"]
+    first, commands = steps(tmp_path / "function", validations=[{"type": "python", "function": "agrees"}])
+    assert first.startswith("if the work is there after all, `%mozart recover celled`")
+    assert commands == ["%mozart recover celled", "%%mozart --reload-config", "%mozart resume celled"]
 
 
 def test_what_stopped_the_job_comes_before_what_happened_more_often(tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ class LoadedJob:
         return Path(os.path.normpath(self.base_dir / _at_home(path)))
 
     @property
+    def path(self) -> Path | None:
+        """The job file; None for a job that was described in a cell or as text."""
+        return self.base_dir / Path(self.file).name if self.file and not self.file.startswith("<") else None
+
+    @property
     def workspace_path(self) -> Path:
         return self.resolve(self.config.workspace)
 

@@ -11,12 +11,19 @@ from typing import Final
 
 from mozart_nb.codes import lookup
 from mozart_nb.engine.ports import NOT_PERMITTED
+from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.diagnosis.causes import Evidence
 
 RESUME: Final = ", then resume"
 RELOAD: Final = ", then go on with `--reload-config`"
 _KEY: Final = re.compile(r"[a-z_]+(?:\.[a-z_]+|\[\d+\])+(?=[ :,])")
 _URL: Final = re.compile(r"https?://[^\s,;)]+(?: \(ANTHROPIC_BASE_URL[^)]*\))?")
+
+
+def mozart_of(config: JobConfig | None) -> str:
+    """How commands begin that check rules: `%mozart` where a rule is a function, which only its notebook has."""
+    rules = config.validations if config is not None else ()
+    return "%mozart" if any(rule.type == "python" for rule in rules) else "mozart"
 
 
 def advice_on(evidence: Evidence) -> str:
@@ -53,7 +60,7 @@ def _rules(evidence: Evidence) -> str:
         return f"allow the tool (backend.skip_permissions: true, or backend.allowed_tools){RELOAD}"
     if evidence.config is None or evidence.code != "E201":
         return ""
-    again = f"`mozart recover {evidence.config.job_id}`"
+    again = f"`{mozart_of(evidence.config)} recover {evidence.config.job_id}`"
     return f"if the work is there after all, {again}; else mend the prompt or the rule{RELOAD}"
 
 

@@ -47,8 +47,7 @@ def diagnose_prepared(prepared: Prepared, *, include_output: bool = False) -> Di
     """Look at a job that was loaded, also before its first run."""
     if prepared.layout.exists:
         return diagnose(prepared.layout, include_output=include_output)
-    loaded = prepared.loaded
-    return never_began(prepared, loaded.base_dir / Path(loaded.file).name if loaded.file else None)
+    return never_began(prepared, prepared.loaded.path)
 
 
 def _of_file(file: Path, workspace: Path | None, *, include_output: bool) -> Diagnosis:

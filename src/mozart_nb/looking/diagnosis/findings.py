@@ -285,7 +285,10 @@ SHELL_ONLY = frozenset({"doctor", "learning", "limits", "rehearse", "schema"})
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """Something to do now: the command of the shell, the same as Python (empty: there is none), and what it does."""
+    """Something to do now: the command of the shell, the same as Python (empty: there is none), and what it does.
+
+    What only a notebook can do is the notebook's own command: a cell is run again with `%%mozart`.
+    """
 
     command: str
     python: str
@@ -294,6 +297,8 @@ class NextStep:
     @property
     def magic(self) -> str:
         """The same line in a notebook."""
+        if self.command.startswith("%"):
+            return self.command
         verb = self.command.split()[1] if self.command.startswith("mozart ") else ""
         return f"!{self.command}" if not verb or verb in SHELL_ONLY else f"%{self.command}"
 

@@ -99,7 +99,7 @@ def _diagnosis(
     groups = tuple(journal.failures.groups(config, job.cost_usd))
     troubles = tuple(troubles_of(found, around, journal.notices))
     unmended = [group for group in groups if group.unresolved]
-    standing = Standing(state, progress, unmended, troubles, around.holder, now)
+    standing = Standing(state, progress, unmended, troubles, around.holder, now, found.loaded)
     row = lookup(progress.code) if progress.code else None
     breaker = job.breaker
     return Diagnosis(

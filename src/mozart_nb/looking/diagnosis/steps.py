@@ -11,6 +11,8 @@ from mozart_nb.codes import ErrorCode, lookup
 from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.consumers.progress import LIVE, Progress
 from mozart_nb.engine.state import JobState
+from mozart_nb.job.load import LoadedJob
+from mozart_nb.looking.diagnosis.advice import mozart_of
 from mozart_nb.looking.diagnosis.findings import ErrorGroup, Holder, NextStep, Trouble
 from mozart_nb.words import moment, roughly, spans
 
@@ -32,6 +34,19 @@ class Standing:
     troubles: Sequence[Trouble] = ()
     holder: Holder | None = None
     now: float = 0.0
+    loaded: LoadedJob | None = None
+
+    @property
+    def mozart(self) -> str:
+        """How a command begins that checks rules: those that are functions can be called in their notebook only."""
+        return mozart_of(self.loaded.config if self.loaded is not None else None)
+
+    @property
+    def reloading(self) -> str:
+        """The command that goes on with a changed description of the job, which may stand in a cell."""
+        if self.loaded is not None and self.loaded.path is None:
+            return "%%mozart --reload-config"
+        return f"{self.mozart} resume {self.job_id} --reload-config"
 
     @property
     def job_id(self) -> str:
@@ -66,7 +81,7 @@ def first_step(stand: Standing) -> str:
         return _while_it_runs(stand)
     if progress.status in ("completed", "pending"):
         return next((trouble.advice for trouble in stand.troubles if trouble.advice), "")
-    resume = f"`mozart resume {stand.job_id}`"
+    resume = f"`{stand.mozart} resume {stand.job_id}`"
     code = stand.advised
     in_the_way = next((one.advice for one in stand.troubles if one.severity == "error" and one.advice), "")
     if in_the_way and code is None:
@@ -79,7 +94,8 @@ def first_step(stand: Standing) -> str:
         return f"{resume}: it goes on where it stopped, what is done stays done"
     advice = _before(stand.advice)
     if _needs_reload(code, stand.advice):
-        return f"{advice}, then {resume[:-1]} --reload-config`"
+        where = "run the changed cell with " if stand.reloading.startswith("%%") else ""
+        return f"{advice}, then {where}`{stand.reloading}`"
     if advice.startswith("a resume"):
         return f"{resume} tries it again"
     return f"{advice}, then {resume}"
@@ -128,12 +144,14 @@ def next_steps(stand: Standing) -> Iterator[NextStep]:
         return
     yield from _looks(stand)
     if stand.progress.failed and any(group.code in _LOOKED_AT_AGAIN for group in stand.standing):
-        yield NextStep(f"mozart recover {job}", "", "check the rules of failed batches again; nothing is run or paid")
+        yield NextStep(
+            f"{stand.mozart} recover {job}", "", "check the rules of failed batches again; nothing is run or paid"
+        )
     yield from _go_on(stand)
     mendable = [group.code for group in stand.standing if group.code in _MENDABLE]
     if mendable and not stand.state.job.options.self_healing:
         yield NextStep(
-            f"mozart resume {job} --self-healing",
+            f"{stand.mozart} resume {job} --self-healing",
             "job.resume(self_healing=True)",
             f"the same, mending what can be mended of {', '.join(mendable)} on the way",
         )
@@ -157,12 +175,15 @@ def _go_on(stand: Standing) -> Iterator[NextStep]:
     reloads, advice = row is not None and _needs_reload(row, stand.advice), _before(stand.advice)
     if reloads:
         why = f"after this: {advice}"
-        yield NextStep(f"mozart resume {job} --reload-config", "job.resume(reload=Job.load(...))", why)
+        python = "" if stand.reloading.startswith("%%") else "job.resume(reload=Job.load(...))"
+        yield NextStep(stand.reloading, python, why)
     if progress.failed and (row is None or row.retriable or not reloads):
         before = f"after this: {advice}; " if row is not None and not row.retriable else ""
-        yield NextStep(f"mozart resume {job}", "job.resume()", f"{before}{_again(stand)}")
+        yield NextStep(f"{stand.mozart} resume {job}", "job.resume()", f"{before}{_again(stand)}")
     elif not reloads:
-        yield NextStep(f"mozart resume {job}", "job.resume()", "go on where it stopped; what is done stays done")
+        yield NextStep(
+            f"{stand.mozart} resume {job}", "job.resume()", "go on where it stopped; what is done stays done"
+        )
 
 
 def _again(stand: Standing) -> str:

@@ -84,7 +84,7 @@ def never_began(prepared: Prepared, file: Path | None) -> Diagnosis:
     surroundings = Surroundings(layout, prepared.loaded, workspace, is_live=True, is_new=True)
     around = surroundings.environment(now)
     bad = next((fact for fact in around.facts if fact.status == "error"), None)
-    run = NextStep(f"mozart run {file or 'JOB.yaml'}", "job.start()", "start it")
+    run = NextStep(f"mozart run {file}" if file is not None else "%%mozart", "job.start()", "start it")
     rehearse = NextStep(f"{run.command} --rehearse", "", "try it free of charge, in a scratch folder")
     return Diagnosis(
         job_id=layout.job_id,

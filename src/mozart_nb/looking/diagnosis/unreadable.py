@@ -55,11 +55,11 @@ def unreadable(found: Found, known: Diagnosis | None, error: MozartError | OSErr
     `known` is the diagnosis of what could be read, if anything.
     """
     layout, job = found.layout, found.state.job
-    file = _job_file(found.loaded)
+    again = _start_over(found.loaded)
     code = error.code if isinstance(error, MozartError) and error.code else "E701"
     row = lookup(code)
     message = error.message if isinstance(error, MozartError) else _os_message(error)
-    start_over = NextStep(f"mozart run {file} --fresh", "", "start over; what is there is archived")
+    start_over = NextStep(again, "", "start over; what is there is archived")
     told = f": {_how_far(found)}" if job.seq else ""
     base = known or _bare(found)
     return replace(
@@ -69,7 +69,7 @@ def unreadable(found: Found, known: Diagnosis | None, error: MozartError | OSErr
         status="unreadable",
         headline=f"{layout.job_id} unreadable: its record cannot be read{told}",
         cause=clean(f"{code} {row.meaning}: {message}" if not isinstance(error, OSError) else message),
-        first=_first(layout, error, file),
+        first=_first(layout, error, again),
         code="" if isinstance(error, OSError) else code,
         meaning="" if isinstance(error, OSError) else row.meaning,
         advice="" if isinstance(error, OSError) else row.advice,
@@ -90,17 +90,18 @@ def _how_far(found: Found) -> str:
     return f"up to event {state.job.seq:,} it can, there {batches} were done"
 
 
-def _job_file(loaded: LoadedJob | None) -> str:
-    if loaded is None or not loaded.file:
-        return "JOB.yaml"
-    return str(loaded.base_dir / Path(loaded.file).name)
+def _start_over(loaded: LoadedJob | None) -> str:
+    """The command that begins anew."""
+    if loaded is None:
+        return "mozart run JOB.yaml --fresh"
+    return f"mozart run {loaded.path} --fresh" if loaded.path is not None else "%%mozart --fresh"
 
 
-def _first(layout: Layout, error: MozartError | OSError, file: str) -> str:
+def _first(layout: Layout, error: MozartError | OSError, again: str) -> str:
     if isinstance(error, CheckpointTooNewError):
         return "upgrade mozart_nb (`pip install --upgrade mozart_nb`), or use the version that ran the job"
     if isinstance(error, CheckpointCorruptError):
-        return f"restore {layout.root} from a backup, or start over with `mozart run {file} --fresh`"
+        return f"restore {layout.root} from a backup, or start over with `{again}`"
     if isinstance(error, OSError):
         path = error.filename or layout.root
         return f"let {_user()} read {path}, then `mozart diagnose {layout.job_id}` again"
