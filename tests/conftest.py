@@ -7,6 +7,7 @@ import inspect
 import ipaddress
 import itertools
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -39,8 +40,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(scope="session")
+def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history without jobs, to be copied: making its tables takes as long as a small job."""
+    from mozart_nb.consumers.history.database import opened
+
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    with opened(path):
+        pass
+    return path
+
+
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, empty_history: Path) -> Path:
     """Nothing of the machine gets in, and nothing gets out: own folders, no credentials, loopback only.
 
     Returns the folder that holds HOME and its like.
@@ -55,6 +67,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         folder.mkdir(mode=0o700)
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setenv("MOZART_NB_COURIER_ENDS_WITH", str(os.getpid()))  # no courier outlives the suite
+    shutil.copy2(empty_history, root / "mozart_nb_home")
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
     monkeypatch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
