@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -315,3 +316,19 @@ async def test_a_courier_process_killed_while_it_sends_is_made_up_for_by_the_nex
     assert [one.id for one in receiver.got] == [ids[0], *ids]
     second.kill()
     second.wait()
+
+
+async def test_a_courier_finds_what_the_process_that_starts_it_found(
+    folder: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bare = tmp_path / "python"  # one that has no packages of its own
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    put(folder, message(1))
+    started = start_courier(folder, [channel(url=receiver.url)], True)
+    await until(lambda: not unsent(folder) or started.poll())
+    assert started.poll() is None
+    assert len(receiver.got) == 1
+    started.kill()
+    started.wait()

@@ -255,9 +255,9 @@ async def test_a_disk_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_
 async def test_the_last_message_is_on_its_way_before_the_run_is_over(folder: Path) -> None:
     job = Job(folder, channel(url=URL, on_events=ALL))
     launch = job.launch
-    job.launch = lambda *given: (time.sleep(0.7), launch(*given))  # a machine with a lot to do
+    job.launch = lambda *given: (time.sleep(0.7), launch(*given))[1]  # a machine with a lot to do
     assert [one.event for one in await job.run([job.planned, ev.JobStarted(run_id="r1")])] == ["job_start"]
-    assert job.launched == [True]
+    assert (job.launched, job.told) == ([True], [])
 
 
 async def test_nobody_waits_for_a_process_that_does_not_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +283,18 @@ async def test_a_courier_that_cannot_be_started_is_told(folder: Path) -> None:
     await job.run(*whole_run(job))
     assert len(job.told) == 1
     assert "no process to deliver" in job.told[0]
+
+
+async def test_a_courier_that_cannot_work_is_told(folder: Path) -> None:
+    class Ended:
+        def poll(self) -> int:
+            return 1
+
+    job = Job(folder, channel(url=URL, on_events=ALL))
+    job.launch = lambda *_: Ended()
+    await job.run([job.planned, ev.JobStarted(run_id="r1")])
+    [told] = job.told
+    assert "cannot work here (exit code 1)" in told
 
 
 async def test_what_was_left_is_delivered_by_the_next_run(folder: Path) -> None:

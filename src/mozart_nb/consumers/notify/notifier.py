@@ -23,7 +23,7 @@ from mozart_nb.consumers.notify.outbox import (
     read_deliveries,
     unsent,
 )
-from mozart_nb.consumers.notify.spawn import Launch, is_at_work, start_courier
+from mozart_nb.consumers.notify.spawn import Launch, Running, is_at_work, start_courier
 from mozart_nb.engine.state import BatchState, JobRecord, JobState
 from mozart_nb.job.notifications import NOT_KEPT, NotificationConfig, is_kept_out
 
@@ -90,6 +90,7 @@ class Notifier:
         self._marked: dict[int, int] = {}
         self._under_way: set[str] = set()
         self._has_launched = False
+        self._courier: Running | None = None
 
     # --- on the loop --------------------------------------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class Notifier:
         try:
             if self._has_launched and is_at_work(self._folder):
                 return
-            self._launch(self._folder, self._channels, not self._has_launched)
+            self._courier = self._launch(self._folder, self._channels, not self._has_launched)
             self._has_launched = True
         except OSError as error:
             self._say(f"no process to deliver notifications could be started ({error}); the next run of the job tries")
@@ -245,6 +246,10 @@ class Notifier:
         """Say once for each channel that it does not work."""
         if self._answers is None or not self._under_way:
             return
+        if self._courier is not None and self._courier.poll():
+            said = f"the process that delivers notifications cannot work here (exit code {self._courier.poll()})"
+            self._say(f"{said}; `mozart notify-test` shows whether they arrive, the next run of the job tries again")
+            self._courier = None
         for one in read_deliveries(self._answers.lines()):
             if one.is_final:
                 self._under_way.discard(one.id)

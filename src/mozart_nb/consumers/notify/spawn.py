@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 import portalocker
@@ -19,17 +19,28 @@ LOCK: Final = "courier.lock"
 TAKE_OVER: Final = "--take-over"
 _EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 
-_PROGRAM: Final = """\
+_PATHS: Final = "MOZART_NB_COURIER_PATHS"
+_PROGRAM: Final = f"""\
 import os, sys
 if hasattr(os, "nice"):
     os.nice(10)
+sys.path += os.environ.pop("{_PATHS}", "").split(os.pathsep)
 from mozart_nb.consumers.notify.courier import main
 sys.exit(main(sys.argv[1:]))
 """
-# Polite before it imports anything: the run it comes from has more to do.
+# Polite before it imports anything: the run it comes from has more to do. What that imports from folders of its own, as
+# a notebook that extended `sys.path` does, is found there by the courier too, after everything else.
 _ON_WINDOWS: Final = ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
 
-Launch = Callable[[Path, Sequence[NotificationConfig], bool], object]
+
+class Running(Protocol):
+    """A courier that was started."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it lives."""
+
+
+Launch = Callable[[Path, Sequence[NotificationConfig], bool], Running | None]
 """Starts a courier for a folder and channels; True: it takes the place of one that is at work."""
 
 _let_go: list[subprocess.Popen[bytes]] = []
@@ -50,6 +61,7 @@ def start_courier(folder: Path, channels: Sequence[NotificationConfig], take_ove
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={**os.environ, _PATHS: os.pathsep.join(path for path in sys.path if path)},
         creationflags=sum(getattr(subprocess, name, 0) for name in _ON_WINDOWS),
     )
     _let_go.append(popen)
