@@ -116,6 +116,22 @@ def test_list_can_be_narrowed(tmp_path: Path) -> None:
     assert mozart("list", "--status", "done").exit_code == 2
 
 
+def test_a_secret_that_stands_in_an_old_record_is_masked_where_it_is_shown(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "ws", "job")
+    life = [
+        ev.JobPlanned(seq=1, job_id="job", name="job", plan=ev.PlanShape(1, 1, 1, 1), seed=1, config_digest="d"),
+        ev.JobStarted(seq=2, run_id="one", at=1.0),
+        ev.JobFailed(seq=3, at=2.0, reason=f"the key sk-ant-api03-{'a' * 40} is refused", code="E501"),
+    ]
+    write(layout, life)
+    register(layout, "A job")
+    for shown in (mozart("history", "job", "--json"), mozart("history", "job"), mozart("list", "--json")):
+        assert "is refused" in shown.stdout
+        assert "aaaa" not in shown.stdout
+    for frame in (runs("job"), mozart_nb.history()):
+        assert "aaaa" not in frame["reason"].iloc[0]
+
+
 def test_a_rehearsed_job_is_not_in_the_history(tmp_path: Path) -> None:
     mozart("run", write_job(tmp_path), "--rehearse")
     assert not database().exists()

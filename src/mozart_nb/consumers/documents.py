@@ -48,7 +48,7 @@ def status_document(
         "job_name": job.name,
         "description": job.description,
         "status": progress.status,
-        "reason": progress.reason,
+        "reason": masked(progress.reason),
         "backend": job.backend,
         "run_id": job.run_id,
         **more,
@@ -170,7 +170,7 @@ def _error(progress: Progress) -> dict[str, Any] | None:
     return {
         "code": progress.code or None,
         "meaning": row.meaning if row else None,
-        "message": progress.reason,
+        "message": masked(progress.reason),
         "advice": row.advice if row else None,
     }
 

@@ -12,6 +12,7 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
 from mozart_nb.consumers.rows import ERROR_CODES, JOB_STATUSES, AttemptRecord, Column
 from mozart_nb.engine.state import JobRecord
+from mozart_nb.masking import masked
 
 RULE_STATUSES: Final[tuple[str, ...]] = get_args(ev.RuleStatus)
 EVENT_KINDS: Final[tuple[str, ...]] = tuple(ev.kind_of(kind) for kind in ev.event_types())
@@ -150,6 +151,6 @@ JOB_COLUMNS: tuple[Column[JobView], ...] = (
     Column("duration_seconds", "duration", lambda j: j.duration, "from its first start to its end, pauses included"),
     Column("session_seconds", "duration", lambda j: j.job.duration, "time of all its sessions"),
     Column("error_code", "category", lambda j: j.job.code or None, "why the job as a whole stopped", ERROR_CODES),
-    Column("reason", "str", lambda j: j.message or j.job.reason or None, "the same in words"),
+    Column("reason", "str", lambda j: masked(j.message or j.job.reason) or None, "the same in words"),
     Column("workspace", "str", lambda j: j.workspace, "folder it works in"),
 )

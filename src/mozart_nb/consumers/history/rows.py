@@ -14,6 +14,7 @@ from mozart_nb.consumers.history.tally import Ledger, RunTally
 from mozart_nb.consumers.rows import ERROR_CODES, Column
 from mozart_nb.engine.state import JobState
 from mozart_nb.events import Event
+from mozart_nb.masking import masked
 
 RUN_STATUSES: Final = ("running", "paused", "completed", "failed", "cancelled", "interrupted")
 
@@ -103,7 +104,7 @@ RUN_COLUMNS: Final[tuple[Column[RunRow], ...]] = (
     Column("session_seconds", "duration", lambda r: r.tally.session_seconds, "time of its sessions"),
     Column("backend", "str", lambda r: r.tally.backend or None, "who answered"),
     Column("error_code", "category", lambda r: r.tally.code or None, "why the job as a whole stopped", ERROR_CODES),
-    Column("reason", "str", lambda r: r.tally.reason or None, "the same in words"),
+    Column("reason", "str", lambda r: masked(r.tally.reason) or None, "the same in words"),
     Column("host", "str", lambda r: r.tally.host or None, "machine that ran it"),
     Column("workspace", "str", lambda r: r.workspace, "folder the job works in"),
 )
