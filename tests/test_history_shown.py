@@ -132,6 +132,16 @@ def test_a_secret_that_stands_in_an_old_record_is_masked_where_it_is_shown(tmp_p
         assert "aaaa" not in frame["reason"].iloc[0]
 
 
+def test_a_run_that_only_checked_the_rules_again_says_nothing_about_a_trend(tmp_path: Path) -> None:
+    rule = {"type": "command_succeeds", "command": f"test -f {tmp_path}/is-there"}
+    mozart("run", write_job(tmp_path, validations=[rule], retry={"max_retries": 0}))
+    (tmp_path / "is-there").touch()
+    mozart("recover", "demo")
+    recovered, first = history("demo")["runs"]
+    assert (first["failed"] > 0, recovered["completed"] > 0, recovered["attempts"]) == (True, True, 0)
+    assert "from the first to the last" not in mozart("history", "demo").stdout
+
+
 def test_a_rehearsed_job_is_not_in_the_history(tmp_path: Path) -> None:
     mozart("run", write_job(tmp_path), "--rehearse")
     assert not database().exists()

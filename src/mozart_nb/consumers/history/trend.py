@@ -19,9 +19,16 @@ class Change:
 
 
 def worked(runs: Sequence[RunRow]) -> list[RunRow]:
-    """The runs that settled at least one batch, the first one first: the others say nothing about a trend."""
-    found = [run for run in runs if run.tally.completed or run.tally.failed]
+    """The runs whose sessions settled at least one batch, the first one first: no other says anything about a trend.
+
+    `recover` settles batches without any session, which says nothing about what the job costs and how well it does.
+    """
+    found = [run for run in runs if (run.tally.completed or run.tally.failed) and _has_asked(run)]
     return sorted(found, key=lambda run: (run.tally.started_at, run.tally.number))
+
+
+def _has_asked(run: RunRow) -> bool:
+    return bool(run.tally.attempts or run.tally.session_seconds)
 
 
 def changes(runs: Sequence[RunRow]) -> Iterator[Change]:
