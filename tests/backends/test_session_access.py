@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from mozart_nb.backends._anthropic_failures import result_of_refusal
 from mozart_nb.backends._claude_environment import access
 from mozart_nb.backends._memory import memory_kills
 from mozart_nb.backends._text import address_of
@@ -38,7 +40,9 @@ def test_a_saved_login_is_told_from_none(tmp_path: Path) -> None:
     assert access({}, {"CLAUDE_CONFIG_DIR": str(tmp_path)}) == ("", "the saved login of `claude`")
 
 
-@pytest.mark.parametrize("url", ["https://gate/v1", "gate:8080", "", "https://name:secret@gate/v1"])
+@pytest.mark.parametrize(
+    "url", ["https://gate/v1", "gate:8080", "", "https://name:secret@gate/v1", "https://name:secret@gate/?to=http://x"]
+)
 def test_an_address_shows_no_password(url: str) -> None:
     assert address_of(url) == url.replace("name:secret@", "")
 
@@ -46,3 +50,10 @@ def test_an_address_shows_no_password(url: str) -> None:
 def test_what_the_kernel_killed_for_lack_of_memory_is_counted_where_it_says_so() -> None:
     kills = memory_kills()
     assert kills is None or kills >= 0
+
+
+@pytest.mark.parametrize("piece", ["<", "<script ", "<style>x"])
+def test_a_page_of_a_gateway_is_read_in_no_time(piece: str) -> None:
+    began = time.process_time()
+    result_of_refusal(502, piece.encode() * 4000, {}, "http://gate", wall=0.0)
+    assert time.process_time() - began < 0.1

@@ -255,6 +255,9 @@ def test_a_refused_key_and_an_address_that_is_not_reached_are_named():
     facts = {"address": "http://gateway (ANTHROPIC_BASE_URL)", "credential": "the key in MY_KEY"}
     refused = verdict(error("invalid x-api-key", api_status=401, **facts))
     assert refused.message == "invalid x-api-key: the key in MY_KEY, sent to http://gateway (ANTHROPIC_BASE_URL)"
+    facts_of_proxy = {**facts, "address": "through the proxy of HTTPS_PROXY"}
+    proxied = verdict(error("invalid x-api-key", api_status=401, **facts_of_proxy))
+    assert proxied.message == "invalid x-api-key: the key in MY_KEY, sent through the proxy of HTTPS_PROXY"
     gone = verdict(error("ECONNREFUSED", **facts))
     assert (gone.code, gone.message) == ("E002", "ECONNREFUSED: http://gateway (ANTHROPIC_BASE_URL)")
     told = verdict(error("http://gateway cannot be reached: ECONNREFUSED", **facts))
@@ -283,6 +286,8 @@ def test_an_end_for_lack_of_memory_is_no_crash_and_no_stranger():
         ("resets at 21:00", "E102"),
         ("request id req_0142900", "E001"),
         ("the moon is in the wrong house", "E001"),
+        ("Error: model claude-x-9 not found", "E504"),
+        ("the model said that its file was not found", "E001"),
     ],
 )
 def test_words_decide_only_where_nothing_else_does(text: str, expected: str):

@@ -90,7 +90,7 @@ def test_a_program_that_the_kernel_kills_for_lack_of_memory(scene: Scene, little
     greedy = f"open({str(little_memory)!r}, 'w').write(str(os.getpid())); open_(); b'x' * (1 << 28)\n# that is all"
     parallel = {"enabled": True, "max_concurrent": 8}
     assert scene.run(backend=scene.obedient(), batch=ONE, prompt={"template": greedy}, parallel=parallel).exit_code == 1
-    top = scene.top().says("E403", "the kernel ended the session with SIGKILL because it was out of memory")
+    top = scene.top().says("E403", "ended with SIGKILL while the kernel killed processes because it was out of memory")
     top.says("lower parallel.max_concurrent or make more memory available, then `mozart resume failing")
 
 

@@ -17,7 +17,7 @@ NO_ENDPOINT: Final = "no_such_endpoint"
 """Word for an address that is not the API's: `engine.classify` takes it for a mistake in the job file."""
 
 _SNIPPET: Final = 300
-_TAG: Final = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAG: Final = re.compile(r"<(script|style)\b(?:(?!<(?:script|style)\b).)*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def result_of_exception(error: Exception, access: Access, *, has_begun: bool, wall: float) -> SessionResult:

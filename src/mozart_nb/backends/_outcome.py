@@ -40,7 +40,7 @@ class Ended:
 
     `adopted`: it is gone and was not our child, so nobody told us how. `forced`: it had to be killed after `cause`
     `timeout` or `stale`. `exit_code` is negative for a signal and None where it is unknown or says nothing.
-    `lacked_memory`: the kernel killed it for lack of memory.
+    `lacked_memory`: it was killed while the kernel killed for lack of memory; which processes it does not say.
     """
 
     cause: Cause
@@ -130,7 +130,7 @@ def _error_kind(reader: StreamReader, ended: Ended) -> str:
 
 def _error_text(reader: StreamReader, ended: Ended, subtype: str, stderr: str) -> str:
     if ended.lacked_memory:
-        return "the kernel ended the session with SIGKILL because it was out of memory"
+        return "the session was ended with SIGKILL while the kernel killed processes because it was out of memory"
     if subtype == "local_command":
         return "the prompt was taken for a command of the program, nothing was sent"
     if subtype == "no_structured_output":

@@ -107,7 +107,7 @@ class Child:
         return [self._popen.pid]
 
     def lacked_memory(self) -> bool:
-        """Whether the kernel, and not a person, is who must have killed it: it did so for lack of memory meanwhile."""
+        """Whether the kernel, and not a person, is who probably killed it: it did so for lack of memory meanwhile."""
         if self._memory_kills is None or self.exit_code() not in _KILLED:
             return False
         return (memory_kills() or 0) > self._memory_kills

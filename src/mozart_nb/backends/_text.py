@@ -61,6 +61,6 @@ def read_tail(path: Path, limit: int) -> str:
 
 def address_of(url: str) -> str:
     """A base URL as it may be shown: without a name and password in it."""
-    scheme, separator, rest = url.rpartition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -296,8 +296,12 @@ def _circumstances(result: SessionResult, code: str) -> str:
     """What was refused and by whom, or what could not be reached: no service says that by itself."""
     address = result.address if result.address.partition(" ")[0] not in result.error_text else ""
     if code == "E501" and result.credential:
-        return f": {result.credential}{f', sent to {address}' if address else ''}"
+        return f": {result.credential}{f', {_sent(address)}' if address else ''}"
     return f": {address}" if code == "E002" and address else ""
+
+
+def _sent(address: str) -> str:
+    return f"sent {address}" if address.startswith("through ") else f"sent to {address}"
 
 
 def _plain_words(case: _Case, code: str) -> str:

@@ -49,7 +49,11 @@ _BY_TEXT: Final = (
         r"prompt is too long|stdin input exceeds|request too large|maximum context length|context window exceeded",
     ),
     ("E506", r"credit balance is too low|insufficient (?:funds|credits?)|payment required"),
-    ("E504", r"issue with the selected model|\bmodel\b.{0,80}(?:not found|does not exist|may not exist)"),
+    (
+        "E504",
+        r"issue with the selected model"
+        r"|\bmodel\b[:=]?\s+(?:\S{1,120}\s+)?(?:was |is )?(?:not found|(?:does|may) not exist)",
+    ),
     (
         "E501",
         r"not logged in|please run /login|invalid (?:x-)?api.?key|failed to authenticate|authentication_error"
