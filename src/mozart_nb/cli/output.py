@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any, Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -48,6 +49,9 @@ STYLES: Final = {
 Row = Sequence[str | Text]
 
 _UNLIMITED_WIDTH: Final = 10_000
+_GAP: Final = 2
+_LEAST_ROOM: Final = 16
+"""Columns of a table that keep apart, and columns that are left of the one that may be cut."""
 
 
 def exit_code_of(status: str) -> int:
@@ -102,17 +106,36 @@ class Output:
         self.out.print(_safe(text), soft_wrap=True)
 
     def table(self, heads: Sequence[str], rows: Iterable[Row], *, flexible: int = -1) -> None:
-        """Rows under heads, if there are any. A narrow terminal cuts the column `flexible`; a pipe nothing."""
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(heads))
-        for index, head in enumerate(heads):
-            may_shrink = index == flexible % len(heads)
-            table.add_column(head, no_wrap=True, overflow="ellipsis" if may_shrink else "fold", ratio=None)
-        for row in rows:
-            table.add_row(*(_safe(cell) for cell in row))
-        with self.out.capture() as capture:
+        """Rows under heads, if there are any. A narrow terminal cuts the column `flexible`, and no other; a pipe nothing.
+
+        What is wider than the terminal all the same goes on in its next line: a number or name is never cut.
+        """
+        cells = [[_safe(cell) for cell in row] for row in rows]
+        widths = [max(map(cell_len, (head, *(row[n].plain for row in cells)))) for n, head in enumerate(heads)]
+        widths[flexible] = self._room(widths, flexible % len(heads))
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0), show_header=any(heads))
+        for head, width in zip(heads, widths, strict=True):
+            table.add_column(head, no_wrap=True, overflow="ellipsis", width=width)
+        for row in cells:
+            table.add_row(*row)
+        with self.out.capture() as capture, self._wide():
             self.out.print(table)
         lines = (line.rstrip() for line in capture.get().splitlines())
         self.out.file.write("\n".join(lines) + "\n")
+
+    def _room(self, widths: Sequence[int], flexible: int) -> int:
+        """How wide the column that may be cut is: what the others leave, but enough to see what it is about."""
+        others = sum(width + _GAP for n, width in enumerate(widths) if n != flexible)
+        return min(widths[flexible], max(self.out.width - others, _LEAST_ROOM))
+
+    @contextlib.contextmanager
+    def _wide(self) -> Iterator[None]:
+        """Columns are as wide as they are told to be, however narrow the terminal is."""
+        usual, self.out.width = self.out.width, _UNLIMITED_WIDTH
+        try:
+            yield
+        finally:
+            self.out.width = usual
 
     # --- stderr -------------------------------------------------------------------------------------------------------
 
