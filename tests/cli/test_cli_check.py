@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.commands import mozart, write_job
@@ -14,6 +15,8 @@ from support.commands import mozart, write_job
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.load import load_job
 from mozart_nb.plans.mending import mend
+
+KEY = "sk-ant-api03-" + "aB3_" * 8
 
 # --- validate ---------------------------------------------------------------------------------------------------------
 
@@ -23,6 +26,14 @@ def test_a_valid_file_exits_with_0_even_with_warnings(tmp_path: Path) -> None:
     assert ended.exit_code == 0, ended
     assert "WARNING V108" in ended.stdout
     assert "valid, 0 errors, 1 warning" in ended.stdout
+
+
+@pytest.mark.parametrize("changes", [{"backend": {"timeout_seconds": KEY}}, {KEY: 1, "prompt": {"template_file": KEY}}])
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_key_in_the_wrong_place_is_not_shown(tmp_path: Path, changes: dict[str, Any], flags: tuple[str, ...]) -> None:
+    ended = mozart("validate", write_job(tmp_path, **changes), *flags)
+    assert ended.exit_code == 1
+    assert KEY not in ended.stdout + ended.stderr
 
 
 def test_strict_turns_unknown_keys_into_errors(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from mozart_nb.job.lint import Issue, Severity, has_errors
 from mozart_nb.job.load import load_job
 from mozart_nb.job.report import Notice
 from mozart_nb.job.schema import job_schema
+from mozart_nb.masking import masked
 from mozart_nb.plans.checking import check
 from mozart_nb.plans.mending import Mended, mend
 from mozart_nb.words import count, plural
@@ -130,13 +131,13 @@ def _issue(issue: Issue) -> dict[str, Any]:
     return {
         "code": issue.code,
         "severity": issue.severity.value,
-        "message": issue.message,
+        "message": masked(issue.message),
         "file": issue.file,
-        "path": issue.path,
+        "path": masked(issue.path),
         "line": issue.line,
         "column": issue.column,
         "source": issue.source,
-        "suggestion": issue.suggestion,
+        "suggestion": masked(issue.suggestion),
         "auto_fixable": issue.auto_fixable,
     }
 
@@ -147,14 +148,14 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "code": CONFIG_ERROR,
         "severity": Severity.ERROR.value,
-        "message": problem.message,
+        "message": masked(problem.message),
         "file": problem.file,
-        "path": problem.path,
+        "path": masked(problem.path),
         "line": problem.line,
         "column": problem.column,
         "source": problem.source,
-        "value": problem.value,
-        "suggestion": "; ".join(text for text in advice if text),
+        "value": masked(problem.value),
+        "suggestion": masked("; ".join(text for text in advice if text)),
         "auto_fixable": _can_be_fixed(problem),
     }
 

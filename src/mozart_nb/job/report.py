@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from mozart_nb.errors import Problem
 from mozart_nb.job.document import KeyPath, Positions, show_path
+from mozart_nb.masking import masked_head
 
 MAX_SHOWN_VALUE: Final = 80
 
@@ -87,10 +88,11 @@ def notice(code: str, problem: Problem, respells: Respelling | None = None) -> N
 
 
 def show_value(value: Any) -> str:
-    """`value` as it could stand in a job file, cut to 80 characters."""
+    """`value` as it could stand in a job file, cut to 80 characters and without secrets."""
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     text = " ".join(text.split()) if text.strip() else '""'
-    return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
+    shown = masked_head(text, MAX_SHOWN_VALUE)
+    return shown if len(text) <= MAX_SHOWN_VALUE else shown[: MAX_SHOWN_VALUE - 1] + "…"
 
 
 def beyond_doubt(name: str, known: Iterable[str], *, is_key: bool = False) -> str:
