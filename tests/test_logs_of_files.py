@@ -196,6 +196,13 @@ def test_a_file_that_is_not_there_yet_is_waited_for(log: Log) -> None:
         assert follower.is_there
 
 
+def test_a_file_that_comes_and_is_rotated_between_two_looks_is_read_from_its_first_line(log: Log) -> None:
+    with FileFollower(log.file) as follower:
+        written = log.write(25)
+        assert new(follower) == written
+        assert new(follower) == []
+
+
 def test_following_begins_with_the_backups_where_the_file_itself_is_gone(log: Log) -> None:
     log.write(23)
     log.file.unlink()

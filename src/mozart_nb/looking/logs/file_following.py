@@ -41,6 +41,7 @@ class FileFollower:
             if opened and opened[0][0] == self._path:
                 self._take(opened[0][1])
                 self._offset = end = _end_of_lines(self._handle)
+            self._is_new = not opened
             self._earlier = last_of(opened, count, wanted, end)
 
     @property
@@ -116,9 +117,12 @@ class FileFollower:
             return found + self._read()
 
     def _place_among(self, opened: list[tuple[Path, int]]) -> int:
-        """Which of these is the old file; the first backup when it is none of them any more, so that none is read."""
+        """Which of these is the old file; the first backup when it is none of them any more, so that none is read.
+
+        The one behind the last where there was none before: then all of them are new.
+        """
         if self._handle < 0:
-            return 1
+            return len(opened) if self._is_new else 1
         mine = os.fstat(self._handle)
         for index, (_, handle) in enumerate(opened[1:], 1):
             if os.path.samestat(mine, os.fstat(handle)) or (self._head and _begins_with(handle, self._head)):
