@@ -200,6 +200,13 @@ def test_a_job_whose_journal_is_gone_or_whose_workspace_is_gone(troubled: Path) 
 # --- jobs that never began --------------------------------------------------------------------------------------------
 
 
+def test_a_job_that_is_well_elsewhere_is_not_called_lost_where_it_is_not(troubled: Path, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    ended = mozart("diagnose", "demo", "--workspace", tmp_path / "another")
+    assert ended.exit_code == 1
+    assert "no job `demo`" in ended.stderr
+
+
 def test_a_job_file_that_is_refused_is_explained_by_name_and_by_id(tmp_path: Path) -> None:
     file = write_job(tmp_path, prompt={"template_file": "nowhere.j2"})
     assert mozart("run", file).exit_code == 2

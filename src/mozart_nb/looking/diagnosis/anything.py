@@ -60,6 +60,8 @@ def _of_file(file: Path, workspace: Path | None, *, include_output: bool) -> Dia
 
 
 def _without_layout(job: str, workspace: Path | None, was_at: list[Layout]) -> Diagnosis | None:
+    if any(known.exists for known in was_at):
+        return None  # it is well, only not where it is looked for
     with contextlib.suppress(MisuseError):
         places = [workspace.absolute()] if workspace is not None else [Path.cwd(), Path.cwd() / "workspace"]
         left = without_record([Layout(place, job) for place in places], was_at)
