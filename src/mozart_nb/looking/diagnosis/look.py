@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.codes import lookup
+from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.consumers.progress import LIVE, Progress
 from mozart_nb.errors import MozartError, UnknownJobError
 from mozart_nb.looking.diagnosis.batches import (
@@ -96,7 +98,7 @@ def _diagnosis(
     now: float,
 ) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
-    groups = tuple(journal.failures.groups(config, job.cost_usd))
+    groups = tuple(_fitting(progress, journal.failures.groups(config, job.cost_usd)))
     troubles = tuple(troubles_of(found, around, journal.notices))
     unmended = [group for group in groups if group.unresolved]
     standing = Standing(state, progress, unmended, troubles, around.holder, now, found.loaded)
@@ -135,6 +137,13 @@ def _diagnosis(
     )
 
 
+def _fitting(progress: Progress, groups: Iterable[ErrorGroup]) -> Iterator[ErrorGroup]:
+    """What passes by itself does so as long as somebody runs the job; afterwards it takes a resume."""
+    for group in groups:
+        is_left = progress.status not in LIVE and group.advice.startswith("nothing")
+        yield replace(group, advice=advice_for(group.code, is_over=True)) if is_left else group
+
+
 def _headline(found: Found, around: Environment, now: float) -> str:
     progress = found.progress
     what = f"{progress.job_id} {progress.status}: {progress.done:,} of {plural(progress.total, 'batch')} done"
@@ -142,6 +151,8 @@ def _headline(found: Found, around: Environment, now: float) -> str:
         what += f", {progress.failed:,} failed"
     if progress.blocked:
         what += f", {progress.blocked:,} blocked"
+    if progress.parked:
+        what += f", {progress.parked:,} with the service"
     if progress.status == "interrupted":
         return f"{what}. Nobody runs it any more, although it had not settled"
     if progress.status in LIVE and (holder := around.holder) is not None:

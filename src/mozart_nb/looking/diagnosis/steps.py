@@ -14,7 +14,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.looking.diagnosis.advice import mozart_of
 from mozart_nb.looking.diagnosis.findings import ErrorGroup, Holder, NextStep, Trouble
-from mozart_nb.words import moment, roughly, spans
+from mozart_nb.words import moment, plural, roughly, spans
 
 _LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
 """Failures of which `recover` may find that they are none any more."""
@@ -90,6 +90,9 @@ def first_step(stand: Standing) -> str:
     if progress.status == "paused" and limit is not None and limit.until > stand.now:
         until = moment(limit.until, stand.now)
         return f"if the limit is known to be over, `mozart limits --clear`; then {resume}: else it waits until {until}"
+    if code is None and progress.parked:
+        parked = plural(progress.parked, "answer")
+        return f"{resume}: it fetches {parked} from the service and goes on; nothing of that is sent or paid again"
     if code is None:
         return f"{resume}: it goes on where it stopped, what is done stays done"
     advice = _before(stand.advice)
