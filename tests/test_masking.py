@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
@@ -218,6 +219,31 @@ def test_what_is_known_to_two_jobs_stays_known_when_one_forgets_it() -> None:
     assert masked("correct horse battery staple") == "…[masked] battery staple"
     first()
     assert masked("correct horse battery staple") == "correct horse battery staple"
+
+
+def test_threads_may_tell_and_forget_secrets_while_others_mask() -> None:
+    over, failures = threading.Event(), list[BaseException]()
+
+    def mask() -> None:
+        try:
+            while not over.is_set():
+                masked("correct horse battery staple")
+        except BaseException as error:  # whatever it is, the test tells
+            failures.append(error)
+
+    def tell(number: int) -> None:
+        for turn in range(30):
+            know([f"secret of {number}", f"turn {number}.{turn}"])()
+
+    others = [threading.Thread(target=mask), *(threading.Thread(target=tell, args=(n,)) for n in range(3))]
+    for thread in others:
+        thread.start()
+    for thread in others[1:]:
+        thread.join()
+    over.set()
+    others[0].join()
+    assert failures == []
+    assert masked("secret of 1, turn 2.29") == "secret of 1, turn 2.29"
 
 
 def test_of_two_values_that_begin_alike_the_longer_one_goes_as_a_whole() -> None:

@@ -12,6 +12,7 @@ import base64
 import html
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -130,8 +131,9 @@ def masked_tail(text: str, limit: int) -> str:
 
 
 def _without_secrets(text: str, instead_of: Callable[[str], str]) -> str:
-    if _known.pattern is not None and _has_one(text, _known.texts):
-        text = _known.pattern.sub(lambda found: _cut(found[0], instead_of), text)
+    known = _known.pattern  # another thread may replace it at any time
+    if known is not None and _has_one(text, _known.texts):
+        text = known.sub(lambda found: _cut(found[0], instead_of), text)
     if _has_one(text, _HINTS):
         text = _SECRET.sub(lambda found: found[0][:_KEPT] + instead_of(found[0][_KEPT:]), text)
     small = text.lower()
@@ -178,25 +180,25 @@ class _KnownValues:
         self.pattern: re.Pattern[str] | None = None
         self.texts: tuple[str, ...] = ()
         self._values: dict[str, int] = {}
+        self._changes = threading.Lock()
 
     def add(self, values: Iterable[str]) -> Callable[[], None]:
         known = frozenset(form for value in values for part in _parts(value) for form in _forms(part))
-        if known - self._values.keys():
-            self._count(known, 1)
-        else:
-            for value in known:
-                self._values[value] += 1
+        self._count(known, 1)
         return lambda: self._count(known, -1)
 
     def _count(self, values: Iterable[str], step: int) -> None:
-        counts = dict(self._values)
-        for value in values:
-            counts[value] = counts.get(value, 0) + step
-        self._values = {value: count for value, count in counts.items() if count > 0}
-        # Of two values that begin alike the longer one is the secret that stands there.
-        self.texts = tuple(sorted(self._values, key=len, reverse=True))
-        alternatives = [_exactly(value) for value in self.texts]
-        self.pattern = re.compile("|".join(alternatives)) if alternatives else None
+        with self._changes:
+            before = self._values.keys()
+            counts = dict(self._values)
+            for value in values:
+                counts[value] = counts.get(value, 0) + step
+            self._values = {value: count for value, count in counts.items() if count > 0}
+            if self._values.keys() != before:
+                # Of two values that begin alike the longer one is the secret that stands there.
+                self.texts = tuple(sorted(self._values, key=len, reverse=True))
+                alternatives = [_exactly(value) for value in self.texts]
+                self.pattern = re.compile("|".join(alternatives)) if alternatives else None
 
 
 _known: Final = _KnownValues()

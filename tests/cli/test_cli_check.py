@@ -29,10 +29,10 @@ def test_a_valid_file_exits_with_0_even_with_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"backend": {"timeout_seconds": KEY}}, {KEY: 1, "prompt": {"template_file": KEY}}])
-@pytest.mark.parametrize("flags", [(), ("--json",)])
+@pytest.mark.parametrize("flags", [("validate",), ("validate", "--json"), ("run",), ("run", "--json")])
 def test_a_key_in_the_wrong_place_is_not_shown(tmp_path: Path, changes: dict[str, Any], flags: tuple[str, ...]) -> None:
-    ended = mozart("validate", write_job(tmp_path, **changes), *flags)
-    assert ended.exit_code == 1
+    ended = mozart(*flags, write_job(tmp_path, **changes))
+    assert ended.exit_code in (1, 2)
     assert KEY not in ended.stdout + ended.stderr
 
 

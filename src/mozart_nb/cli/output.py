@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mozart_nb.errors import MOST_SHOWN, ConfigError, MisuseError, MozartError, Problem, WorldError
+from mozart_nb.masking import masked
 from mozart_nb.words import clean
 
 OK: Final = 0
@@ -106,7 +107,7 @@ class Output:
         self.out.print(_safe(text), soft_wrap=True)
 
     def table(self, heads: Sequence[str], rows: Iterable[Row], *, flexible: int = -1) -> None:
-        """Rows under heads, if there are any. A narrow terminal cuts the column `flexible`, and no other; a pipe nothing.
+        """Rows under heads, if there are any. A narrow terminal cuts the column `flexible`, a pipe nothing.
 
         What is wider than the terminal all the same goes on in its next line: a number or name is never cut.
         """
@@ -191,17 +192,17 @@ def status_text(status: str) -> Text:
 
 def error_document(error: MozartError) -> dict[str, Any]:
     """An error as JSON."""
-    document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
+    document: dict[str, Any] = {"code": error.code, "message": masked(error.message), "hint": masked(error.hint)}
     document |= {"job_id": error.job_id, "batch": error.batch}
     if isinstance(error, ConfigError):
         document["problems"] = [
             {
-                "message": problem.message,
-                "file": problem.file,
-                "path": problem.path,
+                "message": masked(problem.message),
+                "file": masked(problem.file),
+                "path": masked(problem.path),
                 "line": problem.line,
                 "column": problem.column,
-                "value": problem.value,
+                "value": masked(problem.value),
                 "allowed": problem.allowed,
                 "nearest": problem.nearest,
                 "source": problem.source,
