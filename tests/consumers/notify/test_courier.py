@@ -263,6 +263,13 @@ async def test_a_channel_that_is_no_longer_in_the_job_file_is_skipped(folder: Pa
     }
 
 
+async def test_a_message_goes_to_no_channel_that_did_not_ask_for_its_event(folder: Path, receiver: Receiver) -> None:
+    put(folder, message(1, name="job_failed"), message(2))
+    await deliver(folder, channel(url=receiver.url, on_events=["job_complete"]))  # another one than it was made for
+    assert [got.document["event_type"] for got in receiver.got] == ["job_complete"]
+    assert [one.status for one in deliveries(folder)] == ["skipped", "delivered"]
+
+
 async def test_lines_that_are_not_whole_are_passed_over(folder: Path, receiver: Receiver) -> None:
     put(folder, message(1))
     with (folder / OUTBOX).open("ab") as file:

@@ -211,7 +211,7 @@ class Courier:
     async def _deliver(self, number: int, message: Message) -> None:
         """Try until it is delivered, refused, or too old; and say so in the record."""
         sender = self._senders.get(number)
-        if sender is None or sender.channel.type != message.type:
+        if sender is None or not _is_for(sender, message):
             await self._note(message, Answer("skipped", "the job file has no such channel any more"), 0)
             return
         # A clock that was set back must not make an hour longer.
@@ -291,6 +291,11 @@ async def _try(sender: Sender, message: Message) -> Answer:
         return await sender.send(message)
     except Exception as error:  # whatever it is, the messages behind this one have their turn
         return Answer("refused", f"the message cannot be sent ({type(error).__name__})")
+
+
+def _is_for(sender: Sender, message: Message) -> bool:
+    """Whether this is still the channel that the message was made for, as far as its number alone can be checked."""
+    return sender.channel.type == message.type and message.event in sender.channel.on_events
 
 
 def _quick_tries(sender: Sender) -> int:
