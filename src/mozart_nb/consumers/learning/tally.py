@@ -34,7 +34,7 @@ class RuleTally(msgspec.Struct, omit_defaults=True):
 class Tally(msgspec.Struct, omit_defaults=True):
     """Everything counted of the outcomes of one template, in one job or in many.
 
-    `first_tries` were judged, `passed_first` of them passed. `modes` counts judged attempts, `codes` failed ones.
+    `first_tries` were judged, `passed_first` of them passed. `modes` counts all attempts, `codes` failed ones.
     `unknown_costs` counts sessions that never said what they cost (`cost_usd` lacks them). `spans`: model → measure →
     how it is distributed over sessions that ended well. `crowd`: sessions at once → attempts begun so, and those of
     them that a limit of requests or capacity refused. `completions`: percent of the rules that passed before →
