@@ -35,7 +35,7 @@ def test_errors_are_grouped_by_code_and_say_what_to_do(troubled: Path) -> None:
     ended = mozart("errors", "demo")
     assert ended.exit_code == 0
     first = ended.stdout.splitlines()[0]
-    assert first == "E201 output validation failed · 2 times · not mended: batches 2"
+    assert first == "E201 output validation failed · 2 times · not mended: batch 2"
     assert "do    see what each rule expected and saw" in ended.stdout
     assert "mended by later attempts" in ended.stdout
 

@@ -87,7 +87,8 @@ def _show_group(
     style = "bold red" if group["unresolved"] else "bold"
     title = Text.assemble((group["code"], style), f" {group['meaning']} · {plural(group['count'], 'time')}")
     if group["unresolved_batches"]:
-        title.append(f" · not mended: batches {spans(group['unresolved_batches'])}")
+        standing = group["unresolved_batches"]
+        title.append(f" · not mended: batch{'es' if len(standing) > 1 else ''} {spans(standing)}")
     elif not group["unresolved"]:
         title.append(" · mended by later attempts", style="green")
     output.show(title)

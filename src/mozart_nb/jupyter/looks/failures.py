@@ -103,7 +103,7 @@ def failures_text(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The groups as lines."""
     for group in groups:
         standing = group["unresolved_batches"]
-        where = f", not mended: batches {spans(standing)}" if standing else ""
+        where = f", not mended: batch{'es' if len(standing) > 1 else ''} {spans(standing)}" if standing else ""
         mended = ", mended by later attempts" if not group["unresolved"] else ""
         yield f"{group['code']} {group['meaning']}: {plural(group['count'], 'time')}{where}{mended}"
         if group["unresolved"]:
