@@ -201,8 +201,9 @@ def _resuming(state: JobState, wish: ResumeWish) -> str:
     what = f"{plural(left, 'batch')} left"
     if failed:
         what += f", {failed:,} failed ({'they stay' if wish.keep_failed else 'they are tried again'})"
-    reason = f", {state.status}: {one_line(state.job.reason)}" if state.job.reason else f", {state.status}"
-    return f"job `{state.job.job_id}` goes on: {what}{reason}"
+    # Why it failed are its failed batches, which have just been counted.
+    reason = f": {one_line(state.job.reason)}" if state.job.reason and state.status != "failed" else ""
+    return f"job `{state.job.job_id}` goes on: {what}, {state.status}{reason}"
 
 
 def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: bool) -> int:

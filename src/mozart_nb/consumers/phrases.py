@@ -113,7 +113,9 @@ def next_steps(progress: Progress, mozart: str = "mozart") -> Sequence[str]:
         return ()
     if progress.status == "failed":
         advice = advice_for(progress.code, is_over=True) if progress.code else ""
-        steps = [f"{mozart} errors {job}", f"{mozart} resume {job}"]
+        # A job of a notebook may have no file: there the changed cell is run again, as the advice says.
+        reloads = " --reload-config" if "--reload-config" in advice and mozart == "mozart" else ""
+        steps = [f"{mozart} errors {job}", f"{mozart} resume {job}{reloads}"]
         return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
     if progress.is_live:
         watch = " --watch" if mozart == "mozart" else ""
