@@ -54,6 +54,7 @@ def trend(runs: Sequence[RunRow], name: str, *, size: tuple[float, float] | None
     _labelled(paid, "known cost", _sum)
     _line(again, [run.tally.retries + run.tally.completions for run in found], AMBER)
     _labelled(again, "retries", count)
+    again.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
     for axes in (took, paid, again):
         axes.set_ylim(bottom=0)
     for axes in (paid, again):
