@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,20 @@ def test_a_misspelled_variable_of_a_template_is_corrected_where_it_is_used(writt
 def test_a_misspelled_placeholder_is_corrected(rule: str, corrected: str) -> None:
     text = HEAD + "prompt: {template: go}\nvalidations:\n  - "
     assert fix(text + rule + "\n") == (text + corrected + "\n", fix(text + rule)[1])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "for batchnum in 1 2; do echo ${batchnum}; done",
+        "echo ${workspce} {workspce}",
+        "python -c 'workspce = 1; print(f\"{workspce}\")'",
+    ],
+)
+def test_a_name_that_the_command_itself_may_have_given_is_left_alone(command: str) -> None:
+    rule = {"type": "command_succeeds", "command": command}
+    text = f"{HEAD}prompt: {{template: go}}\nvalidations: [{json.dumps(rule)}]\n"
+    assert fix(text) == (text, [])
 
 
 def test_line_ends_and_foreign_characters_stay_as_they_are() -> None:

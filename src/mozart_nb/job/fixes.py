@@ -32,7 +32,7 @@ MOST: Final = 100
 _JINJA: Final = re.compile(
     r"(?P<verbatim>\{%[-+]?\s*raw\b.*?endraw\s*[-+]?%\}|\{#.*?#\})|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL
 )
-_BRACES: Final = re.compile(r"(?P<verbatim>(?!))|\{\{.*?\}\}|\{[^{}]*\}", re.DOTALL)
+_BRACES: Final = re.compile(r"(?P<verbatim>\$\{[^{}]*\})|\{\{.*?\}\}|\{[^{}]*\}", re.DOTALL)
 _QUOTED: Final = r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 
 
@@ -151,6 +151,8 @@ def _expected(data: dict[Any, Any], respells: Respelling) -> Any:
         return changed
     old = inside[last]
     inside[last] = new = _renamed(old, respells)
+    if respells.is_in == "command" and re.search(rf"\b{re.escape(respells.old)}\b", new):
+        return None  # a name of the command itself, which is used elsewhere in it too
     return changed if _uses(new, respells) == (_uses(old, respells) - {respells.old}) | {respells.new} else None
 
 
