@@ -7,8 +7,9 @@ neither the time nor the exit code of a run, and what a killed host left behind 
 
 from __future__ import annotations
 
+from mozart_nb.consumers.notify.advice import next_step
 from mozart_nb.consumers.notify.messages import Delivery, Message, wanted_kinds
 from mozart_nb.consumers.notify.notifier import Notifier
 from mozart_nb.consumers.notify.outbox import deliveries, unsent
 
-__all__ = ["Delivery", "Message", "Notifier", "deliveries", "unsent", "wanted_kinds"]
+__all__ = ["Delivery", "Message", "Notifier", "deliveries", "next_step", "unsent", "wanted_kinds"]

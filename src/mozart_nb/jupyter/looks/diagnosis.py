@@ -67,7 +67,8 @@ def _why(found: Diagnosis) -> Iterator[str]:
     kind = "completed" if found.is_healthy else "failed" if found.status == "failed" or found.groups else "waiting"
     yield _note(kind, sentence(found.headline))
     about = f"<b>{escaped_line(found.code, 10)}</b> {escaped_line(found.meaning)}" if found.code else ""
-    cause = f"likely cause: {sentence(found.cause)}" if found.cause else ""
+    told = found.cause.removeprefix(f"{found.code} {found.meaning}: ")
+    cause = f"likely cause: {sentence(told)}" if told else ""
     if about or cause:
         yield _note(kind, " · ".join(part for part in (about, cause) if part))
     first = found.first or found.advice

@@ -75,7 +75,9 @@ def _lines(found: Diagnosis, mozart: str) -> Iterator[Line]:
 def _first_lines(found: Diagnosis) -> Iterator[Line]:
     yield Line(found.headline, "head")
     if found.cause:
-        yield Line(f"cause: {one_line(found.cause, _FIRST_WIDTH)}", "cause")
+        # What is wrong around a job that is completed has caused nothing of how it stands.
+        label = "also" if found.status == "completed" else "cause"
+        yield Line(f"{label}: {one_line(found.cause, _FIRST_WIDTH)}", "cause")
     if found.first:
         yield Line(f"next: {one_line(found.first, _FIRST_WIDTH)}", "next")
     for trouble in found.troubles[:_MOST_TROUBLES]:
