@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +23,7 @@ from mozart_nb import events as ev
 from mozart_nb.consumers.history.identity import SETTLING, SWEEPING, SWEPT, journal_of, named_by, sweeps
 from mozart_nb.consumers.history.parcel import Answer, Delivery, Parcel, ReadSince
 from mozart_nb.consumers.history.section import JobIdentity, Section
+from mozart_nb.consumers.history.thread import LooseThread
 from mozart_nb.engine.state import JobState
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class HistoryKeeper:
         self._is_urgent = False
         self._is_closed = False
         self._is_off = False
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor: LooseThread | None = None
         self._recorder: Recorder | None = None
         self._patient_until = self._reads_until = float("inf")
 
@@ -136,7 +136,7 @@ class HistoryKeeper:
         self._is_urgent = False
         parcel = self._parcel()
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="mozart-history")
+            self._executor = LooseThread("mozart-history")
         self._flight = asyncio.get_running_loop().run_in_executor(self._executor, self._write, parcel)
         self._flight.add_done_callback(lambda done: self._landed(done, is_last=parcel.drained))
 
