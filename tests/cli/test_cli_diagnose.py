@@ -207,6 +207,19 @@ def test_a_job_that_is_well_elsewhere_is_not_called_lost_where_it_is_not(trouble
     assert "no job `demo`" in ended.stderr
 
 
+def test_a_job_without_its_plan_is_not_told_to_go_on(troubled: Path) -> None:
+    (layout_of(troubled).plan / "config.json").write_text("torn")
+    first = mozart("diagnose", "demo").stdout.splitlines()[:8]
+    assert any("its plan cannot be read" in line and "from a backup" in line for line in first)
+
+
+def test_a_journal_that_is_empty_is_no_job_that_waits_to_be_started(troubled: Path) -> None:
+    layout_of(troubled).segment(1).write_bytes(b"")
+    ended = mozart("diagnose", "demo")
+    assert ended.stdout.startswith("demo has no record")
+    assert "from a backup" in ended.stdout.splitlines()[2]
+
+
 def test_a_job_file_that_is_refused_is_explained_by_name_and_by_id(tmp_path: Path) -> None:
     file = write_job(tmp_path, prompt={"template_file": "nowhere.j2"})
     assert mozart("run", file).exit_code == 2

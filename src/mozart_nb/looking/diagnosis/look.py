@@ -32,7 +32,8 @@ from mozart_nb.looking.diagnosis.findings import (
 from mozart_nb.looking.diagnosis.reading import Read, read
 from mozart_nb.looking.diagnosis.steps import Standing, first_step, next_steps
 from mozart_nb.looking.diagnosis.troubles import troubles_of
-from mozart_nb.looking.diagnosis.unreadable import salvaged, unreadable
+from mozart_nb.looking.diagnosis.unborn import emptied
+from mozart_nb.looking.diagnosis.unreadable import plan_troubles, salvaged, unreadable
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.timeline.catching_up import GoesOn, always
 from mozart_nb.words import clean, moment, one_line, plural
@@ -54,6 +55,8 @@ def diagnose(
     now = time.time() if now is None else now
     try:
         found = find(layout)
+        if not found.state.job.seq and not found.is_live:
+            return emptied(layout)
         return _diagnosed(found, now, goes_on, include_output=include_output)
     except UnknownJobError:
         raise
@@ -99,7 +102,7 @@ def _diagnosis(
 ) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
     groups = tuple(_fitting(progress, journal.failures.groups(config, job.cost_usd)))
-    troubles = tuple(troubles_of(found, around, journal.notices))
+    troubles = (*plan_troubles(found), *troubles_of(found, around, journal.notices))
     unmended = [group for group in groups if group.unresolved]
     standing = Standing(state, progress, unmended, troubles, around.holder, now, found.loaded)
     row = lookup(progress.code) if progress.code else None

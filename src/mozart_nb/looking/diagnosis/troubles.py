@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from mozart_nb.consumers.log.files import log_file
 from mozart_nb.engine.ports import NOT_PERMITTED
-from mozart_nb.errors import MozartError
 from mozart_nb.hooks import HookResult
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
 from mozart_nb.looking.diagnosis.silence import silence_troubles
 from mozart_nb.looking.finding import Found
-from mozart_nb.plans.frozen import read_frozen
 from mozart_nb.words import clean, one_line, plural, spans
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ _NEEDED_TO_GO_ON: Final = frozenset({"claude", "anthropic", "key", "workspace", 
 def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -> Iterator[Trouble]:
     """What is wrong besides the work itself, the worst first. `notices` are what observers complained of."""
     told = [
-        *_plan_troubles(found),
         *_environment_troubles(found, around),
         *silence_troubles(found),
         *_denial_troubles(found),
@@ -42,21 +39,6 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
         *_notice_troubles(notices),
     ]
     yield from sorted(told, key=lambda trouble: trouble.severity != "error")
-
-
-def _plan_troubles(found: Found) -> Iterator[Trouble]:
-    """What the job was planned with cannot be read: it can be looked at, but not gone on with."""
-    layout = found.layout
-    if found.config is not None or found.progress.status == "completed" or not layout.snapshot.exists():
-        return
-    why = "it was damaged or removed"
-    with contextlib.suppress(OSError):
-        try:
-            read_frozen(layout)
-        except MozartError as error:
-            why = error.message
-    advice = f"restore {layout.plan} from a backup (where there is none, `mozart run JOB.yaml --fresh` starts over)"
-    yield Trouble("plan", "its plan cannot be read, so that it cannot go on", one_line(why, _WIDTH), advice, "error")
 
 
 def _environment_troubles(found: Found, around: Environment) -> Iterator[Trouble]:

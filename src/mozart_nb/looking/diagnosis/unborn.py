@@ -108,17 +108,18 @@ def without_record(places: Sequence[Layout], was_at: Sequence[Layout]) -> Diagno
     for known in (*places, *was_at):
         with contextlib.suppress(OSError):
             if known.root.is_dir():
-                return _emptied(known)
+                return emptied(known)
     return _gone(was_at[0]) if was_at else None
 
 
-def _emptied(layout: Layout) -> Diagnosis:
+def emptied(layout: Layout) -> Diagnosis:
+    """A job whose journal is empty or not there: nobody knows any more what was done and paid for."""
     left = sorted(path.name for path in layout.root.iterdir())
     return Diagnosis(
         job_id=layout.job_id,
         name="",
         status="unreadable" if "answers.jsonl" in left else "pending",
-        headline=f"{layout.job_id} has no record: {layout.root} holds no journal",
+        headline=f"{layout.job_id} has no record: {layout.root} holds no journal, or an empty one",
         cause=f"its start was cut off before anything was recorded, or its journal was removed ({_listed(left)})",
         first=f"restore {layout.journal} from a backup if it was removed, else start it again: `mozart run JOB.yaml`",
         environment=Environment(workspace=str(layout.workspace), state=str(layout.root)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,11 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import CheckpointCorruptError, CheckpointTooNewError, MozartError
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.looking.diagnosis.environment import Surroundings
-from mozart_nb.looking.diagnosis.findings import Diagnosis, NextStep
+from mozart_nb.looking.diagnosis.findings import Diagnosis, NextStep, Trouble
 from mozart_nb.looking.finding import Found
 from mozart_nb.plans.frozen import read_frozen, workspace_of
 from mozart_nb.plans.secrets import know_secrets
-from mozart_nb.words import clean, plural
+from mozart_nb.words import clean, one_line, plural
 
 _MOST_SALVAGED: Final = 300_000
 """Events of a damaged journal that are looked at."""
@@ -47,6 +48,21 @@ def _plan(layout: Layout) -> tuple[LoadedJob | None, Path]:
         know_secrets(frozen.loaded.config)
         return frozen.loaded, workspace_of(frozen, layout)
     return None, layout.workspace
+
+
+def plan_troubles(found: Found) -> Iterator[Trouble]:
+    """What the job was planned with cannot be read: it can be looked at, but not gone on with."""
+    layout = found.layout
+    if found.config is not None or found.progress.status == "completed" or not layout.snapshot.exists():
+        return
+    why = "it was damaged or removed"
+    with contextlib.suppress(OSError):
+        try:
+            read_frozen(layout)
+        except MozartError as error:
+            why = error.message
+    advice = f"restore {layout.plan} from a backup (where there is none, `mozart run JOB.yaml --fresh` starts over)"
+    yield Trouble("plan", "its plan cannot be read, so that it cannot go on", one_line(why, 240), advice, "error")
 
 
 def unreadable(found: Found, known: Diagnosis | None, error: MozartError | OSError) -> Diagnosis:
