@@ -26,7 +26,7 @@ async def test_things_are_done_one_after_the_other_and_tell_how_they_ended() -> 
 def test_a_process_ends_although_its_history_hangs() -> None:
     hanging = (
         "from mozart_nb.consumers.history.thread import LooseThread; "
-    hanging += "import time; LooseThread('t').submit(time.sleep, 60)"
+        "import time; LooseThread('t').submit(time.sleep, 60)"
     )
     ended = subprocess.run([sys.executable, "-c", hanging], timeout=30, check=False)
     assert ended.returncode == 0
