@@ -258,7 +258,17 @@ def _read_runs(database: Database, layouts: Sequence[Layout], wish: RunWish) -> 
         for run in read_runs(connection, jobs=keys, since=wish.since, until=wish.until):
             yield replace(run, is_live=run.key in live and run.is_present and run.tally.status == "running")
     for layout in unknown:
-        yield from counted_runs(layout)
+        yield from counted_runs(layout) or _as_last_known(database, layout, wish)
+
+
+def _as_last_known(database: Database, layout: Layout, wish: RunWish) -> list[RunRow]:
+    """The runs of a job whose record cannot be read now, as the history has them."""
+    from mozart_nb.consumers.history.reading import read_entries, read_runs
+
+    with database.reading() as connection:
+        entries = read_entries(connection, [layout.job_id])
+        keys = [entry.key for entry in entries if entry.state_workspace == str(layout.workspace.resolve())]
+        return list(read_runs(connection, jobs=keys, since=wish.since, until=wish.until))
 
 
 def counted_runs(layout: Layout) -> list[RunRow]:
