@@ -154,6 +154,20 @@ def test_a_file_that_does_not_load_for_a_misspelling_loads_after_fix(tmp_path: P
     assert file.read_bytes() == b"\xef\xbb\xbfname: sample\r\nbatch: {size: 10, total_items: 100}\r\n"
 
 
+def test_what_fix_leaves_alone_is_not_offered_again(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    # Read as `validations`, the list has a mistake of its own: more would be wrong than before.
+    job.write_text(
+        "name: demo\nbackend: {type: rehearsal, max_turn: two}\nbatch: {size: 1, total_items: 1}\n"
+        "prompt: {template: go}\nvalidatons: [{type: file_exist, path: x}]\n"
+    )
+    for args in ([], ["--fix", "--dry-run"]):
+        ended = mozart("validate", job, "--strict", *args)
+        assert "did you mean `validations`?" in ended.stdout
+        assert "of these can be corrected" not in ended.stderr
+    assert "by hand" in mozart("validate", job, "--strict", "--fix").stderr
+
+
 def test_fix_leaves_a_read_only_file_alone(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     before = MISSPELLED

@@ -7,8 +7,9 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -46,15 +47,16 @@ def validate(
     if dry_run and not fix:
         raise MisuseError("--dry-run shows what --fix would do", hint=f"mozart validate {file} --fix --dry-run")
     mended = Mended()
+    offer = partial(_offer, output, file, workspace, fix=fix, dry_run=dry_run)
     try:
         if fix:
             mended = mend(file, workspace, dry_run=dry_run)
             _show_mended(output, mended, dry_run=dry_run)
         issues = check(load_job(file, strict=strict), workspace)
     except UnreadableError as error:
-        return _refused(output, file, error.problems, USAGE, mended)
+        return _refused(output, file, error.problems, USAGE, mended, offer)
     except ConfigError as error:
-        return _refused(output, file, error.problems, FAILED, mended)
+        return _refused(output, file, error.problems, FAILED, mended, offer)
     failed = has_errors(issues)
     if output.json:
         output.document(_validation(file, not failed, [_issue(issue) for issue in issues], mended))
@@ -64,7 +66,7 @@ def validate(
         text = "\n".join([_after_label(issue), *issue.as_problem().excerpt()])
         output.show(Text.assemble(*_label(label), text))
     _verdict(output, file, [issue.severity.value for issue in issues])
-    _offer(output, file, sum(issue.auto_fixable for issue in issues))
+    offer(sum(issue.auto_fixable for issue in issues))
     return FAILED if failed else OK
 
 
@@ -76,7 +78,9 @@ def _show_mended(output: Output, mended: Mended, *, dry_run: bool) -> None:
         output.say(f"{'would fix' if dry_run else 'fixed'}: {what}")
 
 
-def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int, mended: Mended) -> int:
+def _refused(
+    output: Output, file: Path, problems: Sequence[Problem], code: int, mended: Mended, offer: Callable[[int], None]
+) -> int:
     """The file does not even load: every reason why."""
     if output.json:
         output.document(_validation(file, False, [_problem(problem) for problem in problems], mended))
@@ -84,13 +88,18 @@ def _refused(output: Output, file: Path, problems: Sequence[Problem], code: int,
     for problem in problems:
         output.show(Text.assemble(*_label("ERROR"), "\n".join(problem.shown())))
     _verdict(output, file, ["ERROR"] * len(problems))
-    _offer(output, file, sum(_can_be_fixed(problem) for problem in problems))
+    offer(sum(_can_be_fixed(problem) for problem in problems))
     return code
 
 
-def _offer(output: Output, file: Path, fixable: int) -> None:
-    if fixable:
-        what = "one of these" if fixable == 1 else f"{fixable} of these"
+def _offer(output: Output, file: Path, workspace: Path | None, fixable: int, *, fix: bool, dry_run: bool) -> None:
+    """What --fix would do about what was shown: not what it leaves alone because more would be wrong afterwards."""
+    if not fixable or dry_run:
+        return
+    if fix:
+        output.say("what --fix has left alone has other mistakes behind it: correct those by hand first")
+    elif done := min(fixable, len(mend(file, workspace, dry_run=True).done)):
+        what = "one of these" if done == 1 else f"{done} of these"
         output.say(f"{what} can be corrected without asking: mozart validate {file} --fix (--dry-run shows how)")
 
 
