@@ -27,6 +27,7 @@ sed 's/^/    /' "$results/reports/batch-1.md"
 title "Where things are"
 cat <<END
 results          $results
+log              $results/mozart.log
 journal          $results/.mozart/quickstart/journal/
 state, readable  $results/quickstart.json
 

@@ -88,6 +88,7 @@ def _run(number: int, completed: int, failed: int, seconds: float, cost: float) 
         completed=completed,
         failed=failed,
         first_try=completed,
+        attempts=completed + failed,
         cost_usd=cost,
     )
     return RunRow("reviews", "reviews", "/somewhere", tally)
