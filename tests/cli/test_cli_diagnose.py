@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,13 @@ def test_a_journal_that_is_empty_is_no_job_that_waits_to_be_started(troubled: Pa
     ended = mozart("diagnose", "demo")
     assert ended.stdout.startswith("demo has no record")
     assert "from a backup" in ended.stdout.splitlines()[2]
+
+
+def test_a_job_file_whose_name_has_a_space_is_named_so_that_a_shell_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "my jobs").mkdir()
+    file = write_job(tmp_path / "my jobs", name="spaced")
+    step = mozart("diagnose", file, "--json").document["next_steps"][-1]["command"]
+    assert shlex.split(step) == ["mozart", "run", str(file)]
 
 
 def test_a_job_file_that_is_refused_is_explained_by_name_and_by_id(tmp_path: Path) -> None:

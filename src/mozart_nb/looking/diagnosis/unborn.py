@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from mozart_nb.checkpoint.layout import Layout
@@ -60,13 +61,13 @@ def _refused(file: Path, problems: Sequence[Problem]) -> Diagnosis:
         status="pending",
         headline=f"{file} cannot be run, and never began: {plural(len(problems), 'mistake')}",
         cause=f"E502 configuration error: {told[0]}",
-        first=f"{_mending(first, where)}, then `mozart validate {file}`",
+        first=f"{_mending(first, where)}, then `mozart validate {quote(str(file))}`",
         code="E502",
         meaning="configuration error",
         troubles=tuple(Trouble("job file", text, severity="error") for text in told[1:_MOST_PROBLEMS]),
         next_steps=(
-            NextStep(f"mozart validate {file}", "", "every mistake, with its line"),
-            NextStep(f"mozart validate {file} --fix", "", "the same, mending what can be mended"),
+            NextStep(f"mozart validate {quote(str(file))}", "", "every mistake, with its line"),
+            NextStep(f"mozart validate {quote(str(file))} --fix", "", "the same, mending what can be mended"),
         ),
         looked_at=time.time(),
     )
@@ -84,7 +85,7 @@ def never_began(prepared: Prepared, file: Path | None) -> Diagnosis:
     surroundings = Surroundings(layout, prepared.loaded, workspace, is_live=True, is_new=True)
     around = surroundings.environment(now)
     bad = next((fact for fact in around.facts if fact.status == "error"), None)
-    run = NextStep(f"mozart run {file}" if file is not None else "%%mozart", "job.start()", "start it")
+    run = NextStep(f"mozart run {quote(str(file))}" if file is not None else "%%mozart", "job.start()", "start it")
     rehearse = NextStep(f"{run.command} --rehearse", "", "try it free of charge, in a scratch folder")
     return Diagnosis(
         job_id=layout.job_id,

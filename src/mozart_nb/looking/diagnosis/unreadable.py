@@ -7,6 +7,7 @@ import getpass
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from mozart_nb.checkpoint.files import DiskFiles
@@ -110,7 +111,7 @@ def _start_over(loaded: LoadedJob | None) -> str:
     """The command that begins anew."""
     if loaded is None:
         return "mozart run JOB.yaml --fresh"
-    return f"mozart run {loaded.path} --fresh" if loaded.path is not None else "%%mozart --fresh"
+    return f"mozart run {quote(str(loaded.path))} --fresh" if loaded.path is not None else "%%mozart --fresh"
 
 
 def _first(layout: Layout, error: MozartError | OSError, again: str) -> str:
