@@ -102,7 +102,7 @@ def _diagnosis(
 ) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
     groups = tuple(_fitting(progress, journal.failures.groups(config, job.cost_usd)))
-    troubles = (*plan_troubles(found), *troubles_of(found, around, journal.notices))
+    troubles = (*plan_troubles(found), *troubles_of(found, around))
     unmended = [group for group in groups if group.unresolved]
     standing = Standing(state, progress, unmended, troubles, around.holder, now, found.loaded)
     row = lookup(progress.code) if progress.code else None

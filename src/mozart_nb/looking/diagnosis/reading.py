@@ -28,7 +28,6 @@ _WHOLE: Final = (
     ev.JobFailed,
     ev.JobCancelled,
     ev.JobCompleted,
-    ev.JobNotice,
 )
 """Events that are read whichever batch they are about."""
 
@@ -65,8 +64,6 @@ class Read:
     failures: Failures
     journey: Journey = field(default_factory=Journey)
     stories: dict[int, list[ev.Event]] = field(default_factory=dict)
-    notices: dict[str, int] = field(default_factory=dict)
-    """What observers of the run complained of, and how often."""
 
 
 def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: GoesOn = always) -> Read:
@@ -86,8 +83,6 @@ def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: Goe
             found.failures.take(event)
             if isinstance(event, _ON_THE_WAY):
                 on_the_way.append(event)
-            elif isinstance(event, ev.JobNotice):
-                found.notices[event.message] = found.notices.get(event.message, 0) + 1
             story = found.stories.get(getattr(event, "batch", 0))
             if story is not None:
                 story.append(event)

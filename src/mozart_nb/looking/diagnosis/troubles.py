@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from mozart_nb.consumers.notify import Delivery
 
 _HOOKS_GONE_WRONG: Final = frozenset({"failed", "interrupted", "unknown"})
-_MOST_NOTICES: Final = 5
 _WIDTH: Final = 240
 
 _NEEDED_TO_GO_ON: Final = frozenset({"claude", "anthropic", "key", "workspace", "state", "works in"})
 
 
-def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -> Iterator[Trouble]:
-    """What is wrong besides the work itself, the worst first. `notices` are what observers complained of."""
+def troubles_of(found: Found, around: Environment) -> Iterator[Trouble]:
+    """What is wrong besides the work itself, the worst first."""
     told = [
         *_environment_troubles(found, around),
         *silence_troubles(found),
@@ -36,7 +35,6 @@ def troubles_of(found: Found, around: Environment, notices: Mapping[str, int]) -
         *_notification_troubles(found.layout.notifications),
         *_log_troubles(found),
         *_hook_troubles(found.hooks, found.layout.job_id),
-        *_notice_troubles(notices),
     ]
     yield from sorted(told, key=lambda trouble: trouble.severity != "error")
 
@@ -127,9 +125,3 @@ def _hook_troubles(hooks: list[HookResult], job_id: str) -> Iterator[Trouble]:
             what = f"hook {hook.hook} {hook.status} ({one_line(hook.what, 100)})"
             severity: Severity = "error" if hook.status == "failed" else "warning"
             yield Trouble("hooks", what, one_line(why, _WIDTH), advice, severity)
-
-
-def _notice_troubles(notices: Mapping[str, int]) -> Iterator[Trouble]:
-    for message, times in list(notices.items())[-_MOST_NOTICES:]:
-        said = f" ({times} times)" if times > 1 else ""
-        yield Trouble("notice", f"{clean(message[:_WIDTH])}{said}")
