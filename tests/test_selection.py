@@ -144,5 +144,5 @@ def test_a_time_after_another_one_is_the_next() -> None:
 
 @pytest.mark.parametrize("text", ["", "12", "2x", "25:00", "last week", "12:00 Nowhere/City"])
 def test_what_is_no_moment_is_refused_with_the_name_of_its_option(text: str) -> None:
-    with pytest.raises(MisuseError, match="^--until"):
+    with pytest.raises(MisuseError, match=r"^--until"):
         parse_past(text, NOON, "--until")

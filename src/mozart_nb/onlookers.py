@@ -16,7 +16,8 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.scan import scan
 from mozart_nb.consumers.history import Delivery, HistoryKeeper, JobIdentity
 from mozart_nb.consumers.learning.section import LearningSection
-from mozart_nb.consumers.log import LogWriter, log_file
+from mozart_nb.consumers.log import log_file
+from mozart_nb.consumers.log.writer import LogWriter
 from mozart_nb.consumers.notify import Notifier, deliveries, wanted_kinds
 from mozart_nb.consumers.notify.outbox import messages
 from mozart_nb.engine.state import JobState

@@ -20,10 +20,10 @@ from support.histories import BEGINNING, history
 
 from mozart_nb import events as ev
 from mozart_nb.consumers.lines import level_of
-from mozart_nb.consumers.log import LogWriter, json_sibling, log_family, log_file, read_line
+from mozart_nb.consumers.log import json_sibling, log_family, log_file, read_line
 from mozart_nb.consumers.log.files import locked
 from mozart_nb.consumers.log.keys import SECRET_KEYS, masked_event
-from mozart_nb.consumers.log.writer import MOST_WAITING
+from mozart_nb.consumers.log.writer import MOST_WAITING, LogWriter
 from mozart_nb.job.outputs import LoggingConfig
 from mozart_nb.masking import masked
 

@@ -16,8 +16,8 @@ def test_an_interrupt_gives_the_prompt_back_at_once_and_the_job_pauses_with_ever
     kernel.run(LOAD)
     job = rehearsed("interrupted", 30, latency=2.0, at_once=3)
     cell, queued = kernel.execute(mozart_cell(job, "--wait")), kernel.execute("print('queued')")
-    kernel.wait_until(lambda: cell.outputs)
-    time.sleep(0.2)
+    journal = kernel.folder / "interrupted-results/.mozart/interrupted/journal/000001.jsonl"
+    kernel.wait_until(lambda: journal.exists() and journal.read_text().count("session.opened") == 3)
     began = time.monotonic()
     kernel.interrupt()
     kernel.finish(cell)

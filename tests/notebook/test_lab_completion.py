@@ -98,6 +98,7 @@ def test_a_mistake_is_its_line_and_no_traceback(window: LabPage) -> None:
         "  4 | promt:",
         "    | ^^^^^",
         "  did you mean `prompt`?",
+        "hint: `%%mozart --fix` corrects what can be corrected without asking",
     ]
     window.screenshot("mistake")
     notebook.run_to_end(2)
