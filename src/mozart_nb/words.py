@@ -89,8 +89,11 @@ def rough_eta(seconds: float | None) -> str:
 
 
 def dollars(amount: float) -> str:
-    """US dollars with as many digits as small sums need."""
-    return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:,.2f}"
+    """US dollars with as many digits as small sums need: `$0.0042`, `$0.04`, `$12.50`."""
+    if not 0 < amount < 0.1:
+        return f"${amount:,.2f}"
+    text = f"${amount:.4f}"
+    return text[:-2] + text[-2:].rstrip("0")
 
 
 def cost(amount: float, unknown: int) -> str:

@@ -82,7 +82,7 @@ def test_attempts_are_listed_the_newest_first() -> None:
     assert [row.split()[:2] for row in rows[1:4]] == [["3", "retry"], ["2", "completion"], ["1", "first"]]
     assert "◔ running 1:00 reports/0012.md" in rows[1]
     assert "✕ error 0:05 0:40 unknown 0 E003" in rows[2]
-    assert "✕ not good enough 0:50 $0.0400 0 E201" in rows[3]
+    assert "✕ not good enough 0:50 $0.04 0 E201" in rows[3]
     assert rows[4] == "and 4 earlier ones"
 
 
