@@ -55,10 +55,13 @@ def fixed(text: str, issues: Iterable[Fixable], load: Callable[[str], object] | 
     than before is left out.
     """
     done: list[str] = []
-    for respells in [issue.respells for issue in issues if issue.respells is not None][:MOST]:
+    respellings = [issue.respells for issue in issues if issue.respells is not None][:MOST]
+    faults = _faults(load, text) if load is not None and respellings else 0
+    for respells in respellings:
         better = _corrected(text, respells)
-        if better is not None and (load is None or _faults(load, better) <= _faults(load, text)):
-            text = better
+        left = _faults(load, better) if load is not None and better is not None else 0
+        if better is not None and left <= faults:
+            text, faults = better, left
             done.append(f"`{show_path(respells.at)}`: `{respells.old}` is now `{respells.new}`")
     return text, done
 
