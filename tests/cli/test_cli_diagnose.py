@@ -198,6 +198,15 @@ def test_a_job_whose_journal_is_gone_or_whose_workspace_is_gone(troubled: Path) 
     assert "demo is gone" in mozart("diagnose", "demo").stdout
 
 
+def test_a_job_that_is_gone_is_known_from_the_history_once_nothing_else_remembers_it(troubled: Path) -> None:
+    (troubled / "ws").rename(troubled / "elsewhere")
+    assert mozart("list", "--json").document["jobs"] == []
+    assert "demo is gone" in mozart("diagnose", "demo").stdout
+    (troubled / "elsewhere").rename(troubled / "ws")  # as when its disk is mounted again
+    assert mozart("diagnose", "demo").stdout.startswith("demo failed")
+    assert mozart("diagnose", "nobody").exit_code == 1
+
+
 # --- jobs that never began --------------------------------------------------------------------------------------------
 
 

@@ -279,6 +279,21 @@ def counted_runs(layout: Layout) -> list[RunRow]:
     return []
 
 
+def last_places(job_id: str) -> list[Layout]:
+    """Where the history saw jobs with this id, also those that nothing else remembers any more."""
+
+    def read(database: Database) -> list[Layout]:
+        from mozart_nb.consumers.history.reading import read_entries
+
+        with database.reading() as connection:
+            entries = read_entries(connection, [job_id])
+        return [Layout(Path(entry.state_workspace), job_id) for entry in entries]
+
+    with contextlib.suppress(WorldError):
+        return _with_history(read, []) if history_file().is_file() else []
+    return []
+
+
 def describe(run: RunRow) -> str:
     """Why a run ended as it did, on one line."""
     code = f"{run.tally.code}: " if run.tally.code else ""

@@ -18,6 +18,7 @@ from mozart_nb.looking.diagnosis.unborn import (
     never_began,
     without_record,
 )
+from mozart_nb.looking.history import last_places
 from mozart_nb.plans.prepared import Prepared
 
 
@@ -32,6 +33,7 @@ def diagnose_any(job: str, workspace: Path | None = None, *, include_output: boo
     try:
         layout = resolve(job, workspace)
     except UnknownJobError as error:
+        was_at = was_at or last_places(job)
         found = _without_layout(job, workspace, was_at)
         if found is None:
             raise error from None
@@ -60,8 +62,9 @@ def _of_file(file: Path, workspace: Path | None, *, include_output: bool) -> Dia
 
 
 def _without_layout(job: str, workspace: Path | None, was_at: list[Layout]) -> Diagnosis | None:
-    if any(known.exists for known in was_at):
-        return None  # it is well, only not where it is looked for
+    there = next((known for known in was_at if known.exists), None)
+    if there is not None:  # forgotten while its disk was away; or not where somebody looks for it
+        return diagnose(there) if workspace is None else None
     with contextlib.suppress(MisuseError):
         places = [workspace.absolute()] if workspace is not None else [Path.cwd(), Path.cwd() / "workspace"]
         left = without_record([Layout(place, job) for place in places], was_at)
