@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.secrets import secrets_of, secrets_of_environment
 
@@ -32,6 +34,32 @@ def test_variables_that_hold_keys_are_known_by_the_last_words_of_their_names() -
     assert set(secrets_of_environment(ENV)) == {"anthropic-key-1"}
     env = {"GITHUB_TOKEN": "a", "AWS_SECRET_ACCESS_KEY": "b", "DB_PASSWORD": "c", "XTOKEN": "d", "TOKENS": "e"}
     assert set(secrets_of_environment(env)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PGPASSWORD", "MYSQL_PWD", "DB_PASS", "GH_PAT", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE", "AZURE_CONNECTION_STRING"],
+)
+def test_passwords_go_by_many_names(name: str) -> None:
+    assert list(secrets_of_environment({name: "hush"})) == ["hush"]
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "COMPASS", "BYPASS", "SPAT"])
+def test_words_that_end_alike_are_no_passwords(name: str) -> None:
+    assert list(secrets_of_environment({name: "hush"})) == []
+
+
+def test_what_is_called_a_key_is_one_when_it_looks_like_one() -> None:
+    env = {"OPENAI_KEY": "Ab3dEf6hIj9lMn2pQr5t", "SORT_KEY": "created_at_of_the_order", "PRIMARY_KEY": "id"}
+    assert list(secrets_of_environment(env)) == ["Ab3dEf6hIj9lMn2pQr5t"]
+
+
+def test_a_key_that_begins_like_a_path_is_known() -> None:
+    env = {
+        "AWS_SECRET_ACCESS_KEY": "/wJalrXUtnFEMI7MDENG+bPxRfiCYEXAMPLEKEY0",
+        "API_TOKEN": "/run/secrets/token-of-2024",
+    }
+    assert list(secrets_of_environment(env)) == [env["AWS_SECRET_ACCESS_KEY"]]
 
 
 def test_headers_for_the_service_from_the_environment_are_known() -> None:

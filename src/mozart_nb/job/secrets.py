@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from mozart_nb.job.notifications import ChannelSettings
 
 _SECRET_VARIABLE: Final = re.compile(
-    r"(?:^|_)(?:API_?KEY|AUTH_TOKEN|OAUTH_TOKEN|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|PRIVATE_KEY|PASSWORD|PASSWD)$"
+    r"(?:^|_)(?:API_?KEY|AUTH_TOKEN|OAUTH_TOKEN|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|PRIVATE_KEY"
+    r"|(?:PG)?PASSWORD|PASSWD|PASSPHRASE|PASS|CONNECTION_STRING)$|_(?:PWD|PAT)$"
 )
 """The last words of a variable's name decide, never a part of a word: `MAX_TOKENS` holds no secret."""
+
+_PERHAPS: Final = re.compile(r"_KEY$")
+_OPAQUE: Final = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~+/=-]{20,}")
+"""`OPENAI_KEY` holds a secret and `SORT_KEY` none: there the value has to look like one."""
+
+_PATH: Final = re.compile(r"(?:~|\.)?/")
+_NO_NAME_OF_A_FILE: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Z])(?=[^/]*[a-z])[\w+=]{16,}(?:/|$)")
 
 _SECRET_HEADER: Final = re.compile(
     r"(?:^|-)(?:authorization|cookie|token|secret|password|(?:api-?)?key)$", re.IGNORECASE
@@ -31,11 +39,18 @@ _SCHEME: Final = re.compile(r"(?:bearer|basic|token|digest)\s+", re.IGNORECASE)
 def secrets_of_environment(env: Mapping[str, str]) -> Iterator[str]:
     """Values of variables whose names say that they hold a key, a token or a password; files with one are none."""
     for name, value in env.items():
-        if _SECRET_VARIABLE.search(name.upper()) and not value.startswith(("/", "~", "./")):
+        if (_SECRET_VARIABLE.search(name.upper()) and not _is_path(value)) or (
+            _PERHAPS.search(name.upper()) and _OPAQUE.fullmatch(value) and not _is_path(value)
+        ):
             yield value
     for line in env.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines():
         name, _, value = line.partition(":")
         yield from _of_header(name, value.strip(), env)
+
+
+def _is_path(value: str) -> bool:
+    """Whether a file is named; keys in base64 may begin with a slash too."""
+    return _PATH.match(value) is not None and _NO_NAME_OF_A_FILE.search(value) is None
 
 
 def secrets_of(config: JobConfig, env: Mapping[str, str]) -> Iterator[str]:
