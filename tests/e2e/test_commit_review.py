@@ -6,7 +6,6 @@ A session takes more than a second, so the suite reviews the first 212 commits; 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from pathlib import Path
 import pytest
 from support.anthropic_server import AnthropicServer
 from support.reviewer import BROKEN_AT_THE_END, LIMITED, OVERLOADED, PARTIAL, Reviewer
+from support.scale import scaled
 
-COMMITS = 552 if os.environ.get("MOZART_NB_WHOLE") else 212
+COMMITS = scaled(552, 212)
 LAST = -(-COMMITS // 10)
 EXAMPLE = Path(__file__).parents[2] / "examples" / "commit-review.yaml"
 SETTINGS = [

@@ -1,4 +1,7 @@
-"""A DataFrame of 2,000 rows through the API with a pydantic class: typed columns joined back, nothing paid twice."""
+"""A DataFrame of hundreds of rows through the API with a pydantic class: typed columns joined back, nothing paid twice.
+
+`MOZART_NB_WHOLE=1` sends 2,000.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from pydantic import BaseModel, Field, field_validator
 from support.anthropic_server import AnthropicServer, Call, Reply, text
+from support.scale import scaled
 
-ROWS = 2000
+ROWS = scaled(2000, 600)
 
 
 class Review(BaseModel):
@@ -86,7 +90,7 @@ answer: {{schema: Review, format: json}}
 """
 
 
-def test_two_thousand_rows_come_back_typed_and_the_cell_run_again_costs_nothing(shell: InteractiveShell) -> None:
+def test_hundreds_of_rows_come_back_typed_and_the_cell_run_again_costs_nothing(shell: InteractiveShell) -> None:
     ledger = Ledger()
     labels = [f"r{number:04}" for number in range(1, ROWS + 1)]
     reviews = pd.DataFrame({"text": [f"review {n}!" for n in range(1, ROWS + 1)]}, index=pd.Index(labels, name="id"))

@@ -14,10 +14,11 @@ from support.host_process import Host, processes_with, run_host
 from support.kill9 import Moment, Series, Tally, rehearsed_job
 from support.kill9_claude import REQUESTS_PER_SESSION, Scribe, claude_job, count_at_the_server
 from support.raw_journal import Glance, of_kind, read_rows
+from support.scale import scaled
 
 from mozart_nb.checkpoint.layout import Layout
 
-KILLS = 25
+KILLS = scaled(25, 12)
 
 
 def soon_or_late(rng: random.Random) -> Moment:
@@ -35,7 +36,7 @@ def during_sessions(rng: random.Random) -> Moment:
 
 
 @pytest.mark.slow
-def test_25_kills_lose_nothing_repeat_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_kills_at_any_moment_lose_nothing_repeat_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     rng, tally = random.Random(2026), Tally()
     while tally.kills < KILLS:
         job = rehearsed_job(tmp_path / f"job-{tally.series}", 80, seed=tally.series)

@@ -12,6 +12,7 @@ completed one over.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shutil
 import signal
@@ -27,6 +28,9 @@ from support.faulty_runs import a_job  # after the path is set
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.files import DiskFiles
 from mozart_nb.runtime import run_job
+
+for late in ("mozart_nb.consumers.history.recorder", "mozart_nb.consumers.learning.tables", "structlog"):
+    importlib.import_module(late)  # else every life would import them again
 
 OPERATIONS = (
     *("open_append", "open_fresh", "write", "sync", "close", "truncate", "allocate"),
