@@ -95,9 +95,19 @@ def test_an_id_that_cannot_be_one_is_simply_unknown(job_id: str, tmp_path: Path)
 
 def test_a_job_that_is_gone_is_dropped_from_the_index(tmp_path: Path) -> None:
     layout = job_in(tmp_path / "ws")
-    shutil.rmtree(layout.workspace)
+    shutil.rmtree(layout.root)
     assert index.find("job") == []
     assert list((index.home() / "index").iterdir()) == []
+
+
+def test_a_workspace_that_was_away_for_a_while_is_found_again(tmp_path: Path) -> None:
+    layout = job_in(tmp_path / "ws")
+    layout.workspace.rename(tmp_path / "away")
+    assert index.all_jobs() == []
+    with pytest.raises(UnknownJobError, match="which is not there"):
+        index.resolve("job")
+    (tmp_path / "away").rename(layout.workspace)
+    assert index.find("job") == [layout.workspace]
 
 
 def test_a_job_that_is_about_to_begin_stays_in_the_index(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ from mozart_nb.errors import AmbiguousJobError, MisuseError, UnknownJobError
 HOME_VARIABLE = "MOZART_NB_HOME"
 DEFAULT_WORKSPACE = "workspace"
 
+_PATIENCE_SECONDS = 90 * 86_400.0
+"""How long a workspace that is missing is remembered, counted from the last run of its job."""
+
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One job somewhere. `workspace` is the folder that holds its state; `registered_at` is epoch seconds.
@@ -132,6 +135,10 @@ def resolve(job_id: str, workspace: Path | None = None) -> Layout:
     if len(places) > 1:
         raise AmbiguousJobError(job_id, sorted(str(path) for path in places))
     if not places:
+        missing = next((one.workspace for one in remembered(job_id) if not one.workspace.is_dir()), None)
+        if missing is not None:
+            message = f"job `{job_id}` was in {missing}, which is not there"
+            raise UnknownJobError(message, hint=f"`mozart diagnose {job_id}` says what to do", job_id=job_id)
         raise _unknown(job_id, "here", [entry.job_id for entry in all_jobs()])
     return Layout(places.popitem()[1], job_id)
 
@@ -184,10 +191,17 @@ def _entries(pattern: str) -> list[Entry]:
             continue
         if entry.layout.exists:
             found.append(entry)
-        elif not entry.layout.root.is_dir():  # else it may be about to begin
+        elif _is_gone_for_good(entry):
             with contextlib.suppress(OSError):
                 path.unlink()
     return sorted(found, key=lambda entry: -entry.registered_at)
+
+
+def _is_gone_for_good(entry: Entry) -> bool:
+    """Whether its workspace is there without it. One that is missing may come back: its disk is not mounted now."""
+    if entry.layout.root.is_dir():
+        return False  # it may be about to begin
+    return entry.layout.workspace.is_dir() or time.time() - entry.registered_at > _PATIENCE_SECONDS
 
 
 def _read(path: Path) -> Entry | None:
