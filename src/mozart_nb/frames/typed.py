@@ -20,10 +20,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mozart_nb.checkpoint.load import without_collector
-from mozart_nb.consumers.rows import Column, Dtype
+from mozart_nb.consumers.rows import At, Column, Dtype
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,13 +70,29 @@ def frame_of(columns: Sequence[Column[R]], records: Iterable[R], *, index: Seque
 
     with without_collector():
         records = list(records)
-        values = {column.name: list(map(column.of, records)) for column in columns}
+        values = _values(columns, records)
     arrays = {
         column.frame_name: array_of(column.dtype, values[column.name], column.categories)
         for column in columns
         if column.name not in index
     }
     return pd.DataFrame(arrays, index=_index_of(index, values, len(records)))
+
+
+def _values(columns: Sequence[Column[R]], records: list[R]) -> dict[str, list[Any]]:
+    """Column → its values. What stands at `record.usage` is read once for all columns below it."""
+    held: dict[str, list[Any]] = {"": records}
+
+    def at(path: str) -> list[Any]:
+        if path not in held:
+            owner, _, name = path.rpartition(".")
+            held[path] = list(map(attrgetter(name), at(owner)))
+        return held[path]
+
+    return {
+        column.name: at(column.of.path) if isinstance(column.of, At) else list(map(column.of, records))
+        for column in columns
+    }
 
 
 def _index_of(names: Sequence[str], values: Mapping[str, list[Any]], length: int) -> pd.Index[Any]:
