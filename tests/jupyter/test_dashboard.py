@@ -88,7 +88,8 @@ def test_it_shows_how_the_job_stands_and_follows_it(comms: Comms) -> None:
         await scene.settle()
         assert "2 of 60 batches done" in scene.text("head")
         assert "1 failed" in scene.text("head")
-        assert "E201 output validation failed" in scene.text("errors")
+        assert scene.text("errors").startswith("code what it means batches not mended")
+        assert "E201 output validation failed 1 " in scene.text("errors")
         assert scene.rows == list(range(1, 26))
         assert "1–25 of 60 batches" in scene.text("table")
         assert "2 completed" in scene.dashboard.controls.map.value

@@ -57,7 +57,7 @@ class Troubles:
             self._message[code] = batch.message
 
     def groups(self) -> list[dict[str, Any]]:
-        """One group per code, the most frequent first, with the keys of `consumers.documents.error_groups`."""
+        """One group per code, the most frequent first, as `jupyter.looks.errors` shows them; `count` is of batches."""
         found = [(code, numbers) for code, numbers in self._numbers.items() if numbers]
         return [self._group(code, numbers) for code, numbers in sorted(found, key=lambda pair: -len(pair[1]))]
 

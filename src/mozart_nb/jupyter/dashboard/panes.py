@@ -125,7 +125,7 @@ class Panes:
 
     def errors(self) -> Content:
         groups = self._dashboard.scene.index.troubles.groups()
-        return {"value": errors_html(groups[:_CODES_SHOWN]) if groups else ""}
+        return {"value": errors_html(groups[:_CODES_SHOWN], counted="batches") if groups else ""}
 
     # --- batches ------------------------------------------------------------------------------------------------------
 

@@ -11,21 +11,22 @@ from mozart_nb.jupyter.looks.text import escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.words import spans
 
-_HEADS: Final = ("code", "what it means", "times", "not mended", "what helps", "last message")
 _MOST_GROUPS: Final = 30
 
 
-def errors_html(groups: Sequence[Mapping[str, Any]], *, is_over: bool = False) -> str:
+def errors_html(groups: Sequence[Mapping[str, Any]], *, is_over: bool = False, counted: str = "times") -> str:
     """`consumers.documents.error_groups` as a table, one row per code; a sentence when there are none.
 
-    `is_over`: the job does not run, so nothing is retried by itself any more.
+    `is_over`: the job does not run, so nothing is retried by itself any more. `counted` is what their `count` counts:
+    failed attempts, or `batches`.
     """
     if not groups:
         return framed(f"<p>{mark('completed')} no errors</p>", "errors")
-    heads = "".join(f"<th scope=col>{head}" for head in _HEADS)
+    names = ("code", "what it means", counted, "not mended", "what helps", "last message")
+    heads = "".join(f"<th scope=col>{name}" for name in names)
     rows = "".join(_group(group, is_over) for group in groups[:_MOST_GROUPS])
     left = len(groups) - _MOST_GROUPS
-    more = f"<tr><td colspan={len(_HEADS)}>and {left} more codes" if left > 0 else ""
+    more = f"<tr><td colspan={len(names)}>and {left} more codes" if left > 0 else ""
     table = f"<thead><tr>{heads}</thead><tbody>{rows}{more}</tbody>"
     return framed(f'<table class="mozart-small" aria-label="errors by code">{table}</table>', "errors")
 

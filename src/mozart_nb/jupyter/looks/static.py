@@ -62,15 +62,15 @@ def static_html(
 ) -> str:
     """How the job stood at `as_of` (epoch seconds; for a settled job its end, so that the output does not change).
 
-    `rows` and `caption` come from `rows_to_keep`, `errors` from `error_groups`; `hint` says where more is shown, by
-    default how to open the dashboard.
+    `rows` and `caption` come from `rows_to_keep`, `errors` are the failed batches by code; `hint` says where more is
+    shown, by default how to open the dashboard.
     """
     parts = [
         STYLE if with_style else "",
         head(progress, running=0),
         picture_html(picture) if picture is not None and picture.grid.total else "",
         _rows(rows, caption),
-        errors_html(errors, is_over=not progress.is_live) if errors else "",
+        errors_html(errors, is_over=not progress.is_live, counted="batches") if errors else "",
         f'<p class="mozart-foot"><small>{_foot(progress, as_of, hint)}</small></p>',
     ]
     return framed("".join(parts), "static")
