@@ -74,6 +74,23 @@ def test_runs_of_a_job_are_a_table_and_all_jobs_are_another(thrice: Path) -> Non
     assert mozart("history").stdout.splitlines()[1].split()[:2] == ["demo", "3"]
 
 
+def test_a_job_whose_folder_is_gone_keeps_its_runs_and_what_they_cost(tmp_path: Path) -> None:
+    file = write_job(tmp_path)
+    mozart("run", file)
+    [before] = history()["jobs"]
+    workspace = Path(before["workspace"])
+    workspace.rename(tmp_path / "moved")
+    mozart("status", "demo", "-w", str(tmp_path / "moved"))
+    [gone] = history()["jobs"]
+    assert (gone["gone"], before["gone"]) == (True, False)
+    assert (gone["runs"], gone["cost"], gone["workspace"]) == (before["runs"], before["cost"], str(workspace))
+    assert "gone: /" in mozart("history").stdout
+    assert len(runs()) == 1
+    register(Layout(tmp_path / "moved", "demo"), "demo")
+    [found] = history()["jobs"]  # at its new place, and not twice
+    assert (found["gone"], found["cost"]) == (False, before["cost"])
+
+
 def test_runs_can_be_chosen(thrice: Path) -> None:
     def chosen(*args: str) -> int:
         return len(history("demo", *args)["runs"])

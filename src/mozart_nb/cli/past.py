@@ -112,6 +112,7 @@ def _job_document(runs: Sequence[RunRow]) -> dict[str, Any]:
     return {
         "job_id": last.job_id,
         "workspace": last.workspace,
+        "gone": last.is_gone,
         "runs": len(runs),
         "cost": round(sum(run.tally.cost_usd for run in runs), 6),
         "cost_known": not any(run.tally.unknown_costs for run in runs),
@@ -130,7 +131,7 @@ def _job_row(runs: Sequence[RunRow], now: float) -> list[str | Text]:
         _percent(last.success_rate),
         _percent(last.first_try_rate),
         cost(sum(run.tally.cost_usd for run in runs), sum(run.tally.unknown_costs for run in runs)),
-        one_line(last.workspace, 300),
+        f"{'gone: ' if last.is_gone else ''}{one_line(last.workspace, 300)}",
     ]
 
 

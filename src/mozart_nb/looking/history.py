@@ -227,9 +227,34 @@ def moment_of(given: Moment, option: str, *, after: float = 0.0) -> float:
 def find_runs(
     job_id: str | None, workspace: Path | None, wish: RunWish = RunWish(), notices: list[str] | None = None
 ) -> list[RunRow]:
-    """The runs of a job, or of all known jobs, the last one first. Raises as `checkpoint.index.resolve`."""
-    layouts = [resolve(job_id, workspace)] if job_id is not None else known_layouts(workspace)
-    return runs_at(layouts, wish, notices)
+    """The runs of a job, or of all known jobs, the last one first. Raises as `checkpoint.index.resolve`.
+
+    Without an id, jobs whose record is gone are among them, as the history last knew them (`RunRow.is_gone`): what they
+    cost was paid.
+    """
+    if job_id is not None:
+        return runs_at([resolve(job_id, workspace)], wish, notices)
+    found = runs_at(known_layouts(workspace), wish, notices)
+    return wish.first([*found, *_gone(found, workspace, wish)])
+
+
+def _gone(known: Sequence[RunRow], workspace: Path | None, wish: RunWish) -> list[RunRow]:
+    """Runs of jobs that are no longer where they were. A job that was moved is counted once, at its new place."""
+    place = str(workspace.resolve()) if workspace is not None else ""
+    journals = {(run.job_id, run.tally.journal) for run in known}
+
+    def read(database: Database) -> list[RunRow]:
+        from mozart_nb.consumers.history.reading import read_entries, read_runs
+
+        with database.reading() as connection:
+            entries = [one for one in read_entries(connection) if place in ("", one.workspace, one.state_workspace)]
+            keys = [one.key for one in entries if not Layout(Path(one.state_workspace), one.job_id).exists]
+            found = read_runs(connection, jobs=keys, since=wish.since, until=wish.until) if keys else ()
+            return [replace(run, is_gone=True) for run in found if (run.job_id, run.tally.journal) not in journals]
+
+    with contextlib.suppress(WorldError):  # it was told when the others were read
+        return _with_history(read, []) if history_file().is_file() else []
+    return []
 
 
 def runs_at(layouts: Sequence[Layout], wish: RunWish = RunWish(), notices: list[str] | None = None) -> list[RunRow]:

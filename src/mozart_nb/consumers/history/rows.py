@@ -23,7 +23,8 @@ RUN_STATUSES: Final = ("running", "paused", "completed", "failed", "cancelled", 
 class RunRow:
     """One run of a job. `is_present`: it stands in the job's present record, not in one before a `--fresh`.
 
-    `is_live`: somebody runs it now; a run that has no end and is not live was interrupted.
+    `is_live`: somebody runs it now; a run that has no end and is not live was interrupted. `is_gone`: its job is no
+    longer where it was, and only the history knows of it.
     """
 
     job_id: str
@@ -34,6 +35,7 @@ class RunRow:
     is_live: bool = False
     key: int = 0
     """The job in the history (`jobs.id`), 0 where it was read from its record."""
+    is_gone: bool = False
 
     @property
     def status(self) -> str:
