@@ -101,6 +101,7 @@ def test_a_failed_job_is_explained_from_its_failures_to_the_next_command(tmp_pat
         "%mozart resume diagnosed --reload-config",
         "%mozart resume diagnosed",
     ]
+    assert found.next_steps[3].why == "after you have mended the prompt or the rule"
     assert not found.is_healthy
     text = str(found)
     for said in (

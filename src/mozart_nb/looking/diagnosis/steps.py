@@ -21,6 +21,7 @@ _LOOKED_AT_AGAIN: Final = frozenset({"E201", "E202", "E203", "E601"})
 _MENDABLE: Final = frozenset({"E502", "E601", "E602"})
 """Failures that remedies are made for: missing folders and names; of others their causes are rarely the reason."""
 _AND_GO_ON: Final = re.compile(r",? (?:then|and) (?:resume|go on)\b[^;]*$")
+_UNLESS_THERE: Final = re.compile(r"^if [^;]+; else ")
 _KEY_OF_JOB_FILE: Final = re.compile(r"\b(?:backend|parallel|retry|stale_detection|cost_limits|rate_limit)\.[a-z_]+")
 
 
@@ -175,14 +176,13 @@ def _looks(stand: Standing) -> Iterator[NextStep]:
 def _go_on(stand: Standing) -> Iterator[NextStep]:
     """How the job is resumed, and what has to be done before."""
     job, progress, row = stand.job_id, stand.progress, stand.advised
-    reloads, advice = row is not None and _needs_reload(row, stand.advice), _before(stand.advice)
+    reloads, before = row is not None and _needs_reload(row, stand.advice), _after(stand.advice)
     if reloads:
-        why = f"after this: {advice}"
         python = "" if stand.reloading.startswith("%%") else "job.resume(reload=Job.load(...))"
-        yield NextStep(stand.reloading, python, why)
+        yield NextStep(stand.reloading, python, before)
     if progress.failed and (row is None or row.retriable or not reloads):
-        before = f"after this: {advice}; " if row is not None and not row.retriable else ""
-        yield NextStep(f"{stand.mozart} resume {job}", "job.resume()", f"{before}{_again(stand)}")
+        first = f"{before}; " if row is not None and not row.retriable else ""
+        yield NextStep(f"{stand.mozart} resume {job}", "job.resume()", f"{first}{_again(stand)}")
     elif not reloads:
         yield NextStep(
             f"{stand.mozart} resume {job}", "job.resume()", "go on where it stopped; what is done stays done"
@@ -193,6 +193,13 @@ def _again(stand: Standing) -> str:
     asked = sorted(n for n, batch in stand.state.batches.items() if batch.status == "failed")
     left = ", and what waits behind" if stand.progress.blocked else ""
     return f"ask batch{'es' if len(asked) > 1 else ''} {spans(asked, 6)} again with fresh budgets{left}"
+
+
+def _after(advice: str) -> str:
+    """What has to be done before a command. What another command does instead stands with that one."""
+    to_do = _UNLESS_THERE.sub("", _before(advice))
+    mended = to_do.removeprefix("mend ")
+    return f"after this: {to_do}" if mended == to_do else f"after you have mended {mended}"
 
 
 def _before(advice: str) -> str:
