@@ -188,6 +188,11 @@ def test_failed_batches_are_tried_again(space: Path) -> None:
     with pytest.raises(UnfinishedError, match="failed"):
         job.raise_for_status()
     assert sorted(set(job.errors()["code"])) == ["E402"]
+    for wish in ({"type": "foo"}, {"since": "noonish"}):
+        with pytest.raises(MisuseError) as refused:
+            job.errors(**wish)
+        (name, value) = next(iter(wish.items()))
+        assert refused.value.message.startswith(f"{name}='{value}': ")
     job.retry([2]).wait(timeout=60)
     attempts = job.attempts().groupby("batch").size()
     assert attempts.to_dict() == {1: 1, 2: 2, 3: 1, 4: 1, 5: 1, 6: 1}

@@ -221,7 +221,7 @@ class JobReader:
         from mozart_nb.frames import failures_frame
         from mozart_nb.looking.failures import failure_filter, failures_at
 
-        wanted = failure_filter(code=code, batch=batch, kind=type, since=since, until=until)
+        wanted = failure_filter(code=code, batch=batch, kind=type, since=since, until=until, dashes="")
         return failures_frame(failures_at(self.layout, wanted, state=self._still()))
 
     def validations(self, *, every: bool = False) -> pd.DataFrame:

@@ -130,7 +130,12 @@ def parse_past(text: str, now: float, option: str, *, after: float = 0.0) -> flo
         at = _epoch(_on_day(found, local, text), zone)
         return at if at <= now or found["day"] else _epoch(_on_day(found, local - timedelta(days=1), text), zone)
     except MisuseError as error:
-        raise MisuseError(f"{option} {text}: {error.message.partition(': ')[2]}", hint=_PAST_HINT) from None
+        raise MisuseError(f"{named(option, text)}: {error.message.partition(': ')[2]}", hint=_PAST_HINT) from None
+
+
+def named(option: str, text: str) -> str:
+    """A value as it was given: `--since noon` on a command line, `since='noon'` in a call."""
+    return f"{option} {text}" if option.startswith("-") else f"{option}={text!r}"
 
 
 def _on_day(found: re.Match[str], local: datetime, text: str) -> datetime:

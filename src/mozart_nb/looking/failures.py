@@ -19,7 +19,7 @@ from mozart_nb.consumers.rows import ErrorRecord
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError, UnknownJobError
 from mozart_nb.looking.finding import find
-from mozart_nb.selection import parse_past
+from mozart_nb.selection import named, parse_past
 
 FAILED_SESSION: Final = rb'"attempt":\d+,"outcome":"[a-z]+","code":"'
 """How the fields of a `session.finished` go on behind its batch when the session failed."""
@@ -121,6 +121,11 @@ class FailureFilter:
     since: float = 0.0
     until: float = float("inf")
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it leaves anything out."""
+        return self != FailureFilter()
+
     def wants(self, error: ErrorRecord) -> bool:
         """Whether `error` is one of those that were asked for."""
         return (
@@ -139,17 +144,18 @@ def failure_filter(
     since: str | float | datetime = "",
     until: str | float | datetime = "",
     now: float | None = None,
+    dashes: str = "--",
 ) -> FailureFilter:
     """What people write to choose failures. `kind` is one of `TYPES`, times are as for `selection.parse_past`.
 
-    Raises `MisuseError` for what is no type and no time.
+    Raises `MisuseError` for what is no type and no time; `dashes` is what names begin with there, nothing in Python.
     """
     now = time.time() if now is None else now
     category = TYPES.get(kind.strip().lower().replace("-", "_")) if kind else None
     if kind and category is None:
-        raise MisuseError(f"--type {kind}: there is no such type", hint=f"one of {', '.join(TYPES)}")
-    begin = _moment(since, now, "--since") if since != "" else 0.0
-    end = _moment(until, now, "--until", after=begin) if until != "" else float("inf")
+        raise MisuseError(f"{named(f'{dashes}type', kind)}: there is no such type", hint=f"one of {', '.join(TYPES)}")
+    begin = _moment(since, now, f"{dashes}since") if since != "" else 0.0
+    end = _moment(until, now, f"{dashes}until", after=begin) if until != "" else float("inf")
     return FailureFilter(code.strip().upper(), batch, category, begin, end)
 
 
