@@ -131,7 +131,8 @@ def test_errors_are_filtered_and_may_be_of_all_jobs(broken: Shell) -> None:
     assert count("--since 1h") == 3
     assert count("--until 1h") == 0
     assert count("--all") == 3
-    assert "no errors" in str(broken.fine("%mozart errors --code E999").value)
+    for none in (broken.fine("%mozart errors --code E999").value, broken.fine("%mozart errors --all --until 1h").value):
+        assert (str(none), Page(none._repr_html_()).text) == ("no such errors", "no such errors")
     assert "there is no such type" in broken.fails("%mozart errors --type weather")
     assert "--all shows every job" in broken.fails("%mozart errors broken --all")
 

@@ -15,6 +15,9 @@ from mozart_nb.words import moment, plural, spans
 MOST_DETAILS: Final = 25
 """Failures that are shown one by one; the frame has all of them."""
 
+NONE_SUCH: Final = "no such errors"
+"""What is said where others may exist."""
+
 _MOST_JOBS: Final = 8
 _MOST_RULES: Final = 8
 _TAIL_BYTES: Final = 1_200
@@ -27,18 +30,20 @@ def failures_html(
     now: float,
     names_jobs: bool = False,
     is_over: bool = True,
+    is_narrow: bool = False,
     notes: Sequence[str] = (),
 ) -> str:
     """`groups` of `consumers.documents.error_groups` as a table, `details` one by one below it.
 
-    `names_jobs`: they are of several jobs. `notes` are sentences about what could not be read.
+    `names_jobs`: they are of several jobs. `is_narrow`: only some were asked for. `notes` are sentences about what
+    could not be read.
     """
     last = _last_of_each(details)
     body = "".join(_detail(error, now, names_jobs=names_jobs) for error in last[:MOST_DETAILS])
     left = len(last) - MOST_DETAILS
     more = f"<p><small>and {left:,} more in the frame</small></p>" if left > 0 else ""
     parts = (
-        errors_html(groups, is_over=is_over),
+        errors_html(groups, is_over=is_over) if groups or not is_narrow else f"<p>{NONE_SUCH}</p>",
         _jobs(groups) if names_jobs else "",
         section("One by one", body + more if body else "", plural(len(last), "failure"), is_open=True),
         *(f'<p class="mozart-note mozart-is-waiting"><bdi>{escaped_line(note, 300)}</bdi></p>' for note in notes),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mozart_nb.consumers.documents import error_groups
 from mozart_nb.consumers.rows import ERROR_COLUMNS, ErrorRecord
 from mozart_nb.errors import MisuseError, MozartError
-from mozart_nb.jupyter.looks.failures import failures_html, failures_text
+from mozart_nb.jupyter.looks.failures import NONE_SUCH, failures_html, failures_text
 from mozart_nb.jupyter.magics.lines import in_notebook
 from mozart_nb.jupyter.magics.notebook import Look, Notebook, Outcome
 from mozart_nb.looking.diagnosis.anything import diagnose_any
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 class Failures:
     """What failed, as a page. `frame` is the DataFrame with one row per failure, `groups` are they by code.
 
-    `details` are shown one by one; `notes` say what could not be read.
+    `details` are shown one by one; `is_narrow`: only some were asked for; `notes` say what could not be read.
     """
 
     records: Sequence[ErrorRecord]
     details: Sequence[ErrorRecord] = ()
     names_jobs: bool = False
     is_over: bool = True
+    is_narrow: bool = False
     notes: Sequence[str] = ()
     looked_at: float = field(default_factory=time.time)
 
@@ -54,8 +55,8 @@ class Failures:
         return len(self.records)
 
     def __str__(self) -> str:
-        lines = [*failures_text(self.groups), *(f"note: {note}" for note in self.notes)]
-        return in_notebook(page(lines or ["no errors"]))
+        lines = [*failures_text(self.groups)] or [NONE_SUCH if self.is_narrow else "no errors"]
+        return in_notebook(page([*lines, *(f"note: {note}" for note in self.notes)]))
 
     def _repr_html_(self) -> str:
         return failures_html(
@@ -64,6 +65,7 @@ class Failures:
             now=self.looked_at,
             names_jobs=self.names_jobs,
             is_over=self.is_over,
+            is_narrow=self.is_narrow,
             notes=self.notes,
         )
 
@@ -83,7 +85,7 @@ def errors(notebook: Notebook, given: Namespace) -> Outcome:
 
     def look() -> Failures:
         found = failures_at(job.layout, wanted, with_tails=given.verbose) if job.layout.exists else []
-        return Failures(found, found if given.verbose else (), is_over=is_over)
+        return Failures(found, found if given.verbose else (), is_over=is_over, is_narrow=wanted.is_narrow)
 
     return Outcome(pending=Look(look))
 
@@ -92,7 +94,8 @@ def _of_all(given: Namespace, wanted: FailureFilter) -> Failures:
     place = Path(given.workspace) if given.workspace else None
     found, unread = failures_of_all(known_layouts(place), wanted, with_tails=given.verbose)
     notes = [f"{one.job_id}: {one.message}" for one in unread]
-    return Failures(found, found if given.verbose else (), names_jobs=True, notes=notes)
+    details = found if given.verbose else ()
+    return Failures(found, details, names_jobs=True, is_narrow=wanted.is_narrow, notes=notes)
 
 
 def diagnosis(notebook: Notebook, given: Namespace) -> Outcome:
