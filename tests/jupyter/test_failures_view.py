@@ -163,6 +163,7 @@ def test_history_compares_the_runs_of_a_job_and_lists_all_jobs_without_one(broke
     assert isinstance(view, Runs)
     assert len(view.frame) == 2
     assert len(broken.fine("%mozart history broken --limit 1").value) == 1
+    assert len(broken.fine("%mozart history broken -n 1").value) == 1
     assert list(broken.fine("%mozart history").value["job_id"]) == ["broken"]
     assert "there is no status" in broken.fails("%mozart history broken --status lost")
 

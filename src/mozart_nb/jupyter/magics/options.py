@@ -242,7 +242,7 @@ VERBS: Final[dict[str, Verb]] = {
                 _value("--status", "STATUS", "Only runs, or jobs, with this status."),
                 _value("--since", "TIME", "Only runs that began later: `14:00`, `2d`, `2026-11-21`."),
                 _value("--until", "TIME", "Only runs that began earlier."),
-                _value("--limit", "N", "At most N rows; 0 means all.", kind=_number(0), default=0),
+                _value("--limit", "N", "At most N rows; 0 means all.", short="-n", kind=_number(0), default=0),
                 _WHERE,
                 _DEBUG,
             ),
