@@ -54,6 +54,21 @@ def test_only_what_matters_enough_is_shown(troubled: Path) -> None:
     assert mozart("logs", "demo", "--level", "LOUD").exit_code == 2
 
 
+def test_lines_that_are_damaged_are_counted_and_told(troubled: Path) -> None:
+    segment = Layout(troubled / "ws", "demo").segment(1)
+    whole = mozart("logs", "demo", "-n", "0")
+    assert "could not be read" not in whole.stderr + mozart("diagnose", "demo").stdout
+    lines = segment.read_bytes().splitlines(keepends=True)
+    hurt = next(at for at, line in enumerate(lines) if b'"kind":"batch.failed"' in line)
+    lines[hurt] = lines[hurt].replace(b"E201", b"E301", 1)
+    lines[1] = b"#" + lines[1][1:]
+    segment.write_bytes(b"".join(lines) + lines[3][:20])  # and the end of a write that was cut short
+    listed = mozart("logs", "demo", "-n", "0")
+    assert listed.stderr.count("2 lines of the journal could not be read") == 1
+    assert len(listed.stdout.splitlines()) == len(whole.stdout.splitlines()) - 2
+    assert "note: 1 line of the journal could not be read" in mozart("diagnose", "demo").stdout
+
+
 def test_logs_without_a_job_are_those_of_the_latest(troubled: Path) -> None:
     ended = mozart("logs")
     assert "job `demo`" in ended.stderr

@@ -18,6 +18,7 @@ from mozart_nb.checkpoint.journal import first_line, segments, too_new
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.events import Event, decode_event, event_types, kind_of
+from mozart_nb.words import plural
 
 CHUNK_BYTES: Final = 256 << 10
 
@@ -31,11 +32,36 @@ _NEWLINE: Final = ord("\n")
 _KINDS: Final = frozenset(kind_of(event) for event in event_types())
 
 
+class Unread:
+    """Counts lines of a journal that could not be read.
+
+    What a write that failed left at the end of a segment does not count, as a later segment holds it again.
+    """
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._doubtful = 0
+
+    def meet(self) -> None:
+        """A line that is not whole."""
+        self._doubtful += 1
+
+    def settle(self, *, counts: bool) -> None:
+        """Whether the lines met since the last time belong to what counts of their segment."""
+        self.lines += self._doubtful * counts
+        self._doubtful = 0
+
+    def notices(self) -> list[str]:
+        """What people should know; nothing when all lines were whole."""
+        return [f"{plural(self.lines, 'line')} of the journal could not be read"] if self.lines else []
+
+
 def scan(
     layout: Layout,
     kinds: Collection[str] | Mapping[str, bytes | re.Pattern[bytes]],
     *,
     since_seq: int = 0,
+    unread: Unread | None = None,
 ) -> Iterator[Event]:
     """The events of these kinds after `since_seq`, oldest first.
 
@@ -43,7 +69,7 @@ def scan(
     that did not end well, as empty fields are not written. A pattern is compared with what follows the kind, which is
     much faster: fields come in the order of their declaration, see `events_of`. Lines that are not whole are passed
     over, and so is what a later segment holds again; whether the journal is sound is for whoever loads the state to
-    find out.
+    find out. `unread` counts those of the lines asked for that turn out not to be whole.
 
     Raises `UnknownJobError`, `CheckpointCorruptError` when a segment is missing, `CheckpointTooNewError` for an event
     that only a newer version can read, and `ValueError` for a kind that does not exist.
@@ -61,14 +87,18 @@ def scan(
     begins = frozenset((kind.encode() + _BEHIND)[:width] for kind in needles)
     numbers = segments(DiskFiles(), layout)
     ends = _ends(layout, numbers)
+    unread = unread or Unread()
     for number in numbers:
         for line in _lines(layout, number, pattern, begins, width):
             document = EVENTS.unwrap(line)
             if document is None:
+                unread.meet()
                 continue
             event = _decoded(layout, document)
+            unread.settle(counts=event.seq < ends[number])
             if since_seq < event.seq < ends[number]:
                 yield event
+        unread.settle(counts=ends[number] == float("inf"))
 
 
 def events_of(batches: Collection[int], *more: bytes) -> re.Pattern[bytes]:

@@ -96,6 +96,8 @@ def _repeatedly(step: Callable[[], bool]) -> None:
 def _journal(output: Output, layout: Layout, wish: LogWish, wanted: LogFilter) -> int:
     if wish.keep_following:
         follower = LogFollower(layout, wanted, wish.count)
+        for notice in follower.notices:
+            output.warn(notice)
 
         def step() -> bool:
             _print_events(output, follower.poll())
@@ -105,7 +107,10 @@ def _journal(output: Output, layout: Layout, wish: LogWish, wanted: LogFilter) -
         if follower.is_gone:
             output.say(f"the record of job `{layout.job_id}` was removed")
         return OK
-    found = last_events(layout, wish.count, wanted)
+    notices: list[str] = []
+    found = last_events(layout, wish.count, wanted, notices=notices)
+    for notice in notices:
+        output.warn(notice)
     if not found and wish.batch:
         total = find(layout).state.total
         if wish.batch > total:

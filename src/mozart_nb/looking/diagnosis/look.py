@@ -133,7 +133,7 @@ def _diagnosis(
         prompts=prompts_of(state),
         troubles=troubles,
         environment=around,
-        warnings=tuple(clean(text) for text in ([] if found.is_live else found.glimpse.warnings)),
+        warnings=tuple(map(clean, (*(() if found.is_live else found.glimpse.warnings), *journal.notices))),
         outputs=outputs,
         next_steps=tuple(next_steps(standing)),
         looked_at=now,

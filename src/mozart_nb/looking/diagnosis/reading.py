@@ -10,7 +10,7 @@ from typing import Final
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.load import without_collector
-from mozart_nb.checkpoint.scan import events_of, scan, times_of
+from mozart_nb.checkpoint.scan import Unread, events_of, scan, times_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.looking.diagnosis.failures import Failures
 from mozart_nb.looking.diagnosis.journey import Journey
@@ -59,11 +59,15 @@ _MOST_EVENTS: Final = 1000
 
 @dataclass
 class Read:
-    """What a journal says beyond the state. `stories` are the events of the batches that were asked for."""
+    """What a journal says beyond the state. `stories` are the events of the batches that were asked for.
+
+    `notices` are about the journal itself.
+    """
 
     failures: Failures
     journey: Journey = field(default_factory=Journey)
     stories: dict[int, list[ev.Event]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
 
 def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: GoesOn = always) -> Read:
@@ -73,10 +77,10 @@ def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: Goe
     """
     found = Read(Failures(state), stories={number: [] for number in batches})
     on_the_way: list[ev.Event] = []
-    slices = Slices(goes_on)
+    slices, unread = Slices(goes_on), Unread()
     slices.rest()
     with without_collector():
-        for event in scan(layout, _wanted(batches)):
+        for event in scan(layout, _wanted(batches), unread=unread):
             slices.rest()
             if event.seq > state.job.seq:
                 break  # of a job that runs: what happened since its state was read
@@ -88,6 +92,7 @@ def read(layout: Layout, state: JobState, batches: Collection[int], goes_on: Goe
                 story.append(event)
                 del story[:-_MOST_EVENTS]
     _tell_journey(layout, found.journey, on_the_way)
+    found.notices = unread.notices()
     return found
 
 

@@ -38,12 +38,14 @@ class LogFollower:
         """Nobody runs the job any more, and all of it was handed out."""
         self.is_gone = False
         """The record of the job was removed."""
+        self.notices: list[str] = []
+        """What people should know about the lines to begin with."""
         self._layout = layout
         self._wanted = wanted
         self._now = now
         self._idle_since: float | None = None
         end = end_of(layout) if layout.exists else None
-        self._earlier = last_events(layout, count, wanted, up_to=end.seq if end is not None else 0)
+        self._earlier = last_events(layout, count, wanted, up_to=end.seq if end else 0, notices=self.notices)
         self._reader: JournalReader | None = JournalReader(layout, end)
 
     def poll(self) -> list[ev.Event]:

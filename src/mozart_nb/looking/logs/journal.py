@@ -19,6 +19,7 @@ from mozart_nb.checkpoint.files import DiskFiles
 from mozart_nb.checkpoint.frames import EVENTS
 from mozart_nb.checkpoint.journal import Tip, first_line, line_checksum, segments, too_new
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.scan import Unread
 from mozart_nb.consumers.lines import line_of
 from mozart_nb.errors import UnknownJobError
 from mozart_nb.looking.logs.filters import EVERYTHING, LogFilter
@@ -32,20 +33,30 @@ _SEVERAL: Final = ("batch.blocked", "batch.renewed", "batch.skipped", "remote.su
 _FAILED_ONLY: Final = "session.finished"
 
 
-def last_events(layout: Layout, count: int, wanted: LogFilter = EVERYTHING, *, up_to: float = 0) -> list[ev.Event]:
+def last_events(
+    layout: Layout,
+    count: int,
+    wanted: LogFilter = EVERYTHING,
+    *,
+    up_to: float = 0,
+    notices: list[str] | None = None,
+) -> list[ev.Event]:
     """The last `count` events that are wanted, oldest first; 0 means all of them. `up_to`: none after this number.
 
-    Lines that are not whole are passed over. Raises `UnknownJobError`, and `CheckpointTooNewError` for an event that
-    only a newer version can read.
+    Lines that are not whole are passed over; `notices` gets how many of them were met. Raises `UnknownJobError`, and
+    `CheckpointTooNewError` for an event that only a newer version can read.
     """
     if not layout.exists:
         raise UnknownJobError(f"there is no job `{layout.job_id}` in {layout.workspace}", job_id=layout.job_id)
     found: list[ev.Event] = []
-    for event in _backwards(layout, wanted, up_to or float("inf")):
+    unread = Unread()
+    for event in _backwards(layout, wanted, up_to or float("inf"), unread):
         if wanted.wants(event):
             found.append(event)
             if len(found) == count:
                 break
+    if notices is not None:
+        notices += unread.notices()
     return found[::-1]
 
 
@@ -70,24 +81,28 @@ def end_of(layout: Layout) -> Tip:
 # --- backwards --------------------------------------------------------------------------------------------------------
 
 
-def _backwards(layout: Layout, wanted: LogFilter, up_to: float) -> Iterator[ev.Event]:
+def _backwards(layout: Layout, wanted: LogFilter, up_to: float, unread: Unread) -> Iterator[ev.Event]:
     """Events that may be wanted, newest first. What a later segment holds again does not count in an earlier one."""
     if not wanted.kinds:
         return
     patterns = _patterns(wanted)
     last = up_to
     for number in reversed(segments(DiskFiles(), layout)):
-        for _, block in _blocks(layout.segment(number)):
+        for index, (_, block) in enumerate(_blocks(layout.segment(number))):
             begins_at = _time_of(layout, block)
             for line in _candidates(block, patterns) if begins_at <= wanted.until else ():
                 document = EVENTS.unwrap(line)
                 if document is None:
+                    if line and (index or not block.endswith(line)):  # else it is being written, or its host died
+                        unread.meet()
                     continue
                 event = _decoded(layout, document)
+                unread.settle(counts=event.seq < last)
                 if event.seq <= last:
                     yield event
             if 0 < begins_at < wanted.since:
                 return  # the clock of a journal never runs backwards
+        unread.settle(counts=True)
         last = min(last, _first_of(layout, number) - 1)
 
 
