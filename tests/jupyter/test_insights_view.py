@@ -11,7 +11,7 @@ from support.html_pages import Page
 from support.notebook_shell import Shell, notebook_shell
 
 from mozart_nb.consumers.learning.columns import RuleRow, SuggestionRow, TemplateRow, TimeRow
-from mozart_nb.jupyter.looks.insights import NOTHING, insights_html
+from mozart_nb.jupyter.looks.insights import NOTHING, insights_html, insights_text
 from mozart_nb.jupyter.magics.insights import InsightsView
 from mozart_nb.looking.learning import Insights
 
@@ -64,6 +64,21 @@ def test_the_view_gives_frames() -> None:
     assert list(view.frame["failed_first"]) == [10]
     assert list(view.suggestions["suggested"]) == [360.0]
     assert "timeout" in str(InsightsView(found()))
+
+
+def test_in_a_terminal_it_is_text_that_fits_and_leaves_nothing_out() -> None:
+    lines = [*insights_text(found(), width=100)]
+    assert max(map(len, lines)) <= 100
+    assert lines[:4] == [
+        "Suggestions:",
+        "template   setting                  now   suggested",
+        "review.j2  backend.timeout_seconds  1800  360",
+        "  review.j2",
+    ]
+    assert "review.j2  83% (72% to 91%)         3     60       75        12       $1.25" in lines
+    assert lines[-1] == "4 templates more: --limit 0 shows all"
+    assert "..." not in str(InsightsView(found()))
+    assert "\u202e" not in "".join(insights_text(found(HOSTILE)))
 
 
 def test_the_verb_says_when_nothing_is_known_and_what_it_does_not_know(shell: Shell) -> None:

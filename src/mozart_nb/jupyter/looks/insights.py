@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mozart_nb.consumers.learning.columns import RuleRow, SuggestionRow, TemplateRow, TimeRow
+from mozart_nb.jupyter.looks.columns import columns, plain
 from mozart_nb.jupyter.looks.pieces import section, sentence, small_table
 from mozart_nb.jupyter.looks.text import duration, escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed
@@ -44,18 +45,44 @@ def insights_html(found: Insights, parts: Sequence[str] = ()) -> str:
     return STYLE + framed(body + more, "details")
 
 
+def insights_text(found: Insights, parts: Sequence[str] = (), *, width: int = 0) -> Iterator[str]:
+    """The same as lines for a terminal of `width` characters; what a suggestion rests on has a line of its own."""
+    for name, title, heads, rows, _ in _tables(found):
+        if rows and (not parts or name in parts):
+            yield f"{title}:"
+            cells = [[plain(cell) for cell in row] for row in rows[:MOST_ROWS]]
+            if name == "suggestions":
+                evidence = [row.pop() for row in cells]
+                head, *lines = columns(heads[:-1], cells, width=width)
+                yield head
+                for line, text in zip(lines, evidence, strict=True):
+                    yield from (line, f"  {text}")
+            else:
+                yield from columns(heads, cells, width=width)
+            if len(rows) > MOST_ROWS:
+                yield f"and {len(rows) - MOST_ROWS:,} more rows in the frame"
+            yield ""
+    if found.templates_left_out:
+        yield f"{plural(found.templates_left_out, 'template')} more: --limit 0 shows all"
+
+
 def _parts(found: Insights) -> Iterator[tuple[str, str]]:
-    rules = [row for row in found.rules if row.failures]
-    for name, title, heads, rows, caption in (
-        ("suggestions", "Suggestions", _SUGGESTED, [*map(_suggestion, found.suggestions)], "you decide"),
-        ("templates", "First tries", _TRIED, [*map(_template, found.templates)], "share and its 95 % interval"),
-        ("rules", "Rules that fail", _FAILED, [*map(_rule, rules)], "of first tries, and what fixed it"),
-        ("times", "Per session", _TOOK, [*map(_time, found.times)], "half, nine in ten, and 99 in 100 took no more"),
-    ):  # fmt: skip
+    for name, title, heads, rows, caption in _tables(found):
         left = len(rows) - MOST_ROWS
         more = f"<p><small>and {left:,} more rows in the frame</small></p>" if left > 0 else ""
         table = small_table(heads, rows[:MOST_ROWS], title.lower())
         yield name, section(title, table + more if table else "", caption, is_open=True)
+
+
+def _tables(found: Insights) -> Sequence[tuple[str, str, Sequence[str], Sequence[Sequence[str]], str]]:
+    """Name, title, heads, rows of HTML and caption of each."""
+    rules = [row for row in found.rules if row.failures]
+    return (
+        ("suggestions", "Suggestions", _SUGGESTED, [*map(_suggestion, found.suggestions)], "you decide"),
+        ("templates", "First tries", _TRIED, [*map(_template, found.templates)], "share and its 95 % interval"),
+        ("rules", "Rules that fail", _FAILED, [*map(_rule, rules)], "of first tries, and what fixed it"),
+        ("times", "Per session", _TOOK, [*map(_time, found.times)], "half, nine in ten, and 99 in 100 took no more"),
+    )  # fmt: skip
 
 
 def _named(template: str, *, hints: bool = False, rehearsal: bool = False) -> str:

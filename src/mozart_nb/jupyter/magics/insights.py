@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mozart_nb.jupyter.looks.insights import NOTHING, insights_html
+from mozart_nb.jupyter.looks.insights import NOTHING, insights_html, insights_text
 from mozart_nb.jupyter.magics.notebook import Outcome
 from mozart_nb.looking.learning import COLUMNS, Insights, find_insights
 
@@ -54,8 +54,8 @@ class InsightsView:
     def __str__(self) -> str:
         if not self.found.templates:
             return NOTHING
-        parts = [self.what] if self.what else [*COLUMNS]
-        return "\n\n".join(f"{part}\n{self._frame(part)}" for part in parts)
+        lines = [*insights_text(self.found, [self.what] if self.what else [])]
+        return "\n".join(lines).rstrip() or NOTHING
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
