@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import shutil
 import signal
@@ -191,6 +192,13 @@ def test_keep_failed_leaves_them(tmp_path: Path) -> None:
     ended = mozart("resume", "demo", "--keep-failed", "--json")
     assert ended.exit_code == 1, ended
     assert ended.document["batches"]["2"]["attempts"] == 1
+
+
+def test_the_last_words_tell_what_a_run_did_from_what_all_did(tmp_path: Path) -> None:
+    file = write_job(tmp_path)
+    assert "demo paused: 2 of 5 batches done in " in mozart("run", file, "--limit", "2").stderr
+    words = mozart("resume", "demo").stderr
+    assert re.search(r"demo completed: 3 batches in [\d.]+ m?s; 5 of 5 done, \$[\d.]+, [\d.k]+ tokens in all", words)
 
 
 def test_resume_of_a_running_job_is_refused(tmp_path: Path) -> None:

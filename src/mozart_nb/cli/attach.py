@@ -42,7 +42,7 @@ def attach(output: Output, layout: Layout, *, config: JobConfig | None = None, w
         return PAUSED
     glimpse = look(layout)
     progress = progress_of(glimpse.state, config, time.time(), is_live=glimpse.owner is not None)
-    for line in summary_lines(progress):
+    for line in summary_lines(progress, glimpse.state.job):
         output.say(line)
     for step in next_steps(progress):
         output.say(f"next: {step}")

@@ -10,7 +10,7 @@ from mozart_nb.cli.output import STYLES
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.phrases import count_phrases, money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
-from mozart_nb.engine.state import JobState
+from mozart_nb.engine.state import JobRecord, JobState
 from mozart_nb.hooks import HookResult, words
 from mozart_nb.words import (
     clean,
@@ -106,17 +106,22 @@ def _cut(text: Text) -> Text:
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-def summary_lines(progress: Progress) -> Iterator[Text]:
-    """What became of a run, in a few lines, and what to do next."""
+def summary_lines(progress: Progress, job: JobRecord | None = None) -> Iterator[Text]:
+    """What became of a run, in a few lines. With `job`, a run that went on is told apart from all runs together."""
     status = progress.status
-    what = f"{progress.done:,} of {plural(progress.total, 'batch')} done"
+    went_on = job is not None and job.runs > 1
+    what = f"{progress.done:,} of {f'{progress.total:,}' if went_on else plural(progress.total, 'batch')} done"
     if progress.skipped:
         what += f" ({progress.skipped:,} skipped)"
     took = f" in {roughly(progress.elapsed_seconds)}" if progress.elapsed_seconds else ""
     money = f"{money_text(progress)}, {count(progress.usage.total)} tokens"
     if progress.saved_usd > 0:
         money += f", {dollars(progress.saved_usd)} saved by the prompt cache"
-    yield Text.assemble((progress.job_id, "bold"), " ", (status, STYLES.get(status, "")), f": {what}{took}, {money}")
+    if job is not None and went_on:
+        said = f"{plural(job.run_completed, 'batch')}{took}; {what}, {money} in all"
+    else:
+        said = f"{what}{took}, {money}"
+    yield Text.assemble((progress.job_id, "bold"), " ", (status, STYLES.get(status, "")), f": {said}")
     used = repeat_phrases(progress)
     if used:
         yield Text(f"  {', '.join(used)}", style="bright_black")

@@ -153,7 +153,7 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     if already:
         output.say(nothing_to_do(state.job.job_id))
     else:
-        for line in summary_lines(progress):
+        for line in summary_lines(progress, state.job):
             output.say(line)
         for line in remedy_lines(state):
             output.say(line)
