@@ -82,3 +82,8 @@ def test_many_numbers_are_shown_as_ranges_and_cut() -> None:
 @pytest.mark.parametrize(("number", "shown"), [(1, "1 batch"), (2, "2 batches"), (1200, "1,200 batches")])
 def test_nouns_agree_with_their_number(number: int, shown: str) -> None:
     assert words.plural(number, "batch") == shown
+
+
+def test_a_number_and_its_unit_are_kept_apart() -> None:
+    assert [words.amount(size) for size in (0, 950, 12_345, 72.4e9)] == ["0 B", "950 B", "12.3 kB", "72.4 GB"]
+    assert [words.percent(share) for share in (0, 0.804, 1)] == ["0 %", "80 %", "100 %"]

@@ -111,6 +111,17 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def amount(size: float) -> str:
+    """A number of bytes: `950 B`, `12.3 kB`, `4.5 GB`."""
+    text = count(size)
+    return f"{text} B" if text[-1].isdigit() else f"{text[:-1]} {text[-1]}B"
+
+
+def percent(share: float) -> str:
+    """A part of a whole (0 to 1): `80 %`."""
+    return f"{100 * share:.0f} %"
+
+
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """`1 batch`, `2 batches`."""
     several = nouns or (f"{noun}es" if noun.endswith(("ch", "s", "x")) else f"{noun}s")

@@ -312,7 +312,7 @@ def test_a_rejected_rate_limit_event_names_the_end_of_the_limit():
 def test_coming_close_to_a_limit_is_a_warning():
     info = {"status": "allowed_warning", "rateLimitType": "five_hour", "utilization": 0.93}
     answer = result(INIT, {"type": "rate_limit_event", "rate_limit_info": info}, GOOD)
-    assert answer.warnings == ("close to the usage limit (five hour): 93% used",)
+    assert answer.warnings == ("close to the usage limit (five hour): 93 % used",)
 
 
 def test_progress_says_what_the_session_is_doing():

@@ -111,7 +111,7 @@ def test_an_estimate_gives_both_ways_through_the_api_and_batches_cost_half(tmp_p
     assert 0 < api["cost_usd"]["low"] < api["cost_usd"]["expected"] < api["cost_usd"]["high"]
     assert api["models"] == [SONNET]
     assert document["sessions"] == 100
-    assert document["prompts"]["estimated_from"] == "the characters of the prompts, ±30%"
+    assert document["prompts"]["estimated_from"] == "the characters of the prompts, ±30 %"
     assert document["answers"]["estimated_from"].startswith("no history")
     assert document["prices"]["as_of"] >= "2026-11-12"
 
@@ -136,7 +136,7 @@ def test_without_a_key_nobody_is_asked(tmp_path: Path) -> None:
     with AnthropicServer().in_thread() as server:
         document = estimate(api_job(tmp_path, backend={"base_url": server.url}))
     assert document["counting_failed"] is None
-    assert document["prompts"]["estimated_from"].endswith("±30%")
+    assert document["prompts"]["estimated_from"].endswith("±30 %")
 
 
 def test_with_a_key_the_api_counts_some_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_with_a_key_the_api_counts_some_prompts(tmp_path: Path, monkeypatch: pyt
     assert document["prompts"]["estimated_from"] == "the API's own count of 20 prompts"
     each = document["prompts"]["tokens_each"]
     assert each["expected"] == pytest.approx(2535, rel=0.05)  # the server counts a token for four bytes of the request
-    assert offline["prompts"]["estimated_from"].endswith("±30%")
+    assert offline["prompts"]["estimated_from"].endswith("±30 %")
 
 
 def test_an_api_that_does_not_count_is_said_and_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

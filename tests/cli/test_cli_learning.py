@@ -25,7 +25,7 @@ def test_what_is_known_of_a_template_is_told_with_its_counts(taught: Path) -> No
     assert ended.exit_code == 0
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("review.j2  tttttttttttt  last used ")
-    assert lines[1] == "  1 job: 7 of 10 batches passed at the first try, 70% (40% to 89%)"
+    assert lines[1] == "  1 job: 7 of 10 batches passed at the first try, 70 % (40 % to 89 %)"
     assert lines[2] == "  12 attempts: 2 completion attempts; $1.20"
     [rule] = [line for line in lines if "file_exists: a" in line]
     assert "3 of 10" in rule

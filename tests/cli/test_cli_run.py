@@ -207,7 +207,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     ended = mozart("run", file, "--dry-run")
     assert ended.exit_code == 0, ended
     assert "5 batches, items 1 to 10" in ended.stdout
-    assert "from their text, ±30%" in ended.stdout
+    assert "from their text, ±30 %" in ended.stdout
     assert sorted(tmp_path.rglob("*")) == before
     assert mozart("list", "--json").document["jobs"] == []
 

@@ -41,7 +41,7 @@ def test_the_page_begins_with_suggestions_and_their_evidence() -> None:
     lines = page.text.split("\n")
     assert lines[0].startswith("Suggestions")
     assert any("backend.timeout_seconds" in line and "360" in line and "review.j2" in line for line in lines)
-    assert "83% 72% to 91%" in page.text
+    assert "83 % 72 % to 91 %" in page.text
     assert "10 of 60" in page.text
     assert "completion 7, retry 2, nothing yet 2" in page.text
     assert "4 templates more" in page.text
@@ -75,7 +75,7 @@ def test_in_a_terminal_it_is_text_that_fits_and_leaves_nothing_out() -> None:
         "review.j2  backend.timeout_seconds  1800  360",
         "  review.j2",
     ]
-    assert "review.j2  83% (72% to 91%)         3     60       75        12       $1.25" in lines
+    assert "review.j2  83 % (72 % to 91 %)      3     60       75        12       $1.25" in lines
     assert lines[-1] == "4 templates more: --limit 0 shows all"
     assert "..." not in str(InsightsView(found()))
     assert "\u202e" not in "".join(insights_text(found(HOSTILE)))

@@ -89,7 +89,7 @@ def test_attempts_are_listed_the_newest_first() -> None:
 def test_the_log_tells_who_said_what_and_where_all_of_it_is() -> None:
     text = read(details(), job_id="review-commits")
     log = text[text.index("Log") :].splitlines()
-    assert log[0] == "Log attempt 3, 12.4kB, only its end: %mozart logs review-commits --raw --batch 12 shows all"
+    assert log[0] == "Log attempt 3, 12.4 kB, only its end: %mozart logs review-commits --raw --batch 12 shows all"
     said = "reports/0012.md does not exist"
     assert log[1:] == [f"{sign}{said}" for sign in ("· ", "", "→ ", "← ", "✕ ", "", "stderr: ")]
 
@@ -97,7 +97,7 @@ def test_the_log_tells_who_said_what_and_where_all_of_it_is() -> None:
 def test_a_log_stands_alone_where_it_is_followed() -> None:
     tail = details().log
     assert "Log" not in read(details(), with_log=False)
-    assert Page(log_html(tail, number=12)).text.splitlines()[0] == "Log attempt 3, 12.4kB"
+    assert Page(log_html(tail, number=12)).text.splitlines()[0] == "Log attempt 3, 12.4 kB"
     assert log_html(LogTail(), number=12) == ""
     record = LogTail(1, (LogLine("text", "x"),), source="record")
     assert "as the record of the job keeps it" in log_html(record, number=1)

@@ -41,8 +41,8 @@ def test_a_running_job_shows_what_is_left_what_it_cost_and_what_runs() -> None:
         "review-commits ▸ running 4 of 12 batches done · 33.3 %",
         "✓ 4 completed · ▸ 3 running · ○ 5 pending",
         "time left 20 min · elapsed 12:34 · cost $1.23 of $5.00 · tokens 1.54M · at once 3",
-        "#5 0:45 working · 12.3kB · Read src/engine/driver.py",
-        "#6 5:12 checking · attempt 2, retry · 99.3kB · silent for 0:45",
+        "#5 0:45 working · 12.3 kB · Read src/engine/driver.py",
+        "#6 5:12 checking · attempt 2, retry · 99.3 kB · silent for 0:45",
         "#7 0:01 preparing",
     ]
 

@@ -23,6 +23,7 @@ from mozart_nb.backends._stream import (
 from mozart_nb.backends._text import clip, printable, whole
 from mozart_nb.engine.ports import NOT_PERMITTED, SessionResult
 from mozart_nb.events import Outcome, Usage
+from mozart_nb.words import percent
 
 Cause = Literal["exited", "adopted", "timeout", "stale"]
 
@@ -212,7 +213,7 @@ def _subject(tool_input: Mapping[str, Any]) -> str:
 def _near_limit(limit: Mapping[str, Any]) -> str:
     kind = clip(printable(as_text(limit.get("rateLimitType"))), 40).replace("_", " ")
     used = as_number(limit.get("utilization"))
-    share = f": {used:.0%} used" if used is not None and used <= 1 else ""
+    share = f": {percent(used)} used" if used is not None and used <= 1 else ""
     return f"close to the usage limit{f' ({kind})' if kind else ''}{share}"
 
 

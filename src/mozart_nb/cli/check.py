@@ -29,7 +29,7 @@ from mozart_nb.job.schema import job_schema
 from mozart_nb.masking import masked
 from mozart_nb.plans.checking import check
 from mozart_nb.plans.mending import Mended, mend
-from mozart_nb.words import count, plural
+from mozart_nb.words import amount, plural
 
 CONFIG_ERROR: Final = "E502"
 """Stands where a V-code would for what the loader itself refuses."""
@@ -297,7 +297,7 @@ def _disk(name: str, folder: Path) -> Finding:
         free = shutil.disk_usage(place).free
     except OSError as error:
         return Finding(name, "error", f"{place}: {error.strerror}")
-    detail = f"{count(free)}B free in {place}"
+    detail = f"{amount(free)} free in {place}"
     if not os.access(place, os.W_OK):
         return Finding(name, "error", detail, "this folder cannot be written to")
     if free < MIN_FREE_BYTES:

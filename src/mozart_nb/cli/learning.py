@@ -9,7 +9,7 @@ from typing import Final
 from mozart_nb.cli.output import OK, Output
 from mozart_nb.consumers.learning.columns import RuleRow, SuggestionRow, TemplateRow, TimeRow
 from mozart_nb.looking.learning import Insights, find_insights
-from mozart_nb.words import clock, count, dollars, moment, one_line, plural
+from mozart_nb.words import clock, count, dollars, moment, one_line, percent, plural
 
 MOST_RULES: Final = 8
 """Rules of a template that are listed, those that fail most."""
@@ -83,9 +83,9 @@ def _first_tries(row: TemplateRow) -> Iterator[str]:
     if share is None or row.low is None or row.high is None:
         yield f"{where}: no first try was judged"
     else:
-        interval = f"{row.low:.0%} to {row.high:.0%}"
+        interval = f"{percent(row.low)} to {percent(row.high)}"
         passed = f"{row.passed_first:,} of {plural(row.batches, 'batch')} passed at the first try"
-        yield f"{where}: {passed}, {share:.0%} ({interval})"
+        yield f"{where}: {passed}, {percent(share)} ({interval})"
     counts = (
         (row.retries, "retry", "retries"),
         (row.completions, "completion attempt", ""),
@@ -100,7 +100,9 @@ def _first_tries(row: TemplateRow) -> Iterator[str]:
 
 
 def _rule(row: RuleRow) -> Sequence[str]:
-    share = f"{row.failed_share:.0%} ({row.low:.0%} to {row.high:.0%})" if row.failed_share is not None else "–"
+    share = "–"
+    if row.failed_share is not None and row.low is not None and row.high is not None:
+        share = f"{percent(row.failed_share)} ({percent(row.low)} to {percent(row.high)})"
     fixed = [f"{name} {number:,}" for key, name in _FIXES if (number := getattr(row, key))]
     hints = " (with hints)" if row.hints else ""
     return (

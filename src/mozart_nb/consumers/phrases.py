@@ -10,7 +10,7 @@ from typing import Final
 
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
-from mozart_nb.words import clock, count, dollars, one_line, plural, time_of_day
+from mozart_nb.words import amount, clock, dollars, one_line, plural, time_of_day
 
 SILENT_SECONDS: Final = 10
 """Silence of a session that is worth a word."""
@@ -85,12 +85,12 @@ def _goes_on(wait: Wait) -> str:
 
 
 def running_phrases(batch: RunningBatch) -> list[str]:
-    """What a running batch is doing: `working`, `attempt 2, retry`, `12kB`, `silent for 0:31`."""
+    """What a running batch is doing: `working`, `attempt 2, retry`, `12 kB`, `silent for 0:31`."""
     facts: list[str] = [batch.doing]
     if batch.attempt > 1:
         facts.append(f"attempt {batch.attempt}" + (f", {_MODES[batch.mode]}" if batch.mode in _MODES else ""))
     if batch.bytes_received:
-        facts.append(f"{count(batch.bytes_received)}B")
+        facts.append(f"{amount(batch.bytes_received)}")
     if batch.note:
         facts.append(one_line(batch.note, 60))
     if batch.idle_seconds is not None and batch.idle_seconds >= SILENT_SECONDS:

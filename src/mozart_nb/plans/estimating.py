@@ -28,6 +28,7 @@ from mozart_nb.parts import options_of
 from mozart_nb.plans.past import Past, past_of
 from mozart_nb.plans.prepared import Prepared, standing
 from mozart_nb.plans.previews import Preview, spread
+from mozart_nb.words import percent
 
 MAX_RENDERED: Final = 2000
 """Prompts that are rendered; of longer jobs an even selection."""
@@ -210,7 +211,7 @@ def _total(spans: Iterable[Span]) -> Span:
 def _how(sizes: Counted) -> str:
     if sizes.prompts:
         return f"the API's own count of {sizes.prompts} prompts"
-    return f"the characters of the prompts, ±{ERROR:.0%}"
+    return f"the characters of the prompts, ±{percent(ERROR)}"
 
 
 def _assumption(config: JobConfig) -> str:

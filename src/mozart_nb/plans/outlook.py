@@ -12,12 +12,13 @@ from mozart_nb.job.tokens import ERROR
 from mozart_nb.plans.estimating import estimate
 from mozart_nb.plans.prepared import Prepared, standing
 from mozart_nb.plans.previews import Preview, spread
+from mozart_nb.words import percent
 
 MAX_RENDERED: Final = 1000
 """Prompts that are rendered to estimate their size; of longer plans an even selection."""
 
 MAX_LISTED: Final = 1000
-HOW_ESTIMATED: Final = f"from their text, ±{ERROR:.0%}"
+HOW_ESTIMATED: Final = f"from their text, ±{percent(ERROR)}"
 
 
 def plan_document(prepared: Prepared, options: RunOptions, *, show: int = 0) -> dict[str, Any]:

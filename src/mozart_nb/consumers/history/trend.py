@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mozart_nb.consumers.history.rows import RunRow
-from mozart_nb.words import dollars, roughly
+from mozart_nb.words import dollars, percent, roughly
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def per_batch(run: RunRow, amount: float) -> float:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.0f} %"
+    return "" if share is None else percent(share)
 
 
 _MEASURES: dict[str, Callable[[RunRow], str]] = {

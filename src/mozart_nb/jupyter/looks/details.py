@@ -17,7 +17,7 @@ from mozart_nb.jupyter.looks.head import badge
 from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.looking.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
-from mozart_nb.words import clock, cost, count, dollars, moment, plural, roughly
+from mozart_nb.words import amount, clock, cost, count, dollars, moment, plural, roughly
 
 T = TypeVar("T")
 
@@ -275,7 +275,7 @@ def log_html(tail: LogTail, *, number: int, job_id: str = "", is_open: bool = Tr
 def _log_section(tail: LogTail, number: int, job_id: str, is_open: Collection[str]) -> str:
     notes = [f"attempt {tail.attempt}"] if tail.attempt else []
     if any(tail.sizes):
-        notes.append(f"{count(sum(tail.sizes))}B")
+        notes.append(f"{amount(sum(tail.sizes))}")
     if tail.is_cut and job_id:
         whole = f"%mozart logs {escaped_line(job_id, 120)} --raw --batch {number}"
         notes.append(f"only its end: <code>{whole}</code> shows all")

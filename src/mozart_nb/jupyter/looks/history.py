@@ -11,7 +11,7 @@ from mozart_nb.jupyter.looks.pieces import small_table
 from mozart_nb.jupyter.looks.text import duration, escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed, look_of, mark
 from mozart_nb.looking.history import describe
-from mozart_nb.words import cost, moment, plural
+from mozart_nb.words import cost, moment, percent, plural
 
 MOST_ROWS: Final = 40
 """Runs that are shown; the frame has all of them."""
@@ -78,7 +78,7 @@ def _row(run: RunRow, now: float, longest: float, dearest: float) -> Sequence[st
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.0f} %"
+    return "" if share is None else percent(share)
 
 
 def _bar(share: float | None, status: str, words: str) -> str:

@@ -11,7 +11,7 @@ from mozart_nb.jupyter.looks.pieces import section, sentence, small_table
 from mozart_nb.jupyter.looks.text import duration, escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed
 from mozart_nb.looking.learning import Insights
-from mozart_nb.words import cost, count, dollars, plural
+from mozart_nb.words import cost, count, dollars, percent, plural
 
 MOST_ROWS: Final = 30
 """Rows of each table that are shown; the frames have all of them."""
@@ -126,7 +126,7 @@ def _template(row: TemplateRow) -> Sequence[str]:
 def _share(share: float | None, low: float | None, high: float | None) -> str:
     if share is None or low is None or high is None:
         return "<small>none was judged</small>"
-    return f"{share:.0%} <small>{low:.0%} to {high:.0%}</small>"
+    return f"{percent(share)} <small>{percent(low)} to {percent(high)}</small>"
 
 
 _FAILED: Final = ("rule", "template", "failed first tries", "share", "then fixed by")

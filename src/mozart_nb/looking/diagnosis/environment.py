@@ -22,7 +22,7 @@ from mozart_nb.job.load import LoadedJob
 from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Holder, Orphan
 from mozart_nb.masking import masked
-from mozart_nb.words import count, moment
+from mozart_nb.words import amount, moment
 
 PROBE_SECONDS: Final = 2.0
 """How long the program may take to say its version."""
@@ -155,7 +155,7 @@ def _folder(name: str, folder: Path, *, is_new: bool) -> Fact:
         free = shutil.disk_usage(place).free
     except OSError as error:
         return Fact(name, f"{folder}: {error.strerror or error}", "error", f"mend the permissions of {folder}")
-    detail = f"{folder}, {count(free)}B free"
+    detail = f"{folder}, {amount(free)} free"
     if not os.access(place, os.W_OK | os.X_OK):
         why = "the file system is read-only" if _is_read_only(place) else "permission denied"
         elsewhere = ", or choose another workspace (`-w DIR`)" if is_new else ""
