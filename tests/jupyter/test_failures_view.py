@@ -164,8 +164,28 @@ def test_history_compares_the_runs_of_a_job_and_lists_all_jobs_without_one(broke
     assert len(view.frame) == 2
     assert len(broken.fine("%mozart history broken --limit 1").value) == 1
     assert len(broken.fine("%mozart history broken -n 1").value) == 1
-    assert list(broken.fine("%mozart history").value["job_id"]) == ["broken"]
+    jobs = broken.fine("%mozart history").value
+    assert list(jobs["job_id"]) == ["broken"]
+    assert jobs.query("failed > 5").empty
+    assert len(jobs.frame.columns) == 25
+    page = Page(jobs._repr_html_())
+    assert not page.problems
+    heads, row = page.text.splitlines()
+    assert heads == "job runs last start status took success first try cost of all workspace"
+    assert row.startswith("broken 2 ")
     assert "there is no status" in broken.fails("%mozart history broken --status lost")
+
+
+def test_jobs_are_lines_of_text_that_fit_a_terminal(broken: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    for verb, begin in (("history", "job     runs  last start"), ("list", "job     status  done  failed  cost")):
+        view = broken.fine(f"%mozart {verb}").value
+        heads, row = str(view).splitlines()
+        assert heads.startswith(begin)
+        assert row.startswith("broken  ")
+        assert len(row) <= 90
+        assert "..." not in row
+    assert str(broken.fine("%mozart list --name else").value) == "no such jobs"
 
 
 def test_the_list_is_filtered_by_backend_name_and_time(broken: Shell) -> None:

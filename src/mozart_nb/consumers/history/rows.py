@@ -5,8 +5,9 @@ Imports no database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from mozart_nb.consumers.history.identity import journal_of
@@ -68,6 +69,21 @@ def counted(state: JobState, events: Iterable[Event], workspace: str = "", *, is
     ledger.hear(events)
     runs = ledger.changed.values()
     return [RunRow(job.job_id, job.name, workspace, run, is_live=is_live and run.number == job.runs) for run in runs]
+
+
+def by_job(found: Iterable[RunRow]) -> list[list[RunRow]]:
+    """The runs by job, the job that began last first."""
+
+    def place(run: RunRow) -> tuple[str, str]:
+        return run.job_id, run.workspace
+
+    grouped = [list(runs) for _, runs in groupby(sorted(found, key=place), key=place)]
+    return sorted(grouped, key=lambda runs: -max(run.tally.started_at for run in runs))
+
+
+def last_of(runs: Sequence[RunRow]) -> RunRow:
+    """The run that began last."""
+    return max(runs, key=lambda run: (run.tally.started_at, run.tally.number))
 
 
 RUN_COLUMNS: Final[tuple[Column[RunRow], ...]] = (

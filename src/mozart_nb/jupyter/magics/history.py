@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mozart_nb.consumers.history.rows import RunRow
+from mozart_nb.consumers.history.rows import RunRow, by_job
 from mozart_nb.jupyter.looks.history import runs_html, runs_text
+from mozart_nb.jupyter.looks.jobs import LISTED, RAN, jobs_html, jobs_text, listed_row, ran_row
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome
-from mozart_nb.looking.history import moment_of, run_wish, runs_at
+from mozart_nb.looking.history import RunWish, find_runs, moment_of, run_wish, runs_at
 from mozart_nb.words import page
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LISTED = ["job_id", "status", "batches", "done", "failed", "cost", "updated_at", "workspace"]
-"""Columns of `%mozart list`."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,58 @@ class Runs:
         printer.text(str(self))
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs as a page, one line each, in `rows` under `heads`. `frame` is the DataFrame with all that is known of them.
+
+    What is done with the view is done with its frame: `jobs["cost"].sum()`, `jobs.query("failed > 0")`.
+    """
+
+    frame: pd.DataFrame
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.frame[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "frame":  # a copy in the making has no frame yet
+            raise AttributeError(name)
+        return getattr(self.frame, name)
+
+    def __str__(self) -> str:
+        return page([*jobs_text(self.heads, self.rows), *self.notes])
+
+    def _repr_html_(self) -> str:
+        return jobs_html(self.heads, self.rows, self.notes)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
 def history(notebook: Notebook, given: Namespace) -> Outcome:
-    """The runs of a job; without an id a DataFrame of all jobs that are known."""
+    """The runs of a job; without an id what the runs of each known job came to."""
     wish = run_wish(status=given.status, since=given.since, until=given.until, limit=given.limit)
     if given.job:
         job = notebook.job(given.job, given.workspace)
         notes: list[str] = []
         return Outcome(Runs(job.job_id, runs_at([job.layout], wish, notes), notes))
-    return Outcome(_jobs(given))
+    frame, now = _jobs(given), time.time()
+    notices: list[str] = []
+    place = Path(given.workspace) if given.workspace else None
+    everything = RunWish(wish.status, wish.since, wish.until)
+    runs = by_job(find_runs(None, place, everything, notices))[: given.limit or None]
+    return Outcome(Jobs(frame, RAN, [ran_row(of_one, now) for of_one in runs], notices))
 
 
 def known(given: Namespace) -> Outcome:
     """The jobs that are known, with what most people want to see of them."""
-    return Outcome(_jobs(given)[LISTED])
+    frame, now = _jobs(given), time.time()
+    return Outcome(Jobs(frame, LISTED, [listed_row(job, now) for job in frame.itertuples()]))
 
 
 def _jobs(given: Namespace) -> pd.DataFrame:

@@ -237,7 +237,7 @@ VERBS: Final[dict[str, Verb]] = {
         ),
         Verb(
             "history",
-            "Every run of a job and how they compare; without an ID a DataFrame of all known jobs.",
+            "Every run of a job and how they compare; without an ID all known jobs, a line each.",
             (
                 _value("--status", "STATUS", "Only runs, or jobs, with this status."),
                 _value("--since", "TIME", "Only runs that began later: `14:00`, `2d`, `2026-11-21`."),
