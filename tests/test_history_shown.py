@@ -129,6 +129,9 @@ def test_list_can_be_narrowed(tmp_path: Path) -> None:
     assert listed("--name", "rev") == ["reviews"]
     assert listed("--name", "re*s") == ["reports", "reviews"]
     assert listed("--backend", "claude_cli") == []
+    unknown = mozart("list", "--backend", "claude-cli")
+    assert unknown.exit_code == 2
+    assert "one of claude_cli, " in unknown.stderr
     assert listed("--backend", "rehearsal", "--since", "1h") == ["reports", "reviews"]
     assert mozart("list", "--status", "done").exit_code == 2
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 from rich.text import Text
 
 from mozart_nb.cli.output import OK, Output, status_text
 from mozart_nb.consumers.rows import JOB_STATUSES
 from mozart_nb.errors import MisuseError
+from mozart_nb.job.backends import BackendType
 from mozart_nb.looking.history import Listed, known_jobs, moment_of
 from mozart_nb.words import cost, moment, one_line
 
@@ -33,12 +35,16 @@ class ListWish:
 
 
 def list_jobs(output: Output, workspace: Path | None, wish: ListWish) -> int:
-    """Show jobs, the one that did something last first. Raises `MisuseError` for a status that does not exist."""
+    """Show jobs, the one that did something last first.
+
+    Raises `MisuseError` for a status or a backend that does not exist.
+    """
     if wish.status is not None and wish.status not in JOB_STATUSES:
         hint = f"one of {', '.join(JOB_STATUSES)}"
         raise MisuseError(f"--status {wish.status}: there is no such status of a job", hint=hint)
     notices: list[str] = []
     known = list(known_jobs(workspace, notices))
+    _check_backend(wish.backend, known)
     for notice in notices:
         output.warn(notice)
     rows = list(islice(_suiting(known, wish), wish.limit or None))
@@ -52,6 +58,13 @@ def list_jobs(output: Output, workspace: Path | None, wish: ListWish) -> int:
     heads = ["job", "status", "done", "failed", "cost", "last event", "workspace"]
     output.table(heads, (_row(row, now) for row in rows), flexible=-1)
     return OK
+
+
+def _check_backend(backend: str, known: Sequence[Listed]) -> None:
+    """One that a known job has is right, whatever this version calls its backends."""
+    types = get_args(BackendType)
+    if backend and backend not in types and all(backend != row.view.job.backend for row in known):
+        raise MisuseError(f"--backend {backend}: there is no such backend", hint=f"one of {', '.join(types)}")
 
 
 def _suiting(known: Sequence[Listed], wish: ListWish) -> Iterator[Listed]:
