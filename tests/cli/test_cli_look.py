@@ -80,6 +80,18 @@ def test_errors_of_all_jobs_name_the_jobs(troubled: Path) -> None:
     assert mozart("errors", "--batch", "2").exit_code == 2
 
 
+def test_errors_of_all_jobs_end_with_the_job_that_most_failures_stand_in(troubled: Path) -> None:
+    assert mozart("errors").stderr.splitlines()[-1] == "next: mozart diagnose demo"
+    other = troubled / "other"
+    other.mkdir()
+    script = {batch: ["invalid_output"] * 9 for batch in (1, 2)}
+    retry = {"max_retries": 0, "max_completion_attempts": 0}
+    parallel = {"enabled": True, "fail_fast": False}
+    rehearsal = {**TROUBLED, "script": script}
+    mozart("run", write_job(other, name="other", rehearsal=rehearsal, retry=retry, parallel=parallel))
+    assert mozart("errors").stderr.splitlines()[-1] == "next: mozart diagnose other"
+
+
 def test_a_job_without_errors_says_so(tmp_path: Path) -> None:
     mozart("run", write_job(tmp_path))
     ended = mozart("errors", "demo")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,9 @@ def errors(output: Output, job_id: str | None, workspace: Path | None, wish: Err
         members[error.code].append(error)
     for group in error_groups(found):
         _show_group(output, group, members[group["code"]], verbose=wish.verbose, names_jobs=job_id is None)
-    if job_id is not None and any(not error.is_resolved for error in found):
-        output.say(f"next: mozart diagnose {job_id}")
+    standing = dict.fromkeys((error.job_id, error.batch) for error in found if not error.is_resolved)
+    for worst, _ in Counter(job for job, _ in standing).most_common(1):
+        output.say(f"next: mozart diagnose {worst}")
     return OK
 
 
