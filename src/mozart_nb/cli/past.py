@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from rich.text import Text
 
 from mozart_nb.cli.output import FAILED, OK, Output, status_text
-from mozart_nb.consumers.history.rows import RUN_COLUMNS, RunRow
+from mozart_nb.consumers.history.rows import RUN_COLUMNS, RunRow, by_job, last_of
 from mozart_nb.consumers.history.trend import changes
 from mozart_nb.consumers.rows import iso, row_of
 from mozart_nb.looking.history import RunWish, describe, find_notifications, find_runs
 from mozart_nb.looking.recording import Rebuilt, rebuild
-from mozart_nb.words import clock, cost, moment, one_line, plural
+from mozart_nb.words import clock, cost, moment, one_line, percent, plural
 
 _RUN_HEADS: Final = ["run", "started", "status", "took", "done", "failed", "first try", "retries", "cost", "why"]
 
@@ -69,7 +68,7 @@ def _run_row(run: RunRow, now: float) -> list[str | Text]:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.0f} %"
+    return "" if share is None else percent(share)
 
 
 def _notification(row: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def _notification(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show_jobs(output: Output, found: Sequence[RunRow], limit: int) -> int:
-    jobs = _by_job(found)[: limit or None]
+    jobs = by_job(found)[: limit or None]
     if output.json:
         output.document({"jobs": [_job_document(runs) for runs in jobs]})
         return OK
@@ -93,22 +92,8 @@ def _show_jobs(output: Output, found: Sequence[RunRow], limit: int) -> int:
     return OK
 
 
-def _by_job(found: Sequence[RunRow]) -> list[list[RunRow]]:
-    """The runs by job, the job that began last first."""
-
-    def place(run: RunRow) -> tuple[str, str]:
-        return run.job_id, run.workspace
-
-    grouped = [list(runs) for _, runs in groupby(sorted(found, key=place), key=place)]
-    return sorted(grouped, key=lambda runs: -max(run.tally.started_at for run in runs))
-
-
-def _last(runs: Sequence[RunRow]) -> RunRow:
-    return max(runs, key=lambda run: (run.tally.started_at, run.tally.number))
-
-
 def _job_document(runs: Sequence[RunRow]) -> dict[str, Any]:
-    last = _last(runs)
+    last = last_of(runs)
     return {
         "job_id": last.job_id,
         "workspace": last.workspace,
@@ -121,7 +106,7 @@ def _job_document(runs: Sequence[RunRow]) -> dict[str, Any]:
 
 
 def _job_row(runs: Sequence[RunRow], now: float) -> list[str | Text]:
-    last = _last(runs)
+    last = last_of(runs)
     return [
         last.job_id,
         str(len(runs)),

@@ -10,7 +10,7 @@ from mozart_nb.jupyter.looks.columns import columns
 from mozart_nb.jupyter.looks.pieces import small_table
 from mozart_nb.jupyter.looks.text import duration, escaped_line
 from mozart_nb.jupyter.looks.theme import STYLE, framed, mark
-from mozart_nb.words import cost, moment
+from mozart_nb.words import cost, moment, percent
 
 MOST_ROWS: Final = 100
 """Jobs that are shown; the frame has all of them."""
@@ -53,7 +53,7 @@ def ran_row(runs: Sequence[RunRow], now: float) -> Sequence[str]:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.0f} %"
+    return "" if share is None else percent(share)
 
 
 def jobs_html(heads: Sequence[str], rows: Sequence[Sequence[str]], notes: Iterable[str] = ()) -> str:
