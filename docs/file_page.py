@@ -88,6 +88,17 @@ _FROZEN: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+_OF_OUTBOX: Final[tuple[tuple[str, type[Any]], ...]] = (("outbox.jsonl", Message), ("deliveries.jsonl", Delivery))
+_OF_JOBS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("Lock", Owner),
+    ("Requests", Request),
+    ("Hooks", HookResult),
+    ("Index of jobs", Entry),
+    ("Gates", GateReading),
+)
+"""Headings, and the structures that stand below them."""
+
+
 def file_page(written: str, table: Table, fields: Fields) -> str:
     """The page; `table` writes a table of Markdown, `fields` the fields of a structure."""
     in_workspace = [(f"`{path}`", what, form) for _, path, what, form in _OF_JOB]
@@ -98,16 +109,8 @@ def file_page(written: str, table: Table, fields: Fields) -> str:
     parts += ["## For the user\n", _PLACE, table(head, [(f"`{path}`", what, form) for path, what, form in _OF_USER])]
     parts += ["## The frozen plan\n", table(("file", "what it is"), [(f"`{name}`", what) for name, what in _FROZEN])]
     parts += ["## Notifications of a job\n", _OUTBOX]
-    for title, kind in (("outbox.jsonl", Message), ("deliveries.jsonl", Delivery)):
-        parts.append(_structure(title, kind, fields, level=3))
-    for title, kind in (
-        ("Lock", Owner),
-        ("Requests", Request),
-        ("Hooks", HookResult),
-        ("Index of jobs", Entry),
-        ("Gates", GateReading),
-    ):
-        parts.append(_structure(title, kind, fields, level=2))
+    parts += [_structure(title, kind, fields, level=3) for title, kind in _OF_OUTBOX]
+    parts += [_structure(title, kind, fields, level=2) for title, kind in _OF_JOBS]
     parts += ["## The history\n", _HISTORY, *_tables(tables.METADATA, table)]
     parts += ["## The mirror of one job\n", _MIRROR, *_tables(mirror.METADATA, table)]
     return "\n".join(parts)
