@@ -85,5 +85,6 @@ async def test_nothing_is_sent_into_a_wait_but_what_was_under_way(tmp_path: Path
 
     assert [state.status for state in states] == ["completed", "completed"]
     assert limits.statuses[429] > 0
-    assert limits.during_wait <= 2 * AT_ONCE * max(state.job.limit_waits for state in states)
+    # Under way is also what a busy machine sends in place of good answers before it reads the first refusal.
+    assert limits.during_wait <= (2 * AT_ONCE + AT_ONCE) * max(state.job.limit_waits for state in states)
     assert all(state.job.retries == 0 for state in states)

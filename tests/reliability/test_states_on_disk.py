@@ -265,7 +265,7 @@ def test_a_workspace_that_was_moved_goes_on_where_it_is_now(tmp_path: Path) -> N
     (tmp_path / "ws").rename(moved.workspace)
     lost = mozart("status", "demo")
     assert lost.exit_code == 2
-    assert "no job `demo` is known here" in lost.stderr
+    assert "job `demo` was in" in lost.stderr
     assert "2/5" in mozart("status", "demo", "-w", moved.workspace).stdout
     ended = mozart("resume", "demo", "-w", moved.workspace)
     assert ended.exit_code == 0, ended
