@@ -287,7 +287,11 @@ class History:
             for n in range(count)
         )
         if good:
-            return ev.ValidationPassed(**where, results=results, stdout_tail="x" * self.rng.randrange(700))
+            code = self.state.batches[where["batch"]].code
+            tail = "x" * self.rng.randrange(700)
+            return ev.ValidationPassed(
+                **where, results=results, code=code, exit_code_ignored=bool(code), stdout_tail=tail
+            )
         return ev.ValidationFailed(
             **where, results=results, code="E201", message="no report", stdout_tail="y" * 900, stderr_tail='"\\\n\t'
         )

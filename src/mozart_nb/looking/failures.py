@@ -24,9 +24,13 @@ from mozart_nb.selection import named, parse_past
 FAILED_SESSION: Final = rb'"attempt":\d+,"outcome":"[a-z]+","code":"'
 """How the fields of a `session.finished` go on behind its batch when the session failed."""
 
+OVERRULED: Final = b'"exit_code_ignored":true'
+"""Stands in a `batch.validation_passed` that overrules the failure of its session."""
+
 FAILURE_KINDS: Final[Mapping[str, bytes | re.Pattern[bytes]]] = {
     ev.kind_of(ev.ValidationFailed): b"",
     ev.kind_of(ev.SessionFinished): events_of((), FAILED_SESSION),
+    ev.kind_of(ev.ValidationPassed): OVERRULED,
 }
 
 TYPES: Final = {
@@ -51,7 +55,7 @@ class FailedAttempts:
         self._codes: set[str] = set()
 
     def take(self, event: ev.Event) -> ErrorRecord | None:
-        """`session.finished` with a code and `batch.validation_failed` count, all others are passed over."""
+        """Failed sessions and what rules said of them count, all other events are passed over."""
         if isinstance(event, ev.SessionFinished):
             if event.code:
                 self._unjudged[event.batch, event.attempt] = event
@@ -65,8 +69,7 @@ class FailedAttempts:
     def rest(self) -> Iterator[ErrorRecord]:
         """Sessions that failed and were never judged, batches that failed before any session, and the job itself."""
         for one in self._unjudged.values():
-            if not self._passed(one):
-                yield self._record(one.batch, one.attempt, one.at, one.code, one.message)
+            yield self._record(one.batch, one.attempt, one.at, one.code, one.message)
         self._unjudged.clear()
         for batch in self._state.batches.values():
             if batch.status == "failed" and batch.code and batch.number not in self._told:
@@ -101,11 +104,6 @@ class FailedAttempts:
         return ErrorRecord(
             job_id, at, code, message, batch, attempt, status, results, stdout_tail, stderr_tail, remedies
         )
-
-    def _passed(self, finished: ev.SessionFinished) -> bool:
-        """Whether the rules overruled a session's own failure: only the last attempt of a batch can have passed."""
-        batch = self._state.batches.get(finished.batch)
-        return batch is not None and batch.attempts == finished.attempt and batch.validation_passed is True
 
 
 # --- a selection of them ----------------------------------------------------------------------------------------------

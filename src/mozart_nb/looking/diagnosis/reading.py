@@ -14,7 +14,7 @@ from mozart_nb.checkpoint.scan import Unread, events_of, scan, times_of
 from mozart_nb.engine.state import JobState
 from mozart_nb.looking.diagnosis.failures import Failures
 from mozart_nb.looking.diagnosis.journey import Journey
-from mozart_nb.looking.failures import FAILED_SESSION
+from mozart_nb.looking.failures import FAILED_SESSION, OVERRULED
 from mozart_nb.looking.timeline.catching_up import GoesOn, Slices, always
 
 _WHOLE: Final = (
@@ -33,7 +33,6 @@ _WHOLE: Final = (
 
 _STORY: Final = (
     ev.BatchStarted,
-    ev.ValidationPassed,
     ev.BatchRetrying,
     ev.BatchCompleting,
     ev.BatchWaiting,
@@ -102,6 +101,7 @@ def _wanted(batches: Collection[int]) -> Mapping[str, bytes | re.Pattern[bytes]]
         **{ev.kind_of(kind): b"" for kind in _WHOLE},
         **({ev.kind_of(kind): story for kind in _STORY} if batches else {}),
         ev.kind_of(ev.SessionFinished): events_of(batches, FAILED_SESSION),
+        ev.kind_of(ev.ValidationPassed): re.compile(rb"(?:%b|.*%b)" % (story.pattern, OVERRULED)),
     }
 
 
