@@ -188,7 +188,7 @@ class Channel:
                     observers=[self._hear],
                     on_start=run.attach,
                     clock=self.clock,
-                    **wish.how,
+                    **{**self.host.supplies(wish.job), **wish.how},
                 )
                 wish = run.next(state.status)
                 if wish is None:

@@ -8,7 +8,7 @@ import threading
 from typing import Any, Final, Literal
 
 from mozart_nb.errors import MisuseError
-from mozart_nb.hosts.loops import Host, background_host, host_of, running_host
+from mozart_nb.hosts.loops import Host, background_host, chosen_host, host_of, running_host
 
 Mode = Literal["auto", "kernel", "thread"]
 MODES: Final = ("auto", "kernel", "thread")
@@ -29,6 +29,8 @@ def host_for(mode: Mode | None = None) -> Host:
 
     Raises `MisuseError` when the kernel's loop is wanted and there is no kernel.
     """
+    if (chosen := chosen_host()) is not None:
+        return chosen
     mode = mode or _mode
     if mode == "thread":
         return background_host()

@@ -11,12 +11,18 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import Context
 from typing import Any, TypeVar
 
+from mozart_nb.plans.prepared import Prepared
+
 T = TypeVar("T")
+
+
+def _nothing(prepared: Prepared) -> Mapping[str, Any]:
+    return {}
 
 
 class Host:
@@ -25,6 +31,8 @@ class Host:
     def __init__(self, loop: asyncio.AbstractEventLoop, thread_id: int, name: str) -> None:
         self.loop = loop
         self.name = name
+        self.supplies: Callable[[Prepared], Mapping[str, Any]] = _nothing
+        """What every job that runs here is given besides what it was asked to do: arguments of `runtime.run_job`."""
         self._thread_id = thread_id
         self._pid = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,6 +131,20 @@ def host_of(loop: asyncio.AbstractEventLoop, thread_id: int, name: str) -> Host:
         if found is None:
             found = _hosts[id(loop)] = Host(loop, thread_id, name)
         return found
+
+
+_chosen: Host | None = None
+
+
+def serve_on(host: Host | None) -> None:
+    """Every job that begins in this process from now on runs on `host`; None: where it is begun, as usual."""
+    global _chosen
+    _chosen = host
+
+
+def chosen_host() -> Host | None:
+    """The host that `serve_on` named, for as long as its loop is there."""
+    return _chosen if _chosen is not None and not _chosen.is_gone else None
 
 
 _background: Host | None = None
