@@ -1,0 +1,225 @@
+"""Asking something of a job from outside, wherever it runs: for the command line, REST, pages and notebooks alike.
+
+A job that somebody runs is asked through its control folder, whoever that is. One that nobody runs is taken up by the
+conductor, which is started for it where it is not there. Every function here blocks; call it in a thread where that
+matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mozart_nb.checkpoint.control import drop
+from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.lock import Owner, owner
+from mozart_nb.engine.ports import Request
+from mozart_nb.errors import MisuseError
+from mozart_nb.hosts.conductor.client import ensure_running
+from mozart_nb.looking.finding import Found, find
+from mozart_nb.words import plural
+
+Action = Literal["pause", "resume", "cancel", "retry", "modify", "answer"]
+Reply = Literal["proceed", "skip", "abort", "add", "retry"]
+Via = Literal["host", "conductor"]
+
+ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry", "modify", "answer")
+REPLIES: Final[tuple[Reply, ...]] = ("proceed", "skip", "abort", "add", "retry")
+
+REQUEST_SECONDS: Final = 600.0
+"""How long a request that nobody has taken stays good: its host may be busy, but not for a night."""
+
+Say = Callable[[str], None]
+
+
+def silently(text: str) -> None:
+    """Nobody is told what is being done meanwhile."""
+
+
+# --- from a description to the conductor ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What the conductor is to run: exactly one of `file`, `text` and `job_id`, and how.
+
+    `text` is YAML whose relative paths start in `base_dir`; `job_id` is a job on disk, in `workspace` where the id is
+    not enough. `priority` counts down: a lower one starts sooner; None is the conductor's usual one. `handover` has
+    whoever runs the job now give it away first. The rest is what `mozart run` and `mozart resume` take.
+    """
+
+    file: Path | None = None
+    text: str = ""
+    base_dir: Path | None = None
+    job_id: str = ""
+    workspace: Path | None = None
+    overrides: Sequence[str] = ()
+    strict: bool = False
+    rehearse: bool = False
+    fresh: bool = False
+    limit: int = 0
+    batches: str = ""
+    start_batch: int = 1
+    max_concurrent: int = 0
+    self_healing: bool = False
+    escalation: bool = False
+    yes: bool = False
+    priority: int | None = None
+    keep_failed: bool = False
+    reload_config: bool = False
+    config: Path | None = None
+    infer: bool = False
+    handover: bool = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the method `submit` takes: everything that is not as it is anyway, paths absolute."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        usual = {one.name: one.default for one in fields(self)}
+        return {name: _plain(value) for name, value in given.items() if value != usual[name]}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return [*value] if isinstance(value, (tuple, list)) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What became of a submission. `said` is for people; `notices` are warnings about the job."""
+
+    job_id: str
+    workspace: Path
+    decision: Literal["run", "attach", "nothing", "queued"]
+    said: str = ""
+    notices: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "job_id": self.job_id,
+            "workspace": str(self.workspace),
+            "decision": self.decision,
+            "said": self.said,
+            "notices": [*self.notices],
+        }
+
+
+def submit(wish: Submission, *, say: Say = silently) -> Submitted:
+    """Have the conductor run a job, or go on with it; it is started where it is not there, which `say` is told.
+
+    Returns once the job is accepted. Raises what the same `mozart run` would, and `WorldError` where no conductor can
+    be started.
+    """
+    with ensure_running(say) as client:
+        answer = client.call("submit", **wish.params)
+    return Submitted(
+        job_id=str(answer["job_id"]),
+        workspace=Path(answer["workspace"]),
+        decision=answer["decision"],
+        said=str(answer.get("said") or ""),
+        notices=tuple(answer.get("notices") or ()),
+    )
+
+
+# --- a job that is there ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What was done about a request: `said` for people, and who was asked."""
+
+    said: str
+    via: Via
+
+
+def steer(
+    layout: Layout,
+    action: Action,
+    *,
+    by: str,
+    batches: Sequence[int] = (),
+    action_text: str = "",
+    reply: Reply | Literal[""] = "",
+    config: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    say: Say = silently,
+) -> Steered:
+    """Ask something of the job at `layout`; returns once it was asked, not once it was done.
+
+    `by` names who asks, as people read it in the journal. `retry` tries failed `batches` again (none named: all of
+    them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` is what goes with it.
+    `modify` gives it the job file `config`. `options` are fields of `Submission` for a job that the conductor takes up;
+    with `modify` also `resume`, whether it goes on at once.
+
+    Raises `MisuseError` for what cannot be asked of the job as it stands, `UnknownJobError` where it is gone.
+    """
+    more = dict(options or {})
+    if action == "modify":
+        return _modify(layout, config, more, say)
+    if action == "answer" and (len(batches) != 1 or not reply):
+        raise MisuseError("an answer is to the question of one batch", job_id=layout.job_id)
+    holder = living(layout)
+    if holder is not None:
+        return _ask_host(layout, holder, action, by, tuple(batches), action_text, reply)
+    found = find(layout)
+    _require_possible(found, action)
+    if action == "cancel":
+        with ensure_running(say) as client:
+            client.call("cancel", job_id=layout.job_id, workspace=str(layout.workspace))
+        return Steered(f"job `{layout.job_id}` is cancelled", "conductor")
+    if action == "retry":
+        more["batches"] = ",".join(str(number) for number in batches)
+    submitted = submit(Submission(job_id=layout.job_id, workspace=layout.workspace, **more), say=say)
+    return Steered(submitted.said or f"job `{layout.job_id}` goes on", "conductor")
+
+
+def living(layout: Layout) -> Owner | None:
+    """Who runs the job at this moment, as the disk says it; hosts on other machines are believed."""
+    found = owner(layout)
+    return found if found is not None and found.alive is not False else None
+
+
+def _ask_host(
+    layout: Layout, holder: Owner, action: Action, by: str, batches: tuple[int, ...], text: str, reply: str
+) -> Steered:
+    until = time.time() + REQUEST_SECONDS
+    about: dict[str, Any] = {"by": by, "batches": batches, "run_id": holder.run_id, "expires_at": until}
+    if action == "answer":
+        about |= {"action": reply, "text": text}
+    drop(layout, Request(kind=action, **about))  # type: ignore[arg-type]  # `modify` is not asked of a host
+    return Steered(_asked(layout.job_id, action, batches, reply), "host")
+
+
+def _asked(job: str, action: Action, batches: tuple[int, ...], reply: str) -> str:
+    if action == "answer":
+        return f"batch {batches[0]} of job `{job}` is answered: {reply}"
+    if action == "retry":
+        which = plural(len(batches), "batch") if batches else "all failed batches"
+        return f"job `{job}` is asked to try {which} again"
+    words = {"pause": "pause: running batches finish first", "resume": "go on", "cancel": "end at once"}
+    return f"job `{job}` is asked to {words[action]}"
+
+
+def _require_possible(found: Found, action: Action) -> None:
+    """Nobody runs the job."""
+    job, status = found.layout.job_id, found.progress.status
+    if action in ("pause", "answer"):
+        hint = f"`mozart resume {job}` goes on with it" if status != "completed" else ""
+        raise MisuseError(f"job `{job}` is not running: it is {status}", hint=hint, job_id=job)
+    if action == "cancel" and status in ("completed", "cancelled"):
+        raise MisuseError(f"job `{job}` is {status} already", job_id=job)
+
+
+def _modify(layout: Layout, config: Path | None, more: dict[str, Any], say: Say) -> Steered:
+    if config is None:
+        raise MisuseError("a new config is wanted", job_id=layout.job_id)
+    about = {"job_id": layout.job_id, "workspace": str(layout.workspace), "config": str(config.absolute())}
+    with ensure_running(say) as client:
+        answer = client.call("modify", **about, **more)
+    return Steered(str(answer.get("said") or f"job `{layout.job_id}` has its new config"), "conductor")
