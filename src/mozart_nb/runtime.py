@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Final, NamedTuple
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import ControlFolder
@@ -29,8 +30,8 @@ from mozart_nb.engine.compose import JobComposer
 from mozart_nb.engine.confirm import Triggers, WithoutAsking
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
-from mozart_nb.engine.off import NothingKept
-from mozart_nb.engine.ports import AnswerContract, Confirmations, Healing, KeptAnswers
+from mozart_nb.engine.off import FreeTurns, NothingKept
+from mozart_nb.engine.ports import AnswerContract, Confirmations, Healing, KeptAnswers, Turns
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, PlanMismatchError
@@ -72,6 +73,16 @@ __all__ = [
 ]
 
 OnStart = Callable[[Driver], None]
+
+_FREE: Final = FreeTurns()
+
+
+class _Company(NamedTuple):
+    """Who is around the job: whoever confirms attempts, whoever is asked about remedies, and the other jobs here."""
+
+    confirmations: Confirmations | None = None
+    ask: Ask | None = None
+    turns: Turns = _FREE
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,7 @@ async def run_job(
     confirmations: Confirmations | None = None,
     ask: Ask | None = None,
     healings: Sequence[Healing] = (),
+    turns: Turns = _FREE,
     files: Files | None = None,
     clock: SystemClock | None = None,
 ) -> JobState:
@@ -128,17 +140,16 @@ async def run_job(
     be compatible; `infer` marks batches as completed whose rules pass before anything runs; `on_start` gets the driver,
     to send it requests; `confirmations` asks a person where the job's `checkpoints` want it (by default nobody is there
     and the job pauses); `ask` puts the questions of remedies to a person (None: nobody is there), and `healings` are
-    those that had to come before; `files` and `clock` stand in for this machine's. Raises `JobBusyError`,
-    `PlanMismatchError`, `MisuseError` where a rule's function is not here, and the `WorldError`s of the checkpoint.
+    those that had to come before; `turns` says whose session is next among the jobs of this host; `files` and `clock`
+    stand in for this machine's. Raises `JobBusyError`, `PlanMismatchError`, `MisuseError` where a rule's function is
+    not here, and the `WorldError`s of the checkpoint.
     """
     run, now = Run(options, pid=os.getpid()), reload or prepared
     unchecked = from_notebook(now) if not options.recover else []
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(clock or SystemClock())
-        asks = WithoutAsking() if now.rehearsed else confirmations
-        opened_job = await _open(
-            stack, now, clock, run.run_id, observers, fresh=fresh, anew=anew, asks=asks, ask=ask, files=files
-        )
+        company = _Company(WithoutAsking() if now.rehearsed else confirmations, ask, turns)
+        opened_job = await _open(stack, now, clock, run.run_id, observers, company, fresh=fresh, anew=anew, files=files)
         run = replace(run, orphans=opened_job.orphans, notices=[*opened_job.warnings, *unchecked], healings=healings)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
@@ -175,11 +186,10 @@ async def _open(
     clock: SystemClock,
     run_id: str,
     observers: Sequence[Observer],
+    company: _Company = _Company(),
     *,
     fresh: bool = False,
     anew: bool = False,
-    asks: Confirmations | None = None,
-    ask: Ask | None = None,
     files: Files | None = None,
 ) -> _Opened:
     layout, disk = prepared.layout, files or DiskFiles()
@@ -208,7 +218,7 @@ async def _open(
     if loaded.state.job.config_digest != prepared.digest:
         knows = await asyncio.to_thread(learned, prepared, anew=anew)
         warnings += [knows.notice] if knows.notice else []
-    job = await _equipped(stack, prepared, clock, loaded, store, observers, warnings, fresh=fresh, asks=asks, ask=ask)
+    job = await _equipped(stack, prepared, clock, loaded, store, observers, warnings, company, fresh=fresh)
     return replace(job, learned=knows)
 
 
@@ -220,10 +230,9 @@ async def _equipped(
     store: JobStore,
     observers: Sequence[Observer],
     warnings: list[str],
+    company: _Company,
     *,
     fresh: bool,
-    asks: Confirmations | None,
-    ask: Ask | None,
 ) -> _Opened:
     """The job's driver with everything it works with."""
     state, config = loaded.state, prepared.loaded.config
@@ -257,11 +266,12 @@ async def _equipped(
             composer,
             clock,
             config.rate_limit.detection_patterns,
-            Triggers(config.checkpoints, asks, prepared.job_id),
+            Triggers(config.checkpoints, company.confirmations, prepared.job_id),
             contract,
             kept,
-            healer=healer_for(prepared, state, checker, composer, ask),
+            healer=healer_for(prepared, state, checker, composer, company.ask),
             post=post_for(backend, clock),
+            turns=company.turns,
         )
     )
     return _Opened(prepared, store, driver, composer, checker, contract, loaded.orphans, warnings)

@@ -10,7 +10,7 @@ import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.engine.confirm import Triggers
-from mozart_nb.engine.off import FreeText, NoHealer, NoPost, NothingKept
+from mozart_nb.engine.off import FreeText, FreeTurns, NoHealer, NoPost, NothingKept
 from mozart_nb.engine.ports import (
     AnswerContract,
     Backend,
@@ -24,6 +24,7 @@ from mozart_nb.engine.ports import (
     SessionRequest,
     SessionResult,
     Turn,
+    Turns,
 )
 from mozart_nb.engine.preflight import Preflight, estimate_tokens
 from mozart_nb.engine.state import BatchState, JobState
@@ -145,3 +146,5 @@ class Parts:
     healer: Healer = field(default_factory=NoHealer)
     post: Post = field(default_factory=NoPost)
     """Where requests go whose answers come hours later."""
+    turns: Turns = field(default_factory=FreeTurns)
+    """Whose session is next, among all jobs of the host."""

@@ -27,7 +27,7 @@ from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_held, is_stopping, step
 from mozart_nb.engine.ports import Ailment, Gate, Healing, Request, Requests, Store
 from mozart_nb.engine.run import Run
-from mozart_nb.engine.sharing import ProbeRight, SharedLimit
+from mozart_nb.engine.sharing import OwnTurns, ProbeRight, SharedLimit
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.job.model import JobConfig
 
@@ -86,7 +86,10 @@ class Driver:
         # Named after the job, not the run: a probe that the death of its host cut short is still this job's own.
         self._shared = SharedLimit(self._gate, self._parts.clock, f"{job.job_id}/{job.seed:x}")
         self._probe = ProbeRight(self._shared, self._parts.backend, self._parts.clock, self._inbox.ring)
+        takes_requests = self._parts.post.takes_requests
+        self._turns = OwnTurns(self._parts.turns, self.state, counts=not takes_requests, wake=self._inbox.ring)
         async with AsyncExitStack() as stack:
+            stack.callback(self._turns.close)
             for observer in self._observers:
                 await stack.enter_async_context(self.bus.subscribe(observer))
             poller = asyncio.create_task(self._poll(run.run_id), name="mozart requests")
@@ -217,6 +220,7 @@ class Driver:
             until = self._decide()
             await self._commit()
             self._carry_out()
+            self._turns.settle()
             if self.state.is_settled:
                 return
             if self._detaching:
@@ -236,6 +240,8 @@ class Driver:
                     if isinstance(event, ev.BatchHealing):
                         self._ailing.append(event.batch)
                 case StartAttempt(batch, attempt, mode, probe):
+                    if not self._turns.may_start(batch):
+                        return None
                     if probe and not self._probe.is_granted(self.state.job.limit):
                         return None
                     self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))

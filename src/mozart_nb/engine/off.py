@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mozart_nb.engine.ports import Ailment, AnswerReading, Claim, Healing, SessionRequest
@@ -44,6 +44,23 @@ class NoHealer:
     async def heal(self, ailment: Ailment) -> Healing:
         """There is no remedy."""
         return Healing()
+
+
+class FreeTurns:
+    """It is always one's turn (`engine.ports.Turns`): no other job is on this host, or none that matters."""
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """Nobody is ever refused, so nobody is woken."""
+
+    def may_start(self, open_sessions: int, batch: int) -> bool:
+        """Always."""
+        return True
+
+    def settle(self, open_sessions: int, wanting: bool) -> None:
+        """Nobody counts."""
+
+    def close(self) -> None:
+        """Nothing was kept."""
 
 
 class NoPost:

@@ -1,4 +1,4 @@
-"""The job's side of the gate that all jobs of an account share.
+"""The job's side of what it shares with others: the gate of the account, and the turns of the host.
 
 What another job ran into becomes this job's `limit.hit`, what this job ran into closes the gate for the others, and
 only one of them all sends the probe.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from mozart_nb import events as ev
 from mozart_nb.codes import lookup
-from mozart_nb.engine.ports import Backend, Clock, Gate, GateReading
+from mozart_nb.engine.ports import Backend, Clock, Gate, GateReading, Turns
 from mozart_nb.engine.state import JobState, LimitState
 
 ANOTHER_JOB = "another job"
@@ -124,3 +124,35 @@ class ProbeRight:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
+
+
+class OwnTurns:
+    """This job's turns among the others of its host: asks before each start, and tells the truth after every turn.
+
+    Where answers come hours later no session is open here, whatever is being made ready: `counts` is False.
+    """
+
+    def __init__(self, turns: Turns, state: JobState, *, counts: bool, wake: Callable[[], None]) -> None:
+        self._turns = turns
+        self._state = state
+        self._counts = counts
+        self._is_wanting = False
+        turns.begin(wake)
+
+    def may_start(self, batch: int) -> bool:
+        """Whether this batch's session may begin now."""
+        self._is_wanting = not self._turns.may_start(self._open, batch)
+        return not self._is_wanting
+
+    def settle(self) -> None:
+        """A turn of the driver's wheel is over."""
+        self._turns.settle(self._open, self._is_wanting)
+        self._is_wanting = False
+
+    def close(self) -> None:
+        """The run is over."""
+        self._turns.close()
+
+    @property
+    def _open(self) -> int:
+        return self._state.agenda.in_session if self._counts else 0

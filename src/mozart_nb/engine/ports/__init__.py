@@ -14,6 +14,7 @@ from mozart_nb.engine.ports.around import (
     Pace,
     Question,
     Reply,
+    Turns,
 )
 from mozart_nb.engine.ports.checking import (
     Ailment,
@@ -87,4 +88,5 @@ __all__ = [
     "Stray",
     "Strays",
     "Turn",
+    "Turns",
 ]

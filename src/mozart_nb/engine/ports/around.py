@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -75,6 +75,29 @@ class Gate(Protocol):
 
     async def clear(self, by: str) -> None:
         """Open the gate."""
+
+
+class Turns(Protocol):
+    """Whose session is next, among all jobs that share a host. One instance per run of a job, on the job's loop.
+
+    The number of a job's open sessions is the job's own truth, told with every call: nothing is handed out that could
+    fail to be given back. Sessions that wait at the service for hours are not among them.
+    """
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """The run begins. `wake` is called, on the loop, whenever it is worth asking again."""
+
+    def may_start(self, open_sessions: int, batch: int) -> bool:
+        """Whether a session may begin now, besides `open_sessions` others of this job; answers at once.
+
+        After a refusal `wake` is called. `batch` is the batch whose session it would be.
+        """
+
+    def settle(self, open_sessions: int, wanting: bool) -> None:
+        """So many sessions of the job are open now; `wanting`: one more would begin if it were the job's turn."""
+
+    def close(self) -> None:
+        """The run is over, whatever became of its sessions; nothing is called any more."""
 
 
 class Clock(Protocol):
