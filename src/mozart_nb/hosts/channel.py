@@ -12,32 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.checkpoint.lock import Owner, owner
+from mozart_nb.checkpoint.lock import Owner
 from mozart_nb.clock import SystemClock
 from mozart_nb.consumers.progress import Pulse, Pulses
 from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import JobBusyError, MisuseError, MozartError, UnknownJobError
+from mozart_nb.errors import JobBusyError, MisuseError, MozartError
 from mozart_nb.hooks import run_hooks
 from mozart_nb.hosts.local_run import LocalRun, Wish
 from mozart_nb.hosts.loops import Host
-from mozart_nb.looking.following import OWNER_EVERY, POLL_SECONDS, Follower
+from mozart_nb.hosts.spectator import Spectator, in_words, living_owner
+from mozart_nb.looking.following import POLL_SECONDS
 from mozart_nb.runtime import run_job
-
-IDLE_SECONDS: Final = 1.0
-"""Between two looks at the journal of a job that nobody runs."""
-
-MEND_SECONDS: Final = 5.0
-"""Between two tries to read a journal that cannot be read."""
-
-SLICE: Final = 500
-"""Events that are applied before the loop gets its turn."""
 
 Listener = Callable[[Sequence[ev.Event]], None]
 T = TypeVar("T")
@@ -56,11 +48,8 @@ class Channel:
         self._listeners: list[Listener] = []
         self._waiting = 0
         self._finished: Future[None] | None = None
-        self._following: Future[None] | None = None
-        self._follower: Follower | None = None
+        self._spectator = Spectator(layout, host, self._is_watched, self._hear_elsewhere)
         self._kept: tuple[JobState, tuple[int, int]] | None = None
-        self._owner: Owner | None = None
-        self._trouble = ""
         self._lock = threading.Lock()
 
     # --- looking ------------------------------------------------------------------------------------------------------
@@ -87,7 +76,8 @@ class Channel:
         """Who else runs it; None where nobody does."""
         if self.run is not None:
             return None
-        return self._owner if self._is_following else _living(self.layout)
+        spectator = self._spectator
+        return spectator.owner if spectator.is_watching else living_owner(self.layout)
 
     def read(self, of: Callable[[JobState], T]) -> T:
         """What `of` makes of the state, in the host's thread. `of` must not change it or keep it."""
@@ -98,30 +88,22 @@ class Channel:
         """The state as it is now; in the host's thread only. An empty one before the job's first event."""
         if self.run is not None and self.run.driver is not None:
             return self.run.driver.state
-        if self._is_following and self._follower is not None:
-            return self._follower.state
+        spectator = self._spectator
+        if spectator.is_watching and spectator.state is not None:
+            return spectator.state
         if self._kept is not None and self._kept[1] == _last_change(self.layout):
             return self._kept[0]
-        return self._refreshed()
+        self._kept = None
+        return spectator.refreshed()
 
     @property
     def known(self) -> JobState | None:
         """The state as it was when it was last looked at, without looking at the disk; None before that."""
         if self.run is not None and self.run.driver is not None:
             return self.run.driver.state
-        if self._follower is not None:
-            return self._follower.state
+        if self._spectator.state is not None:
+            return self._spectator.state
         return self._kept[0] if self._kept is not None else None
-
-    def _refreshed(self) -> JobState:
-        self._kept = None
-        try:
-            if self._follower is None:
-                self._follower = Follower(self.layout)
-            self._follower.poll()
-        except (UnknownJobError, FileNotFoundError):  # it is not there, or being moved away at this moment
-            return self._follower.state if self._follower is not None else JobState()
-        return self._follower.state
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +112,7 @@ class Channel:
 
         def begin() -> None:
             self._listeners.append(listener)
-            self._follow_if_wanted()
+            self._spectator.watch_if_wanted()
 
         def end() -> None:
             if listener in self._listeners:
@@ -192,27 +174,28 @@ class Channel:
                 )
                 wish = run.next(state.status)
                 if wish is None:
-                    self._kept, self._follower = (state, _last_change(self.layout)), None
+                    self._kept = (state, _last_change(self.layout))
+                    self._spectator.forget()
                     await run.finish(run_hooks(run.wish.job, state, say=self.tell), self.tell)
                     wish = run.next(state.status)  # somebody may have asked meanwhile
         except BaseException as error:
             self.error = None if self._is_lost_race(error, run) else error
             said = "" if isinstance(error, MozartError) else "the run ended with "
-            self._publish([ev.JobNotice(message=said + _words(error))])
+            self._publish([ev.JobNotice(message=said + in_words(error))])
             if not isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
                 goes_on = False
                 raise  # the loop goes away
         finally:
-            self._follower = self._owner = None
+            self._spectator.forget(owner_too=True)
             self.run = None
             _running.discard(self)
             self._publish([])
             if goes_on:
-                self._follow_if_wanted()
+                self._spectator.watch_if_wanted()
 
     def _is_lost_race(self, error: BaseException, run: LocalRun) -> bool:
         """Whether another process was faster: then the job is fine, and what was asked of it is asked there."""
-        if not isinstance(error, JobBusyError) or run.wish.is_special or _living(self.layout) is None:
+        if not isinstance(error, JobBusyError) or run.wish.is_special or living_owner(self.layout) is None:
             return False
         for request in run.left():
             with contextlib.suppress(MozartError):
@@ -240,7 +223,7 @@ class Channel:
             raise MisuseError(f"job `{self.layout.job_id}` is {state} already", job_id=self.layout.job_id)
 
     def _ask_elsewhere(self, request: Request) -> None:
-        holder = _living(self.layout)
+        holder = living_owner(self.layout)
         if holder is None:
             raise MisuseError(f"job `{self.layout.job_id}` is not running", job_id=self.layout.job_id)
         drop(self.layout, Request(kind=request.kind, by=request.by, batches=request.batches, run_id=holder.run_id))
@@ -264,8 +247,8 @@ class Channel:
         """Who else runs it at this moment, as the disk says it."""
         if self.run is not None:
             return None
-        self._owner = _living(self.layout)
-        return self._owner
+        self._spectator.owner = living_owner(self.layout)
+        return self._spectator.owner
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -289,62 +272,19 @@ class Channel:
 
     def _wait(self, change: int) -> None:
         self._waiting += change
-        self._follow_if_wanted()
+        self._spectator.watch_if_wanted()
 
-    # --- following another process ------------------------------------------------------------------------------------
+    # --- hearing of another process's run -----------------------------------------------------------------------------
 
-    @property
-    def _is_following(self) -> bool:
-        return self._following is not None and not self._following.done()
+    def _is_watched(self) -> bool:
+        """Whether somebody here wants to know of a job that does not run here."""
+        return bool(self._listeners or self._waiting) and self.run is None
 
-    def _follow_if_wanted(self) -> None:
-        if (self._listeners or self._waiting) and self.run is None and not self._is_following:
-            self._owner = _living(self.layout)
-            self._following = self.host.spawn(self._follow())
-
-    async def _follow(self) -> None:
-        polls = 0
-        while (self._listeners or self._waiting) and self.run is None:
-            try:
-                await self._catch_up()
-                self._trouble = ""
-            except (UnknownJobError, OSError):
-                self._trouble = ""  # whoever took the lock has written nothing yet, or somebody deleted it
-            except Exception as error:
-                self._lose_track(error)
-            if polls % OWNER_EVERY == 0 or self._owner is None:
-                self._owner = await asyncio.to_thread(_living, self.layout)
-            polls += 1
-            rest = POLL_SECONDS if self._owner is not None else IDLE_SECONDS
-            await asyncio.sleep(MEND_SECONDS if self._trouble else rest)
-
-    def _lose_track(self, error: Exception) -> None:
-        """Its journal cannot be read: said once, and tried again from the beginning."""
-        self._follower = None
-        if self._trouble != str(error):
-            self._trouble = str(error)
-            self._publish([ev.JobNotice(message=f"the job cannot be followed: {_words(error)}")])
-
-    async def _catch_up(self) -> None:
-        follower = self._follower
-        if follower is None:
-            follower = await asyncio.to_thread(Follower, self.layout)
-            if self.run is not None:
-                return
-            self._follower, self._kept = follower, None
-        events = await asyncio.to_thread(follower.fetch)
-        if events and self._owner is None:  # before anybody wonders who wrote them
-            self._owner = await asyncio.to_thread(_living, self.layout)
-        for start in range(0, len(events), SLICE):
-            if self.run is not None:
-                return
-            part = events[start : start + SLICE]
-            follower.take(part)
-            self._pulses.hear(part, time.time())
-            self._publish(part)
-            await asyncio.sleep(0)
-        if follower.state.is_settled and self._owner is not None:
-            self._owner = await asyncio.to_thread(_living, self.layout)
+    def _hear_elsewhere(self, events: Sequence[ev.Event]) -> None:
+        if self._spectator.state is not None:
+            self._kept = None
+        self._pulses.hear(events, time.time())
+        self._publish(events)
 
 
 async def _patiently(finished: Future[None]) -> None:
@@ -357,17 +297,6 @@ async def _patiently(finished: Future[None]) -> None:
         await asyncio.wait([waiter], timeout=0.1)
     with contextlib.suppress(asyncio.CancelledError):
         waiter.exception()
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, MozartError):
-        return f"{error.message}; {error.hint}" if error.hint else error.message
-    return f"{type(error).__name__}: {error}"
-
-
-def _living(layout: Layout) -> Owner | None:
-    found = owner(layout)
-    return found if found is not None and found.alive is not False else None
 
 
 def _last_change(layout: Layout) -> tuple[int, int]:
