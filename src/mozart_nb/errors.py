@@ -15,7 +15,9 @@
         ├── CheckpointCorruptError     E701
         ├── CheckpointTooNewError      E702
         ├── CheckpointUnwritableError  E703
-        └── UnfinishedError            somebody waited for a job, and it failed, paused or was cancelled
+        ├── UnfinishedError            somebody waited for a job, and it failed, paused or was cancelled
+        ├── ConductorAbsentError       no conductor of this user runs
+        └── ConductorError             the conductor could not do what it was asked, or was gone before it answered
 
 `MisuseError` means: call it differently. `WorldError` means: nothing was wrong with the call.
 """
@@ -230,3 +232,20 @@ class CheckpointUnwritableError(WorldError):
 
 class UnfinishedError(WorldError):
     """Somebody waited for a job, and it settled without completing. It can be resumed; `hint` says how."""
+
+
+class ConductorAbsentError(WorldError):
+    """No conductor of this user runs, or it cannot be reached."""
+
+
+class ConductorError(WorldError):
+    """The conductor could not do what it was asked, or was gone before it answered.
+
+    `number` is the error code of JSON-RPC 2.0 (0 where it did not answer at all), `data` what came with it. Errors of
+    use that the conductor found are raised as what they are: an `UnknownJobError` there is an `UnknownJobError` here.
+    """
+
+    def __init__(self, message: str, *, number: int = 0, data: object = None, hint: str = "") -> None:
+        self.number = number
+        self.data = data
+        super().__init__(message, hint=hint)
