@@ -85,6 +85,9 @@ class _Company(NamedTuple):
     turns: Turns = _FREE
 
 
+_ALONE: Final = _Company()
+
+
 @dataclass(frozen=True)
 class Revalidated:
     """What re-validating a batch found."""
@@ -186,7 +189,7 @@ async def _open(
     clock: SystemClock,
     run_id: str,
     observers: Sequence[Observer],
-    company: _Company = _Company(),
+    company: _Company = _ALONE,
     *,
     fresh: bool = False,
     anew: bool = False,
