@@ -51,6 +51,7 @@ LAYERS = {
     "runtime": 4,
     "starting_over": 4,
     "job_reader": 4,
+    "job_starting": 4,
     "job_handle": 4,
     "hosts": 4,
     "jupyter": 5,

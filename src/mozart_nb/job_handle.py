@@ -17,24 +17,21 @@ from typing import TYPE_CHECKING, Any
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.engine.ports import Confirmations, Request
-from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError, UnknownJobError
-from mozart_nb.healing import Ask
+from mozart_nb.engine.ports import Request
+from mozart_nb.errors import MisuseError
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.hosts.waiting import wait_for
 from mozart_nb.job.given import Given
-from mozart_nb.job.lint import Issue, Severity
+from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import LoadedJob, load_job, load_mapping, load_text
-from mozart_nb.job_reader import JobReader
-from mozart_nb.parts import from_notebook
+from mozart_nb.job_starting import JobStarter
 from mozart_nb.plans.borrowing import given_for
 from mozart_nb.plans.checking import require_valid
 from mozart_nb.plans.outlook import plan_document
-from mozart_nb.plans.prepared import Prepared, opened, prepare, renewed, standing
-from mozart_nb.plans.previews import require_first_prompt
-from mozart_nb.plans.starting import Decision, decide, run_options
+from mozart_nb.plans.prepared import opened, prepare
+from mozart_nb.plans.starting import run_options
 
 if TYPE_CHECKING:
     from mozart_nb.frames.inputs import InputRows
@@ -43,22 +40,12 @@ if TYPE_CHECKING:
 Source = str | Path | Mapping[str, Any]
 
 
-class Job(JobReader):
+class Job(JobStarter):
     """A handle on one job: everything that can be done with it and everything that is known of it.
 
     Handles of the same job share what this process knows, so none of them starts it twice. What changes a job returns
     at once and may be called from any thread. Errors of use are `MozartError`s with what to do about them.
     """
-
-    def __init__(self, loaded: LoadedJob, prepared: Prepared, inputs: InputRows | None = None) -> None:
-        """Not for users: `Job.load`, `Job.from_text` and `Job.open` make jobs."""
-        super().__init__(prepared, inputs)
-        self._loaded = loaded
-        self._is_recorded = prepared.as_frozen
-        self.notices: list[str] = []
-        """What was said about the job file, and about the last start."""
-        self.issues: Sequence[Issue] = ()
-        """What the checks of the job file found short of an error."""
 
     # --- where jobs come from -----------------------------------------------------------------------------------------
 
@@ -167,151 +154,7 @@ class Job(JobReader):
             raise MisuseError(f"{file} describes job `{new.job_id}`, not `{job}`", hint=hint, job_id=job)
         return new
 
-    # --- what can be done with it -------------------------------------------------------------------------------------
-
-    def start(
-        self,
-        *,
-        limit: int = 0,
-        batches: str = "",
-        start_batch: int = 1,
-        fresh: bool = False,
-        max_concurrent: int = 0,
-        self_healing: bool = False,
-        confirmations: Confirmations | None = None,
-        ask: Ask | None = None,
-    ) -> Job:
-        """Run it, or go on with it: as `mozart run` does. What was decided is the last of `notices`.
-
-        A job that runs already is attached to, an unfinished one goes on, a completed one is left alone. `limit` runs
-        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. Raises `MisuseError`, and
-        `JobChangedError` when its config is not the one it was planned with.
-        """
-        if not fresh:
-            self._follow_its_record()
-        self._require_same_here()
-        options = run_options(
-            self._prepared.plan.count,
-            batches=batches,
-            limit=limit,
-            start_batch=start_batch,
-            max_concurrent=max_concurrent,
-            fresh=fresh,
-            self_healing=self_healing,
-        )
-        decision = self._decide(fresh)
-        if decision.said:
-            self.notices.append(decision.said)
-        if decision.kind == "nothing" and self.has_hooks_left:
-            self.notices.append("what it starts when it is completed was cut short and is done now")
-            self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
-        if decision.kind == "run":
-            self.notices += from_notebook(self._prepared)
-            begins_at_first = start_batch == 1 and (not options.only or options.only[0][0] == 1)
-            if begins_at_first and not self_healing and (fresh or self.status == "pending"):
-                require_first_prompt(self._prepared)
-            how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
-            self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
-            self._is_recorded = True
-        return self
-
-    def _decide(self, fresh: bool) -> Decision:
-        run = self._channel.run
-        if run is not None and run.is_over and self.status != "completed":
-            return Decision("run", f"job `{self.job_id}` goes on as soon as its last run is put away", fresh=fresh)
-        if run is not None:
-            if fresh:
-                raise JobBusyError(self.job_id, "in this notebook")
-            return Decision("attach", f"job `{self.job_id}` runs here already")
-        found = standing(self._prepared, fresh=fresh)
-        if found.kind == "running" and not fresh and found.state is not None:
-            self._require_same(found.state.job.config_digest, str(found.owner))
-        return decide(self._prepared, found, fresh=fresh)
-
-    def _require_same_here(self) -> None:
-        """A job that runs here must not be taken for another version of it."""
-        run = self._channel.run
-        if run is not None:
-            self._require_same(run.wish.job.digest, "here")
-
-    def _require_same(self, digest: str, where: str) -> None:
-        """`digest` is that of the config with which it runs."""
-        if digest != self._prepared.digest:
-            raise JobChangedError(
-                f"job `{self.job_id}` runs with another config ({where}); nothing was started",
-                hint=f"`%mozart pause {self.job_id}` first, then run this again, or give it another name",
-                job_id=self.job_id,
-            )
-
-    def _follow_its_record(self) -> None:
-        """Go on with the config that others have given the job since this handle last had to do with it.
-
-        Not so for a job that was described anew: whether its change is wanted is for a person to say.
-        """
-        digest = self.read(lambda state: state.job.config_digest)
-        if digest == self._prepared.digest:
-            self._is_recorded = True
-        elif digest and self._is_recorded and self.layout.exists:
-            self._prepared = opened(self.layout, given=Given(namespace=self._loaded.given.namespace))
-            self._loaded, self._inputs = self._prepared.loaded, None
-
-    def resume(
-        self,
-        *,
-        keep_failed: bool = False,
-        batches: str = "",
-        reload: Job | None = None,
-        infer: bool = False,
-        self_healing: bool = False,
-        max_concurrent: int = 0,
-        confirmations: Confirmations | None = None,
-        ask: Ask | None = None,
-    ) -> Job:
-        """Go on with everything that is not completed or skipped; failed batches get fresh budgets.
-
-        A pause that has not settled yet is withdrawn. `keep_failed` leaves failed batches, `batches` names the only
-        ones to run, `reload` is the same job with a new config, `infer` takes batches for completed whose rules pass.
-        Raises `MisuseError` when the config of a running job is to change, `UnknownJobError` when its record is gone.
-        """
-        self._require_record()
-        if reload is None:
-            self._follow_its_record()
-        elif self._channel.run is not None or self._channel.look() is not None:
-            hint = f"`%mozart pause {self.job_id}` first"
-            raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
-        options = run_options(
-            self._prepared.plan.count, batches=batches, max_concurrent=max_concurrent, self_healing=self_healing
-        )
-        options = ev.RunOptions(
-            only=options.only, max_concurrent=max_concurrent, self_healing=self_healing, keep_failed=keep_failed
-        )
-        how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}
-        now = renewed(self._prepared, reload._loaded) if reload is not None else self._prepared
-        self.notices += from_notebook(now)
-        if reload is not None:
-            how["reload"] = now
-        wish = Wish(self._prepared, options, how)
-        if self._channel.want_back(wish):
-            return self
-        if self._channel.look() is not None:
-            self._ask_other_process()
-            return self
-        if reload is not None:
-            self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
-        self._channel.begin(wish)
-        return self
-
-    def _ask_other_process(self) -> None:
-        if self.read(lambda state: state.is_settled):
-            raise MisuseError(f"job `{self.job_id}` is {self.status}, its host is still at it", hint="try again soon")
-        self._channel.request(Request(kind="resume", by="notebook"))
-
-    def _require_record(self) -> None:
-        """To go on with a job whose record was deleted would be to do, and to pay, everything again."""
-        known = self._channel.known
-        if known is not None and known.job.seq and not self.is_live and not self.layout.exists:
-            hint = "`start` begins it anew"
-            raise UnknownJobError(f"the record of job `{self.job_id}` is gone", hint=hint, job_id=self.job_id)
+    # --- what else can be done with it --------------------------------------------------------------------------------
 
     def pause(self) -> Job:
         """No new attempts; running ones finish and are saved. Also for a job that another process runs."""
