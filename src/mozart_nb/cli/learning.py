@@ -7,28 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mozart_nb.cli.output import OK, Output
-from mozart_nb.consumers.learning.columns import RuleRow, SuggestionRow, TemplateRow, TimeRow
+from mozart_nb.consumers.learning.columns import FIXES, MEASURES, RuleRow, SuggestionRow, TemplateRow, TimeRow
 from mozart_nb.looking.learning import Insights, find_insights
 from mozart_nb.words import clock, count, dollars, moment, one_line, percent, plural
 
 MOST_RULES: Final = 8
 """Rules of a template that are listed, those that fail most."""
-
-_MEASURES: Final = {
-    "duration_seconds": "time",
-    "input_tokens": "tokens sent",
-    "output_tokens": "tokens answered",
-    "prompt_tokens": "tokens of the prompt",
-    "cost": "cost",
-}
-_FIXES: Final = (
-    ("completion", "completion"),
-    ("retry", "retry"),
-    ("healed", "self-healing"),
-    ("later_run", "later run"),
-    ("recovered", "recover"),
-    ("not_fixed", "nothing yet"),
-)
 
 
 def learning(output: Output, about: str | None, *, limit: int) -> int:
@@ -103,7 +87,7 @@ def _rule(row: RuleRow) -> Sequence[str]:
     share = "–"
     if row.failed_share is not None and row.low is not None and row.high is not None:
         share = f"{percent(row.failed_share)} ({percent(row.low)} to {percent(row.high)})"
-    fixed = [f"{name} {number:,}" for key, name in _FIXES if (number := getattr(row, key))]
+    fixed = [f"{name} {number:,}" for key, name in FIXES if (number := getattr(row, key))]
     hints = " (with hints)" if row.hints else ""
     return (
         f"  {one_line(row.rule, 60)}{hints}",
@@ -116,7 +100,7 @@ def _rule(row: RuleRow) -> Sequence[str]:
 def _time(row: TimeRow) -> Sequence[str]:
     values = (row.p50, row.p90, row.p99, row.largest)
     return (
-        f"  {_MEASURES[row.measure]}",
+        f"  {MEASURES[row.measure]}",
         one_line(row.model or "–", 40),
         f"{row.count:,}",
         *(_amount(row.measure, value) for value in values),

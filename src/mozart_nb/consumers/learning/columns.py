@@ -7,7 +7,25 @@ from typing import Final
 
 from mozart_nb.consumers.rows import Column
 
-MEASURES: Final = ("duration_seconds", "input_tokens", "output_tokens", "prompt_tokens", "cost")
+MEASURES: Final = {
+    "duration_seconds": "time",
+    "input_tokens": "tokens sent",
+    "output_tokens": "tokens answered",
+    "prompt_tokens": "tokens of the prompt",
+    "cost": "cost",
+}
+"""What a `TimeRow` measures, in words."""
+
+FIXES: Final = (
+    ("completion", "completion"),
+    ("retry", "retry"),
+    ("healed", "self-healing"),
+    ("later_run", "a later run"),
+    ("recovered", "recover"),
+    ("not_fixed", "nothing yet"),
+)
+"""Columns of a `RuleRow` that count what made failures of the rule good, and their names."""
+
 SETTINGS: Final = ("timeout_seconds", "max_concurrent", "completion_threshold_percent")
 
 
@@ -136,7 +154,7 @@ TIME_COLUMNS: tuple[Column[TimeRow], ...] = (
     Column("key", "str", lambda t: t.key, "begin of the SHA-256 of its text"),
     Column("rehearsal", "bool", lambda t: t.rehearsal, "answers of the rehearsal backend"),
     Column("model", "str", lambda t: t.model or None, "model that answered"),
-    Column("measure", "category", lambda t: t.measure, "what was measured, per session", MEASURES),
+    Column("measure", "category", lambda t: t.measure, "what was measured, per session", tuple(MEASURES)),
     Column("count", "int", lambda t: t.count, "sessions that ended well and said so"),
     Column("mean", "float", lambda t: t.mean, "seconds, tokens or US dollars"),
     Column("p50", "float", lambda t: t.p50, "half of them took no more (to 1 %)"),

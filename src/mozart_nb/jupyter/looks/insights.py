@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mozart_nb.consumers.learning.columns import RuleRow, SuggestionRow, TemplateRow, TimeRow
+from mozart_nb.consumers.learning.columns import FIXES, MEASURES, RuleRow, SuggestionRow, TemplateRow, TimeRow
 from mozart_nb.jupyter.looks.columns import columns, plain
 from mozart_nb.jupyter.looks.pieces import section, sentence, small_table
 from mozart_nb.jupyter.looks.text import duration, escaped_line
@@ -19,21 +19,6 @@ MOST_ROWS: Final = 30
 NOTHING: Final = "nothing is known yet: outcomes are counted while jobs run"
 
 _NAME: Final = 80
-_MEASURES: Final = {
-    "duration_seconds": "time",
-    "input_tokens": "tokens sent",
-    "output_tokens": "tokens answered",
-    "prompt_tokens": "tokens of the prompt",
-    "cost": "cost",
-}
-_FIXES: Final = (
-    ("completion", "completion"),
-    ("retry", "retry"),
-    ("healed", "self-healing"),
-    ("later_run", "a later run"),
-    ("recovered", "recover"),
-    ("not_fixed", "nothing yet"),
-)
 
 
 def insights_html(found: Insights, parts: Sequence[str] = ()) -> str:
@@ -133,7 +118,7 @@ _FAILED: Final = ("rule", "template", "failed first tries", "share", "then fixed
 
 
 def _rule(row: RuleRow) -> Sequence[str]:
-    fixed = [f"{name} {number:,}" for key, name in _FIXES if (number := getattr(row, key))]
+    fixed = [f"{name} {number:,}" for key, name in FIXES if (number := getattr(row, key))]
     return (
         f"<bdi>{escaped_line(row.rule, 120)}</bdi>",
         _named(row.template, hints=row.hints, rehearsal=row.rehearsal),
@@ -148,7 +133,7 @@ _TOOK: Final = ("measure", "template", "model", "sessions", "p50", "p90", "p99",
 
 def _time(row: TimeRow) -> Sequence[str]:
     return (
-        _MEASURES.get(row.measure, escaped_line(row.measure, 40)),
+        MEASURES.get(row.measure, escaped_line(row.measure, 40)),
         _named(row.template, rehearsal=row.rehearsal),
         escaped_line(row.model or "–", 60),
         f"{row.count:,}",

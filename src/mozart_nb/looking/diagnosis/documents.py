@@ -9,11 +9,15 @@ from mozart_nb.events import RuleResult
 from mozart_nb.looking.details.attempts import AttemptDetails
 from mozart_nb.looking.diagnosis.findings import (
     BatchTimeline,
+    BlockedChain,
     Diagnosis,
     Environment,
     ErrorGroup,
     Example,
     FailedRule,
+    NextStep,
+    SessionOutput,
+    Trouble,
     Used,
 )
 from mozart_nb.masking import masked
@@ -33,51 +37,60 @@ def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
         "error": _error(found),
         "progress": {"total": found.total, "done": found.done, **dict(found.counts)},
         "groups": [_group(group) for group in found.groups],
-        "blocked": [
-            {"failed": chain.failed, "code": chain.code, "message": chain.message, "batches": list(chain.blocked)}
-            for chain in found.blocked
-        ],
+        "blocked": [_chain(chain) for chain in found.blocked],
         "timelines": [_timeline(timeline) for timeline in found.timelines],
         "timelines_omitted": found.timelines_omitted,
         "waits": _waits(found),
         "circuit_breaker": _breaker(found),
-        "crashes": {
-            "runs": found.crashes.runs,
-            "in_a_row": found.crashes.in_a_row,
-            "lost_sessions": found.crashes.lost_sessions,
-            "last_at": iso(found.crashes.last_at),
-        },
+        "crashes": _crashes(found),
         "remedies": [{"text": remedy.text, "batches": list(remedy.batches)} for remedy in found.remedies],
         "cost": _cost(found),
         "prompts": _prompts(found),
-        "troubles": [
-            {
-                "kind": trouble.kind,
-                "severity": trouble.severity,
-                "what": trouble.what,
-                "cause": trouble.cause,
-                "advice": trouble.advice,
-            }
-            for trouble in found.troubles
-        ],
+        "troubles": [_trouble(trouble) for trouble in found.troubles],
         "warnings": list(found.warnings),
         "environment": _environment(found.environment),
-        "outputs": [
-            {
-                "batch": output.batch,
-                "attempt": output.attempt,
-                "text": output.text,
-                "files": list(output.files),
-                "is_cut": output.is_cut,
-            }
-            for output in found.outputs
-        ],
-        "next_steps": [
-            {"command": step.command, "magic": step.magic, "python": step.python, "why": step.why}
-            for step in found.next_steps
-        ],
+        "outputs": [_output(output) for output in found.outputs],
+        "next_steps": [_step(step) for step in found.next_steps],
         "looked_at": iso(found.looked_at),
     }
+
+
+def _chain(chain: BlockedChain) -> dict[str, Any]:
+    return {"failed": chain.failed, "code": chain.code, "message": chain.message, "batches": list(chain.blocked)}
+
+
+def _crashes(found: Diagnosis) -> dict[str, Any]:
+    crashes = found.crashes
+    return {
+        "runs": crashes.runs,
+        "in_a_row": crashes.in_a_row,
+        "lost_sessions": crashes.lost_sessions,
+        "last_at": iso(crashes.last_at),
+    }
+
+
+def _trouble(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "kind": trouble.kind,
+        "severity": trouble.severity,
+        "what": trouble.what,
+        "cause": trouble.cause,
+        "advice": trouble.advice,
+    }
+
+
+def _output(output: SessionOutput) -> dict[str, Any]:
+    return {
+        "batch": output.batch,
+        "attempt": output.attempt,
+        "text": output.text,
+        "files": list(output.files),
+        "is_cut": output.is_cut,
+    }
+
+
+def _step(step: NextStep) -> dict[str, Any]:
+    return {"command": step.command, "magic": step.magic, "python": step.python, "why": step.why}
 
 
 def _error(found: Diagnosis) -> dict[str, Any] | None:
