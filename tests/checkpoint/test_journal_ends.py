@@ -6,8 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from support.checkpoints import layout_in, open_store, write_job
-from support.histories import History, Tee
+from support.checkpoints import layout_in, write_history, write_job
 
 from mozart_nb.checkpoint.ends import events_since, last_seq, planned_in
 from mozart_nb.checkpoint.follow import read_events
@@ -24,16 +23,12 @@ async def test_the_end_of_a_journal_is_what_a_whole_reading_finds_there(
     layout: Layout, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mozart_nb.checkpoint.ends._STRIDE", 900)
-    store, loaded = await open_store(layout, segment_bytes=20_000)
-    life = History(random.Random(seed), Tee(store), state=loaded.state)
-    for _ in life.play(400):
-        pass
-    await store.commit(life.state)
-    await store.close()
+    rng = random.Random(seed)
+    await write_history(layout, rng, 400, segment_bytes=20_000)
     everything = list(read_events(layout))
     assert planned_in(layout) == everything[0]
     assert last_seq(layout) == everything[-1].seq == 400
-    for seq in (0, 1, 399, 400, 500, *life.rng.sample(range(400), 20)):
+    for seq in (0, 1, 399, 400, 500, *rng.sample(range(400), 20)):
         assert list(events_since(layout, seq)) == everything[seq:]
 
 

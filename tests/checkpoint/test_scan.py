@@ -6,8 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from support.checkpoints import layout_in, open_store, write_job
-from support.histories import History, Tee
+from support.checkpoints import layout_in, write_history, write_job
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events
@@ -29,16 +28,12 @@ async def test_a_scan_finds_what_a_whole_reading_finds(
     layout: Layout, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mozart_nb.checkpoint.scan.CHUNK_BYTES", 777)
-    store, loaded = await open_store(layout, segment_bytes=3000)
-    life = History(random.Random(seed), Tee(store), state=loaded.state)
-    for _ in life.play(400):
-        pass
-    await store.commit(life.state)
-    await store.close()
+    rng = random.Random(seed)
+    await write_history(layout, rng, 400, segment_bytes=3000)
     everything = list(read_events(layout))
     assert list(scan(layout, KINDS)) == everything
-    chosen = set(life.rng.sample(KINDS, 6))
-    since = life.rng.randrange(len(everything))
+    chosen = set(rng.sample(KINDS, 6))
+    since = rng.randrange(len(everything))
     wanted = [event for event in everything if ev.kind_of(event) in chosen and event.seq > since]
     assert list(scan(layout, chosen, since_seq=since)) == wanted
 
