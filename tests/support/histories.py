@@ -183,6 +183,7 @@ class History:
         if state.status == "pausing":
             choices.append(ev.JobPauseWithdrawn(by="test"))
         choices.append(self._of_a_remote_batch())
+        choices.append(self._of_the_worktree())
         ready = state.agenda.next_ready()
         if ready is not None:
             choices.append(ev.BatchSkipped(batch=ready, reason="skip_when"))
@@ -191,6 +192,18 @@ class History:
             low, high = fresh[-1]
             choices.append(ev.BatchSkipped(batch=low, last=rng.randint(low, min(high, low + 2)), reason="start_batch"))
         return rng.choice(choices)
+
+    def _of_the_worktree(self) -> ev.Event:
+        """A run begins in a worktree, or in none, or it is put away."""
+        where = {"worktree": "/work/trees/job", "branch": "mozart/job"}
+        return self.rng.choice(
+            [
+                ev.JobIsolated(**where, directory="/work/trees/job/sub", base="a1b2", repository="/work/repo"),
+                ev.JobIsolated(fallback="this is no git repository"),
+                ev.WorktreeKept(**where, reason="the job failed", head="c3d4", commits=self.rng.randrange(5)),
+                ev.WorktreeRemoved(**where, head="e5f6", commits=2, committed=1, rescued=("refs/mozart/job/e5f6",)),
+            ]
+        )
 
     def _of_a_remote_batch(self) -> ev.Event:
         """A parcel of requests begins, or something becomes of one that is on its way."""

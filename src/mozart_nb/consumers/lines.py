@@ -41,6 +41,7 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.JobPaused: "WARNING",
     ev.JobCancelled: "WARNING",
     ev.JobNotice: "WARNING",
+    ev.WorktreeKept: "WARNING",
     ev.BatchFailed: "ERROR",
     ev.JobFailed: "ERROR",
 }
@@ -57,12 +58,14 @@ def level_of(event: ev.Event) -> Level:
     """How much an event matters."""
     if isinstance(event, ev.SessionFinished) and event.code:
         return "WARNING"
+    if isinstance(event, ev.JobIsolated) and event.fallback:
+        return "WARNING"
     return _LEVELS.get(type(event), "INFO")
 
 
 def highest_level(kind: type[ev.Event]) -> Level:
     """The most that an event of this kind can matter."""
-    return "WARNING" if kind is ev.SessionFinished else _LEVELS.get(kind, "INFO")
+    return "WARNING" if kind in (ev.SessionFinished, ev.JobIsolated) else _LEVELS.get(kind, "INFO")
 
 
 def line_of(event: ev.Event, at: float = 0.0, **more: Any) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.engine.confirm import Triggers
-from mozart_nb.engine.off import FreeText, FreeTurns, NoHealer, NoPost, NothingKept
+from mozart_nb.engine.off import FreeText, FreeTurns, NoHealer, NoPost, NothingKept, NotIsolated
 from mozart_nb.engine.ports import (
     AnswerContract,
     Backend,
@@ -18,6 +18,7 @@ from mozart_nb.engine.ports import (
     Clock,
     ExpectedFile,
     Healer,
+    Isolation,
     KeptAnswers,
     Request,
     Script,
@@ -148,3 +149,5 @@ class Parts:
     """Where requests go whose answers come hours later."""
     turns: Turns = field(default_factory=FreeTurns)
     """Whose session is next, among all jobs of the host."""
+    isolation: Isolation = field(default_factory=NotIsolated)
+    """Where sessions work, as far as that is not the working directory itself."""

@@ -24,8 +24,8 @@ from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import apply
 from mozart_nb.engine.inbox import Inbox, Message
 from mozart_nb.engine.journal_clock import JournalClock
-from mozart_nb.engine.policy import Record, Rest, StartAttempt, is_held, is_stopping, step
-from mozart_nb.engine.ports import Ailment, Gate, Healing, Request, Requests, Store
+from mozart_nb.engine.policy import Record, Rest, StartAttempt, WindUp, is_held, is_stopping, step
+from mozart_nb.engine.ports import Ailment, Ending, Gate, Healing, Request, Requests, Store
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import OwnTurns, ProbeRight, SharedLimit
 from mozart_nb.engine.state import BatchState, JobState
@@ -62,6 +62,7 @@ class Driver:
         self._journaled: list[ev.Event] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._detaching = False
+        self._ending: Ending | None = None
         self._warnings_told = 0
 
     def equip(self, parts: Parts) -> None:
@@ -149,6 +150,8 @@ class Driver:
             self._journal(ev.JobResumed(crashed=crashed, **where))  # type: ignore[arg-type]  # see `where`
         else:
             self._journal(ev.JobStarted(**where))  # type: ignore[arg-type]  # see `where`
+        if run.isolated is not None:
+            self._journal(ev.without_secrets(run.isolated))
         for number in run.inferred:
             self._journal(ev.BatchCompleted(batch=number, recovered=True))
         if run.options.self_healing:
@@ -246,6 +249,9 @@ class Driver:
                         return None
                     self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
                     self._starting.append(batch)
+                case WindUp(ending):
+                    self._ending = ending
+                    return None
                 case Rest(until):
                     return until
 
@@ -287,6 +293,9 @@ class Driver:
             attempt = self._attempt(number)
             self._crew.launch(attempt, attempt.heal())
         self._ailing.clear()
+        if self._ending is not None:
+            self._parts.isolation.wind_up(self._ending, self.note)
+            self._ending = None
         if is_stopping(self.state, self.config):
             stop = self.state.job.stop
             cancels = stop is not None and stop.kind == "cancel"

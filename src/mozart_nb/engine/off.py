@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mozart_nb.engine.ports import Ailment, AnswerReading, Claim, Healing, SessionRequest
+from mozart_nb import events as ev
+from mozart_nb.engine.ports import Ailment, AnswerReading, Claim, Ending, Healing, SessionRequest
 
 
 class FreeText:
@@ -85,3 +86,14 @@ class NoPost:
 
     async def close(self) -> None:
         """Nothing is at work."""
+
+
+class NotIsolated:
+    """Sessions work in the working directory itself (`engine.ports.Isolation`)."""
+
+    def wind_up(self, ending: Ending, note: Callable[[ev.Event], None]) -> None:
+        """A worktree of earlier runs stays as it is."""
+        note(ev.WorktreeKept(worktree="", branch="", reason="the job is not isolated any more"))
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -16,8 +16,8 @@ class Run:
 
     `planned` is the first event of a new job; `orphans` are answers that were kept although the host died before
     their `session.finished` (with its place filled in) was journaled; `inferred` are batches whose results stand
-    although no event says so; `healings` are what had to be mended before the job could be taken up; `notices` are told
-    to observers first.
+    although no event says so; `healings` are what had to be mended before the job could be taken up;
+    `isolated` says where sessions work; `notices` are told to observers first.
     """
 
     options: ev.RunOptions = field(default_factory=ev.RunOptions)
@@ -26,6 +26,7 @@ class Run:
     orphans: Sequence[ev.Answer] = ()
     inferred: Sequence[int] = ()
     healings: Sequence[Healing] = ()
+    isolated: ev.JobIsolated | None = None
     notices: Sequence[str] = ()
     run_id: str = field(default_factory=lambda: new_marker()[:12])
     pid: int = 0

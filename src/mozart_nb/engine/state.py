@@ -156,6 +156,30 @@ class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
         return any(first <= number <= last for first, last, _ in self.entries)
 
 
+class IsolationState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job's git worktree. `note` says why it was kept, or why there is none.
+
+    `worktree`: a run works in it, or was cut off there. `kept` and `removed`: the run that used it is over. `none`: there
+    could be none, and sessions work in the working directory itself. Empty: the job is not isolated.
+    The branch began at the commit `base`; `head` and `commits` (since `base`) are as the last run left them.
+    """
+
+    status: Literal["", "worktree", "kept", "removed", "none"] = ""
+    worktree: str = ""
+    directory: str = ""
+    branch: str = ""
+    base: str = ""
+    repository: str = ""
+    head: str = ""
+    commits: int = 0
+    note: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something has to be done about the worktree before the job settles."""
+        return self.status == "worktree"
+
+
 class JobRecord(msgspec.Struct, omit_defaults=True):
     """Everything about the job that is not about one batch.
 
@@ -226,6 +250,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     code: str = ""
     remedies: tuple[str, ...] = ()
+    isolation: IsolationState = IsolationState()
 
     def still(self) -> JobRecord:
         """A copy that later events do not reach: frozen parts are shared, others copied."""

@@ -24,6 +24,7 @@ from mozart_nb.events.batches import (
     ValidationFailed,
     ValidationPassed,
 )
+from mozart_nb.events.isolation import JobIsolated, WorktreeKept, WorktreeRemoved
 from mozart_nb.events.job import (
     ConfigReloaded,
     CostUpdated,
@@ -40,6 +41,7 @@ from mozart_nb.events.job import (
     JobWaiting,
 )
 from mozart_nb.events.limits import BreakerClosed, BreakerHalfOpen, BreakerOpened, LimitCleared, LimitHit
+from mozart_nb.events.questions import BatchAnswered, BatchAsked, BatchContinued, BatchQuestionWithdrawn
 from mozart_nb.events.remote import (
     RemoteCancelling,
     RemoteEnded,
@@ -66,6 +68,9 @@ AnyEvent = (
     | JobCancelled
     | ConfigReloaded
     | CostUpdated
+    | JobIsolated
+    | WorktreeKept
+    | WorktreeRemoved
     | JobNotice
     | BatchStarted
     | BatchPreflight
@@ -81,6 +86,10 @@ AnyEvent = (
     | BatchFailed
     | BatchBlocked
     | BatchSkipped
+    | BatchAsked
+    | BatchAnswered
+    | BatchContinued
+    | BatchQuestionWithdrawn
     | SessionOpened
     | SessionProgress
     | SessionFinished
@@ -116,7 +125,7 @@ def writable(record: T) -> T:
 
 _OURS: Final = frozenset(
     "kind job_id replaces run_id config_digest backend mode status outcome how stop code type source retry_source "
-    "session_id remote_id marker log files prompt_hash request_hash".split()
+    "about action session_id remote_id marker log files prompt_hash request_hash worktree directory branch base head".split()
 )
 """Fields with words and names of our own, that a run goes by: a password like `completion`, or one that is also the
 name of a folder, must not change them."""

@@ -10,8 +10,8 @@ refunds an attempt that its host's death took away.
 
 from __future__ import annotations
 
-from mozart_nb.engine.policy.commands import Command, Question, Record, Rest, StartAttempt
-from mozart_nb.engine.policy.ending import is_stopping, settle, stop, tell_dependents
+from mozart_nb.engine.policy.commands import Command, Question, Record, Rest, StartAttempt, WindUp
+from mozart_nb.engine.policy.ending import is_stopping, put_away_first, settle, stop, tell_dependents
 from mozart_nb.engine.policy.judging import judge
 from mozart_nb.engine.policy.limits import clear_limit, is_held, turn_breaker
 from mozart_nb.engine.policy.money import warn_of_cost
@@ -19,7 +19,7 @@ from mozart_nb.engine.policy.starting import skip_before_start, start
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
-__all__ = ["Command", "Record", "Rest", "StartAttempt", "is_held", "is_stopping", "step"]
+__all__ = ["Command", "Record", "Rest", "StartAttempt", "WindUp", "is_held", "is_stopping", "step"]
 
 
 def step(state: JobState, config: JobConfig, now: float) -> Command:
@@ -27,7 +27,7 @@ def step(state: JobState, config: JobConfig, now: float) -> Command:
     for question in _QUESTIONS:
         command = question(state, config, now)
         if command is not None:
-            return command
+            return put_away_first(command, state)
     return Rest()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mozart_nb import events as ev
+from mozart_nb.engine.ports import Ending
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
@@ -28,12 +29,19 @@ class StartAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class WindUp:
+    """Put the job's worktree away before it settles so: the event that says what became of it comes first."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Nothing to do before `until` (epoch seconds), or before something arrives if None."""
 
     until: float | None = None
 
 
-Command = Record | StartAttempt | Rest
+Command = Record | StartAttempt | WindUp | Rest
 Question = Callable[[JobState, JobConfig, float], Command | None]
 """Looks at state, config and time (epoch seconds of the journal's clock); None when it has nothing to say."""

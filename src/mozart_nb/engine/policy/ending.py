@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mozart_nb import events as ev
 from mozart_nb.codes import lookup
-from mozart_nb.engine.policy.commands import Command, Record, Rest
+from mozart_nb.engine.policy.commands import Command, Record, Rest, WindUp
+from mozart_nb.engine.ports import Ending
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
 CRASHES_IN_A_ROW = 5
 """So many runs that ended without settling, and without one completed batch between them, pause the job."""
+
+
+_ENDINGS: Final[dict[type[ev.Event], Ending]] = {
+    ev.JobCompleted: "completed",
+    ev.JobFailed: "failed",
+    ev.JobCancelled: "cancelled",
+}
+
+
+def put_away_first(command: Command, state: JobState) -> Command:
+    """`command`, or, where it would settle a job whose worktree is open, what has to come before.
+
+    Before, not after: a host that dies in between leaves a job that is resumed, and puts its worktree away then.
+    """
+    ending = _ENDINGS.get(type(command.event)) if isinstance(command, Record) else None
+    return WindUp(ending) if ending is not None and state.job.isolation.is_open else command
 
 
 def tell_dependents(state: JobState, config: JobConfig, now: float) -> Command | None:

@@ -24,6 +24,7 @@ from mozart_nb.engine.ports.checking import (
     Healer,
     Healing,
 )
+from mozart_nb.engine.ports.isolation import Ending, Isolation
 from mozart_nb.engine.ports.keeping import (
     Claim,
     KeptAnswers,
@@ -61,12 +62,14 @@ __all__ = [
     "Clock",
     "Confirmations",
     "Continuation",
+    "Ending",
     "ExpectedFile",
     "Gate",
     "GateReading",
     "Healer",
     "Healing",
     "Health",
+    "Isolation",
     "KeptAnswers",
     "Materials",
     "Pace",
