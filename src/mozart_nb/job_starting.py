@@ -10,6 +10,7 @@ from mozart_nb.engine.ports import Confirmations, Request
 from mozart_nb.errors import JobBusyError, JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask
 from mozart_nb.hosts.local_run import Wish
+from mozart_nb.hosts.sending import send, staying_behind
 from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Issue
 from mozart_nb.job.load import LoadedJob
@@ -45,27 +46,28 @@ class JobStarter(JobReader):
         fresh: bool = False,
         max_concurrent: int = 0,
         self_healing: bool = False,
+        conductor: bool = False,
         confirmations: Confirmations | None = None,
         ask: Ask | None = None,
     ) -> Self:
         """Run it, or go on with it: as `mozart run` does. What was decided is the last of `notices`.
 
         A job that runs already is attached to, an unfinished one goes on, a completed one is left alone. `limit` runs
-        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. Raises `MisuseError`, and
-        `JobChangedError` when its config is not the one it was planned with.
+        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. With `conductor` it is the
+        conductor that runs it, which is started where it is not there, and the job outlives this process. Raises
+        `MisuseError`, and `JobChangedError` when its config is not the one it was planned with.
         """
         if not fresh:
             self._follow_its_record()
         self._require_same_here()
-        options = run_options(
-            self._prepared.plan.count,
-            batches=batches,
-            limit=limit,
-            start_batch=start_batch,
-            max_concurrent=max_concurrent,
-            fresh=fresh,
-            self_healing=self_healing,
-        )
+        asked: dict[str, Any] = {
+            "limit": limit,
+            "batches": batches,
+            "start_batch": start_batch,
+            "max_concurrent": max_concurrent,
+            "self_healing": self_healing,
+        }
+        options = run_options(self._prepared.plan.count, fresh=fresh, **asked)
         decision = self._decide(fresh)
         if decision.said:
             self.notices.append(decision.said)
@@ -73,14 +75,31 @@ class JobStarter(JobReader):
             self.notices.append("what it starts when it is completed was cut short and is done now")
             self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
         if decision.kind == "run":
-            self.notices += from_notebook(self._prepared)
-            begins_at_first = start_batch == 1 and (not options.only or options.only[0][0] == 1)
-            if begins_at_first and not self_healing and (fresh or self.status == "pending"):
-                require_first_prompt(self._prepared)
+            self._look_over(options, fresh=fresh)
             how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
-            self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
+            if conductor:
+                self._send(self._prepared, plants=self._is_unplanned, **how, **asked)
+            else:
+                self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
             self._is_recorded = True
         return self
+
+    def _look_over(self, options: ev.RunOptions, *, fresh: bool) -> None:
+        """Say what will not be checked here, and refuse a first prompt that cannot be made."""
+        self.notices += from_notebook(self._prepared)
+        begins_at_first = options.start_batch == 1 and (not options.only or options.only[0][0] == 1)
+        if begins_at_first and not options.self_healing and (fresh or self.status == "pending"):
+            require_first_prompt(self._prepared)
+
+    @property
+    def _is_unplanned(self) -> bool:
+        return not self.read(lambda state: state.job.config_digest)
+
+    def _send(self, prepared: Prepared, **how: Any) -> None:
+        """Have the conductor run it; `how` as for `send`."""
+        self.notices += staying_behind(how.get("reload") or prepared)
+        sent = send(prepared, say=self.notices.append, **how)
+        self.notices += [one for one in (*sent.notices, sent.said) if one and one not in self.notices]
 
     def _decide(self, fresh: bool) -> Decision:
         run = self._channel.run
@@ -131,6 +150,7 @@ class JobStarter(JobReader):
         infer: bool = False,
         self_healing: bool = False,
         max_concurrent: int = 0,
+        conductor: bool = False,
         confirmations: Confirmations | None = None,
         ask: Ask | None = None,
     ) -> Self:
@@ -138,6 +158,7 @@ class JobStarter(JobReader):
 
         A pause that has not settled yet is withdrawn. `keep_failed` leaves failed batches, `batches` names the only
         ones to run, `reload` is the same job with a new config, `infer` takes batches for completed whose rules pass.
+        With `conductor` a job that nobody runs goes on there.
         Raises `MisuseError` when the config of a running job is to change, `UnknownJobError` when its record is gone.
         """
         self._require_record()
@@ -146,12 +167,9 @@ class JobStarter(JobReader):
         elif self._channel.run is not None or self._channel.look() is not None:
             hint = f"`%mozart pause {self.job_id}` first"
             raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
-        options = run_options(
-            self._prepared.plan.count, batches=batches, max_concurrent=max_concurrent, self_healing=self_healing
-        )
-        options = ev.RunOptions(
-            only=options.only, max_concurrent=max_concurrent, self_healing=self_healing, keep_failed=keep_failed
-        )
+        asked: dict[str, Any] = {"max_concurrent": max_concurrent, "self_healing": self_healing}
+        options = run_options(self._prepared.plan.count, batches=batches, **asked)
+        options = ev.RunOptions(only=options.only, keep_failed=keep_failed, **asked)
         how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}
         now = renewed(self._prepared, reload._loaded) if reload is not None else self._prepared
         self.notices += from_notebook(now)
@@ -163,9 +181,13 @@ class JobStarter(JobReader):
         if self._channel.look() is not None:
             self._ask_other_process()
             return self
+        if conductor:
+            there = {"batches": batches, "keep_failed": keep_failed, "infer": infer, **asked}
+            self._send(self._prepared, reload=how.get("reload"), **there)
         if reload is not None:
             self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
-        self._channel.begin(wish)
+        if not conductor:
+            self._channel.begin(wish)
         return self
 
     def _ask_other_process(self) -> None:

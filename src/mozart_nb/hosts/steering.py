@@ -153,7 +153,7 @@ def steer(
     """Ask something of the job at `layout`; returns once it was asked, not once it was done.
 
     `by` names who asks, as people read it in the journal. `retry` tries failed `batches` again (none named: all of
-    them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` is what goes with it.
+    them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` goes with it.
     `modify` gives it the job file `config`. `options` are fields of `Submission` for a job that the conductor takes up;
     with `modify` also `resume`, whether it goes on at once.
 

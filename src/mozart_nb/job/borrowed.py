@@ -332,6 +332,11 @@ def _same_class(name: str, given: Given, schema: Any) -> AnswerClass | None:
     return again if again is not None and again.schema == schema else None
 
 
+def named_functions(config: JobConfig) -> list[str]:
+    """The functions of a notebook that the rules of a job call, by name, in order."""
+    return list(dict.fromkeys(name for name, _ in _named_functions(config)))
+
+
 def require_functions(config: JobConfig, borrowed: Borrowed) -> None:
     """Raise `MisuseError` when a rule's function is not at hand: sessions would be paid for that nobody can check."""
     for name, path in _named_functions(config):
