@@ -79,29 +79,44 @@ def announcement(progress: Progress) -> str:
 def bar(progress: Progress) -> str:
     """Shares of the batches as a bar: done, failed, running, waiting; what is left stays empty."""
     total = max(1, progress.total)
-    shares = (
+    pieces = "".join(
+        f'<i class="mozart-{status}" style="width:{100 * number / total:.3g}%"></i>'
+        for status, number in shares(progress)
+    )
+    return (
+        f'<div class="mozart-bar" role="progressbar" aria-label="batches done" aria-valuemin="0" aria-valuemax="100"'
+        f' aria-valuenow="{progress.percent:g}" aria-valuetext="{shares_words(progress)}">{pieces}</div>'
+    )
+
+
+def shares(progress: Progress) -> list[tuple[str, int]]:
+    """The parts of the bar from the left, none of them empty: status and number of batches."""
+    parts = (
         ("completed", progress.completed),
         ("skipped", progress.skipped),
         ("failed", progress.failed + progress.blocked + progress.cancelled),
         ("running", progress.running),
         ("waiting", progress.waiting),
     )
-    pieces = "".join(
-        f'<i class="mozart-{status}" style="width:{100 * number / total:.3g}%"></i>'
-        for status, number in shares
-        if number
-    )
-    words = ", ".join(f"{number:,} {status}" for status, number in shares if number) or "nothing done yet"
-    return (
-        f'<div class="mozart-bar" role="progressbar" aria-label="batches done" aria-valuemin="0" aria-valuemax="100"'
-        f' aria-valuenow="{progress.percent:g}" aria-valuetext="{words}, of {progress.total:,}">{pieces}</div>'
-    )
+    return [(status, number) for status, number in parts if number]
+
+
+def shares_words(progress: Progress) -> str:
+    """The bar for those who do not see it."""
+    words = ", ".join(f"{number:,} {status}" for status, number in shares(progress)) or "nothing done yet"
+    return f"{words}, of {progress.total:,}"
 
 
 def counts(progress: Progress) -> str:
     """How many batches stand how, symbol, number and word: the legend of bar and map."""
+    shown = [f"<span>{mark(status)} {number:,} {word}</span>" for status, number, word in standing(progress)]
+    return SEPARATOR.join(shown) or "<span>no batches yet</span>"
+
+
+def standing(progress: Progress) -> list[tuple[str, int, str]]:
+    """How many batches stand how, none left out that occurs: status, number, and the word for it."""
     left = "running" if progress.is_live else "left running"
-    stand = (
+    all_ = (
         ("completed", progress.completed, "completed"),
         ("running", progress.running - progress.parked, left),
         ("running", progress.parked, "with the service"),
@@ -112,8 +127,7 @@ def counts(progress: Progress) -> str:
         ("skipped", progress.skipped, "skipped"),
         ("pending", progress.pending, "pending"),
     )
-    shown = [f"<span>{mark(status)} {number:,} {word}</span>" for status, number, word in stand if number > 0]
-    return SEPARATOR.join(shown) or "<span>no batches yet</span>"
+    return [(status, number, word) for status, number, word in all_ if number > 0]
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
