@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar
 
 import typer
 
@@ -50,6 +51,30 @@ At = Annotated[str, typer.Option("--at", metavar="TIME", help="Start later: `07:
 MaxConcurrent = Annotated[
     int | None, typer.Option("--max-concurrent", metavar="N", min=1, help="How many sessions at once.")
 ]
+Conductor = Annotated[
+    bool | None,
+    typer.Option(
+        "--conductor/--no-conductor",
+        help="Have the conductor run it, so that it outlives this terminal. MOZART_NB_CONDUCTOR=1: always.",
+        show_default=False,
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="With the conductor: return at once, without showing the job.")]
+
+
+class _Wish(Protocol):
+    """A dataclass of what was asked of a command; its fields are called as the command's parameters are."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+W = TypeVar("W", bound=_Wish)
+
+
+def asked(wish: type[W], ctx: typer.Context) -> W:
+    """What was asked of this command; what was left out is as the wish has it by default."""
+    given = {name: value for name, value in ctx.params.items() if value is not None}
+    return wish(**{one.name: given[one.name] for one in fields(wish) if one.name in given})
 
 
 def _print_version(wanted: bool) -> None:

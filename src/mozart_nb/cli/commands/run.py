@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from mozart_nb.cli.commands._app import (
     Strict,
     Workspace,
     Yes,
+    asked,
     output_of,
 )
 
@@ -67,23 +69,7 @@ def run(
     from mozart_nb.cli.run import RunWish
     from mozart_nb.cli.run import run as do
 
-    wish = RunWish(
-        workspace=workspace,
-        dry_run=dry_run,
-        show=show or 0,
-        rehearse=rehearse,
-        limit=limit or 0,
-        batches=batches,
-        fresh=fresh,
-        start_batch=start_batch,
-        at=at,
-        self_healing=self_healing,
-        yes=yes,
-        overrides=overrides or (),
-        max_concurrent=max_concurrent or 0,
-        strict=strict,
-    )
-    raise typer.Exit(do(output, job, wish))
+    raise typer.Exit(do(output, job, asked(RunWish, ctx)))
 
 
 @commands.command(rich_help_panel=PANEL)
@@ -101,14 +87,7 @@ def rehearse(
     from mozart_nb.cli.run import RunWish
     from mozart_nb.cli.run import run as do
 
-    wish = RunWish(
-        rehearse=True,
-        limit=limit or 0,
-        batches=batches,
-        overrides=overrides or (),
-        max_concurrent=max_concurrent or 0,
-        strict=strict,
-    )
+    wish = replace(asked(RunWish, ctx), rehearse=True)
     raise typer.Exit(do(output_of(ctx, json), job, wish))
 
 
@@ -131,16 +110,7 @@ def resume(
     from mozart_nb.cli.jobs import ResumeWish
     from mozart_nb.cli.jobs import resume as do
 
-    wish = ResumeWish(
-        workspace=workspace,
-        config=config,
-        reload_config=reload_config,
-        keep_failed=keep_failed,
-        infer=infer,
-        self_healing=self_healing,
-        yes=yes,
-    )
-    raise typer.Exit(do(output_of(ctx, json), job, wish))
+    raise typer.Exit(do(output_of(ctx, json), job, asked(ResumeWish, ctx)))
 
 
 @commands.command(rich_help_panel=PANEL)
@@ -163,8 +133,7 @@ def modify(
     from mozart_nb.cli.modify import ModifyWish
     from mozart_nb.cli.modify import modify as do
 
-    seconds = None if wait else timeout
-    wish = ModifyWish(config=config, workspace=workspace, resume=resume, seconds=seconds, yes=yes)
+    wish = replace(asked(ModifyWish, ctx), seconds=None if wait else timeout)
     raise typer.Exit(do(output_of(ctx, json), job, wish))
 
 
