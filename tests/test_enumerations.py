@@ -31,6 +31,7 @@ EVENT_NAMES = """
 job.planned job.started job.waiting job.pausing job.paused job.resumed job.completed job.failed job.cancelled
 job.config_reloaded job.cost_update job.notice job.pause_withdrawn job.isolated job.worktree_kept job.worktree_removed
 batch.started batch.completed batch.failed batch.blocked batch.skipped batch.retrying batch.completing batch.waiting
+batch.asked batch.answered batch.continued batch.question_withdrawn
 batch.preflight batch.validation_passed batch.validation_failed batch.healing batch.healed batch.renewed
 session.opened session.progress session.finished session.abandoned session.adopted
 remote.submitting remote.submitted remote.unconfirmed remote.lost remote.cancelling remote.ended

@@ -92,7 +92,10 @@ def changed_by(event: ev.Event, state: JobState) -> Iterable[int]:
     if isinstance(event, ev.BatchCompleted):
         return (event.batch, *_blocked_behind(event.batch, state))
     if isinstance(event, ev.JobResumed):
-        return [n for n, batch in batches.items() if batch.status in ("failed", "blocked", "cancelled")]
+        again = [n for n, batch in batches.items() if batch.status in ("failed", "blocked", "cancelled")]
+        return [*again, *state.job.questions]
+    if isinstance(event, ev.ConfigReloaded):
+        return [n for n, batch in batches.items() if batch.edited]
     if isinstance(event, ev.JobCancelled):
         return [n for n, batch in batches.items() if batch.status in ("running", "waiting", "pending")]
     if isinstance(event, ev.JobPaused | ev.JobCompleted | ev.JobFailed):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
-from mozart_nb.engine._records import Handlers, move, record, renew, requeue
-from mozart_nb.engine.adaptive import after_start
+from mozart_nb.engine._records import Handlers, begin, drop_question, move, record, renew, requeue
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState, Stop
 
 TAIL_OF_COMPLETED = 500
@@ -15,24 +14,12 @@ TAIL_OF_COMPLETED = 500
 def _batch_started(state: JobState, event: ev.BatchStarted) -> None:
     job = state.job
     batch = record(state, event.batch)
-    state.agenda.take(event.batch)
-    move(state, batch, "running")
-    state.agenda.running.add(event.batch)
-    job.window = after_start(job.window, state.agenda.attended)
-    batch.phase, batch.mode, batch.attempts, batch.probe = "started", event.mode, event.attempt, event.probe
-    batch.due = 0.0
-    batch.attempt_at = event.at
+    batch.mode, batch.attempts, batch.probe = event.mode, event.attempt, event.probe
+    begin(state, batch, event.at)
     batch.started_at = batch.started_at or event.at
     if batch.run != job.runs:
         batch.run = job.runs
         job.run_batches += 1
-    if event.probe and job.limit is not None:
-        job.limit.probe = event.batch
-    if job.breaker.status == "half_open" and not job.breaker.trial:
-        job.breaker.trial = event.batch
-    if job.status == "waiting":
-        job.status = "running"
-        job.waiting_reason, job.waiting_until = "", 0.0
 
 
 def _preflight(state: JobState, event: ev.BatchPreflight) -> None:
@@ -84,7 +71,7 @@ def _retrying(state: JobState, event: ev.BatchRetrying) -> None:
     batch = state.batches[event.batch]
     batch.retries += 1
     state.job.retries += 1
-    batch.mode, batch.due = "retry", event.due
+    batch.mode, batch.due, batch.answered = "retry", event.due, None
     requeue(state, batch, "waiting")
 
 
@@ -92,7 +79,7 @@ def _completing(state: JobState, event: ev.BatchCompleting) -> None:
     batch = state.batches[event.batch]
     batch.completions += 1
     state.job.completions += 1
-    batch.mode, batch.due = "completion", event.due
+    batch.mode, batch.due, batch.answered = "completion", event.due, None
     requeue(state, batch, "waiting")
 
 
@@ -124,12 +111,14 @@ def _healed(state: JobState, event: ev.BatchHealed) -> None:
         state.agenda.judged.add(event.batch)
         return
     batch.retries = 0
-    batch.mode, batch.due = "healed", event.due
+    batch.mode, batch.due, batch.answered = "healed", event.due, None
     requeue(state, batch, "waiting")
 
 
 def _settle_batch(state: JobState, batch: BatchState, status: BatchStatus, at: float) -> None:
     state.agenda.take(batch.number)
+    drop_question(state, batch)
+    batch.answered = None
     requeue(state, batch, status)
     batch.finished_at = at
     batch.due = 0.0

@@ -6,6 +6,7 @@ from typing import Any
 
 from mozart_nb import events as ev
 from mozart_nb.engine._records import Handlers, move, renew
+from mozart_nb.engine._fold_questions import withdraw
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.state import BatchState, BreakerState, JobState, Stop
 from mozart_nb.job.plan import Plan
@@ -54,6 +55,8 @@ def _resumed(state: JobState, event: ev.JobResumed) -> None:
             batch.finished_at = 0.0
         elif batch.status == "cancelled" or (batch.status == "failed" and _is_wanted_again(batch, event.options)):
             renew(state, batch)
+    for number in tuple(job.questions):
+        withdraw(state, state.batches[number], "its host died while a person was asked")
     still_blocked = _behind_failures(state)
     for batch in state.batches.values():
         if batch.status == "blocked" and batch.number not in still_blocked:
@@ -135,6 +138,8 @@ def _cancelled(state: JobState, event: ev.JobCancelled) -> None:
 
 def _reloaded(state: JobState, event: ev.ConfigReloaded) -> None:
     state.job.config_digest = event.config_digest
+    for batch in state.batches.values():
+        batch.edited = ""  # what a person wrote instead of a prompt was about the old one
     state.job.plan, state.job.wording = event.plan, event.wording
     state.plan = Plan(event.plan)
     state.agenda.rebuild()

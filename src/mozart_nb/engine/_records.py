@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mozart_nb.engine.adaptive import after_start
 from mozart_nb.engine.state import BatchState, BatchStatus, JobState
 from mozart_nb.events import Event
 
@@ -28,8 +29,8 @@ def move(state: JobState, batch: BatchState, status: BatchStatus) -> None:
     batch.status = status
 
 
-def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
-    """The attempt is over and the batch may start again, now or when it is due."""
+def requeue(state: JobState, batch: BatchState, status: BatchStatus, *, is_queued: bool = True) -> None:
+    """The attempt is over, or rests, and the batch may start again, now or when it is due, if it `is_queued`."""
     number = batch.number
     state.agenda.running.discard(number)
     state.agenda.judged.discard(number)
@@ -43,7 +44,7 @@ def requeue(state: JobState, batch: BatchState, status: BatchStatus) -> None:
     if job.breaker.trial == number:
         job.breaker.trial = 0
     move(state, batch, status)
-    if status in ("pending", "waiting"):
+    if is_queued and status in ("pending", "waiting"):
         state.agenda.queue(batch)
 
 
@@ -52,6 +53,31 @@ def renew(state: JobState, batch: BatchState) -> None:
     move(state, batch, "pending")
     batch.retries = batch.completions = batch.heals = 0
     batch.beyond_help = False
+    batch.answered = None
     batch.due = batch.finished_at = 0.0
     batch.mode = "first" if not batch.attempts else "retry"
     batch.phase = ""
+
+
+def begin(state: JobState, batch: BatchState, at: float) -> None:
+    """An attempt goes to work: the window of sessions grows with it, and it may be the one that tries for all."""
+    state.agenda.take(batch.number)
+    move(state, batch, "running")
+    state.agenda.running.add(batch.number)
+    job = state.job
+    job.window = after_start(job.window, state.agenda.attended)
+    batch.phase, batch.due, batch.attempt_at = "started", 0.0, at
+    if batch.probe and job.limit is not None:
+        job.limit.probe = batch.number
+    if job.breaker.status == "half_open" and not job.breaker.trial:
+        job.breaker.trial = batch.number
+    if job.status == "waiting":
+        job.status = "running"
+        job.waiting_reason, job.waiting_until = "", 0.0
+
+
+def drop_question(state: JobState, batch: BatchState) -> None:
+    """The batch's question is open no longer."""
+    batch.question = None
+    if batch.number in state.job.questions:
+        state.job.questions.remove(batch.number)

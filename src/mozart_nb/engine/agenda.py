@@ -21,7 +21,8 @@ class Agenda:
     `fresh` holds ranges of untouched batches without dependencies, highest first; `queued` are other batches that may
     start at once; `due` batches with a time to wait for; `running` have a live attempt; of those, `parked` wait for an
     answer that comes hours later, the session of those `concluding` is over, `judged` want a decision and `healing`
-    wait for a remedy; `blocking` failed and still have dependents that do not know.
+    wait for a remedy; `blocking` failed and still have dependents that do not know; `unasked` are to be asked about
+    before they fail. Batches with an open question are in none of them, but in `JobRecord.questions`.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Agenda:
         "parked",
         "queued",
         "running",
+        "unasked",
     )
 
     def __init__(self, state: JobState) -> None:
@@ -56,6 +58,7 @@ class Agenda:
         self.concluding: set[int] = set()
         self.healing: set[int] = set()
         self.blocking: set[int] = set()
+        self.unasked: set[int] = set()
         self._left: dict[int, int] = {}
 
     def view(self) -> object:
@@ -70,6 +73,7 @@ class Agenda:
             self.concluding,
             self.healing,
             self.blocking,
+            self.unasked,
         )
 
     @property
@@ -127,6 +131,7 @@ class Agenda:
         """`number` begins, or is settled without beginning: it is no longer to be started."""
         self.queued.discard(number)
         self.due_times.pop(number, None)
+        self.unasked.discard(number)
         self._take_fresh(number, number)
 
     def take_range(self, low: int, high: int) -> None:
@@ -135,9 +140,11 @@ class Agenda:
 
     def queue(self, batch: BatchState) -> None:
         """A touched batch may start at once, or at `batch.due`."""
-        if not self._selected(batch.number):
+        if not self._selected(batch.number) or batch.question is not None:
             return
-        if batch.due:
+        if batch.phase == "asked":
+            self.unasked.add(batch.number)
+        elif batch.due:
             self.due_times[batch.number] = batch.due
             heappush(self.due, (batch.due, batch.number))
         else:

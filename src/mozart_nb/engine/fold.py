@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mozart_nb import events as ev
-from mozart_nb.engine import _fold_batch, _fold_isolation, _fold_job, _fold_remote, _fold_session
+from mozart_nb.engine import _fold_batch, _fold_isolation, _fold_job, _fold_questions, _fold_remote, _fold_session
 from mozart_nb.engine._records import Handlers
 from mozart_nb.engine.state import JobState
 
@@ -13,6 +13,7 @@ _HANDLERS: Handlers = {
     **_fold_job.HANDLERS,
     **_fold_batch.HANDLERS,
     **_fold_session.HANDLERS,
+    **_fold_questions.HANDLERS,
     **_fold_remote.HANDLERS,
     **_fold_isolation.HANDLERS,
 }

@@ -14,16 +14,67 @@ import msgspec
 
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.agenda import Agenda
-from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage, Wording
+from mozart_nb.events import (
+    Finding,
+    Mode,
+    PlanShape,
+    QuestionKind,
+    ReplyAction,
+    RuleResult,
+    RunOptions,
+    SessionOpened,
+    Usage,
+    Wording,
+)
 from mozart_nb.job.plan import Plan
 
 JobStatus = Literal["pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled"]
 BatchStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped", "cancelled"]
-Phase = Literal["", "started", "opened", "finished", "judged", "healing"]
-"""How far a running attempt has come; what a crash leaves behind is picked up from here."""
+Phase = Literal["", "started", "opened", "finished", "judged", "healing", "asked", "agreed"]
+"""How far a running attempt has come; what a crash leaves behind is picked up from here.
+
+The last two are of batches that do not run: one that a person is, or is to be, asked about, and one whose attempt goes
+on as soon as there is room."""
 
 SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled"})
 SATISFIED: frozenset[str] = frozenset({"completed", "skipped"})
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a batch waits for: the answer of a person. Fields as in `batch.asked`; `asked_at` in epoch seconds."""
+
+    attempt: int
+    kind: QuestionKind = "confirmation"
+    mode: Mode = "first"
+    triggers: tuple[str, ...] = ()
+    message: str = ""
+    code: str = ""
+    prompt: str = ""
+    prompt_hash: str = ""
+    asked_at: float = 0.0
+
+    @property
+    def choices(self) -> tuple[ReplyAction, ...]:
+        """What may be answered."""
+        return CHOICES[self.kind]
+
+
+CHOICES: dict[QuestionKind, tuple[ReplyAction, ...]] = {
+    "confirmation": ("proceed", "skip", "abort", "add"),
+    "escalation": ("retry", "skip", "abort"),
+}
+
+
+class Answered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a person said about a batch; it holds until the batch used some of its budget or is settled.
+
+    `question` is what was asked.
+    """
+
+    action: ReplyAction
+    question: Asked
+    text: str = ""
+    by: str = ""
 
 
 class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
@@ -34,6 +85,8 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     `retry_after` seconds to wait were named at `heard_at`.
     `is_silent`: the last session said nothing, so the answer that is kept is an earlier one; `reused`: no session was
     needed. `beyond_help`: no remedy was found for the last failure; `remedies` are what was applied or advised.
+    `question` is open now; `answered` is the last one that was. `escalations` are the fresh budgets that people gave, and
+    `edited` is what they want sent instead of the rendered prompt.
     `baseline` holds the signatures of the rules' files before the first attempt. Money in US dollars, `cost_known`
     False when a session ended without saying what it cost; durations in seconds, summed over all sessions.
     """
@@ -87,6 +140,10 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     reused: bool = False
     beyond_help: bool = False
     remedies: tuple[str, ...] = ()
+    question: Asked | None = None
+    answered: Answered | None = None
+    escalations: int = 0
+    edited: str = ""
 
 
 class LimitState(msgspec.Struct, omit_defaults=True):
@@ -186,6 +243,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     `paid_sessions` cost something that is known. `unknown_costs` counts sessions that never said what they cost;
     `unpriced` are those of them that were paid for: model → how many, and their tokens. `warned_limit` is the cost
     limit (US dollars) that was last warned of. `prompt_tokens` are the estimates of all `opened_sessions`.
+    `questions` are the batches that a person is being asked about, the longest waiting first.
     """
 
     job_id: str = ""
@@ -251,6 +309,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     code: str = ""
     remedies: tuple[str, ...] = ()
     isolation: IsolationState = IsolationState()
+    questions: list[int] = msgspec.field(default_factory=list)
 
     def still(self) -> JobRecord:
         """A copy that later events do not reach: frozen parts are shared, others copied."""

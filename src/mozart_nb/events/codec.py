@@ -124,8 +124,9 @@ def writable(record: T) -> T:
 
 
 _OURS: Final = frozenset(
-    "kind job_id replaces run_id config_digest backend mode status outcome how stop code type source retry_source "
-    "about action session_id remote_id marker log files prompt_hash request_hash worktree directory branch base head".split()
+    "kind about action job_id replaces run_id config_digest backend mode status outcome how stop code type source "
+    "retry_source session_id remote_id marker log files prompt_hash request_hash worktree directory "
+    "branch base head".split()
 )
 """Fields with words and names of our own, that a run goes by: a password like `completion`, or one that is also the
 name of a folder, must not change them."""

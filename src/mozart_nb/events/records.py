@@ -12,6 +12,8 @@ FORMAT = 1
 Mode = Literal["first", "retry", "completion", "healed"]
 Outcome = Literal["ok", "error", "timeout", "stale", "killed", "cancelled"]
 RuleStatus = Literal["passed", "failed", "skipped", "rehearsed"]
+QuestionKind = Literal["confirmation", "escalation"]
+ReplyAction = Literal["proceed", "skip", "abort", "add", "retry"]
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -77,7 +79,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     pilot); `start_batch`: earlier batches are skipped; `max_concurrent`: 0 leaves the config's value; `keep_failed`:
     a resume leaves failed batches as they are; `recover`: no attempt begins, results are only looked at;
     `self_healing`: remedies may be applied before a batch is given up; `fresh`: answers kept of earlier runs do not
-    count.
+    count; `escalation`: a person is asked before a batch fails whose budgets are used up.
     """
 
     only: tuple[tuple[int, int], ...] = ()
@@ -88,6 +90,7 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     recover: bool = False
     self_healing: bool = False
     fresh: bool = False
+    escalation: bool = False
 
 
 class RuleResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from mozart_nb.events import Mode
+from mozart_nb.events import Mode, QuestionKind, ReplyAction
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has to agree to before an attempt begins. `message` may be empty; `prompt` is what will be sent."""
+    """What a person has to agree to before an attempt begins, or to decide before a batch fails (`escalation`).
+
+    `message` may be empty; `prompt` is what will be sent; `code` is what an escalated batch failed of.
+    """
 
     job_id: str
     batch: int
@@ -20,16 +23,21 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[str, ...]
     message: str
     prompt: str
+    kind: QuestionKind = "confirmation"
+    code: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """`proceed`; `skip` the batch; `abort`: the job pauses; `add`: proceed with `text` at the end of the prompt.
 
-    With `skip` and `abort`, `text` is the reason and may be empty.
+    With `skip` and `abort`, `text` is the reason and may be empty. Of a batch that is about to fail, `abort` lets it
+    fail, and `retry` gives it fresh budgets and, where it is not empty, `text` instead of its prompt. `by` says who
+    answered.
     """
 
-    action: Literal["proceed", "skip", "abort", "add"] = "proceed"
+    action: ReplyAction = "proceed"
     text: str = ""
+    by: str = ""
 
 
 class Confirmations(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from mozart_nb.events import Answer, Event
+from mozart_nb.events import Answer, Event, ReplyAction
 
 if TYPE_CHECKING:
     from mozart_nb.engine.state import JobState
@@ -45,21 +45,28 @@ class Store(Protocol):
         """Release files and lock."""
 
 
-RequestKind = Literal["pause", "resume", "retry", "cancel", "detach", "clear_limit"]
-"""`resume` withdraws a pause that has not settled yet, `retry` renews failed batches of a running job."""
+RequestKind = Literal["pause", "resume", "retry", "cancel", "detach", "clear_limit", "answer", "handover"]
+"""`resume` withdraws a pause that has not settled yet, `retry` renews failed batches of a running job.
+
+`answer` answers the open questions of `batches`, `handover` lets go of the job so that `by` can take it over."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person or another process wants of a running job; the answer is the event it causes.
 
     `run_id` limits it to one run ("" for whichever runs); after `expires_at` (epoch seconds, 0 never) it is ignored.
-    `reason` is what people read of a pause, `batches` those to `retry` (none named: every failed one).
+    `reason` is what people read of a pause, `batches` those to `retry` (none named: every failed one) or to `answer`.
+    An answer is `action` with `text`, as `batch.answered` tells it; with an `attempt` it counts only for the question
+    that was asked about that one (0: whichever is open).
     """
 
     kind: RequestKind
     by: str = ""
     reason: str = ""
     batches: tuple[int, ...] = ()
+    action: ReplyAction | Literal[""] = ""
+    text: str = ""
+    attempt: int = 0
     run_id: str = ""
     expires_at: float = 0.0
 
