@@ -1,27 +1,16 @@
-"""Commands that check and describe: `validate`, `schema`, `init`, `doctor`."""
+"""Commands that check and describe: `validate`, `schema`, `init`."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from rich.text import Text
 
-from mozart_nb.backends.claude_cli import ClaudeCliBackend
-from mozart_nb.checkpoint.index import home
-from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output, Row, status_text
-from mozart_nb.clock import SystemClock
+from mozart_nb.cli.output import FAILED, OK, STYLES, USAGE, Output
 from mozart_nb.errors import ConfigError, MisuseError, Problem, UnreadableError
-from mozart_nb.hosts.headless import run_briefly
 from mozart_nb.job.lint import Issue, Severity, has_errors
 from mozart_nb.job.load import load_job
 from mozart_nb.job.report import Notice
@@ -29,7 +18,7 @@ from mozart_nb.job.schema import job_schema
 from mozart_nb.masking import masked
 from mozart_nb.plans.checking import check
 from mozart_nb.plans.mending import Mended, mend
-from mozart_nb.words import amount, plural
+from mozart_nb.words import plural
 
 CONFIG_ERROR: Final = "E502"
 """Stands where a V-code would for what the loader itself refuses."""
@@ -197,121 +186,3 @@ def init(output: Output, file: Path, name: str) -> int:
     output.say(f"wrote {file}")
     output.say(f"next: mozart validate {file} · mozart rehearse {file} (free of charge) · mozart run {file}")
     return OK
-
-
-# --- doctor -----------------------------------------------------------------------------------------------------------
-
-Verdict = Literal["ok", "warning", "error"]
-MIN_FREE_BYTES: Final = 100 << 20
-COMFORTABLE_BYTES: Final = 2 << 30
-OLDEST_PYTHON: Final = (3, 11)
-NEWEST_PYTHON: Final = (3, 14)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `hint` says what to do when it is not `ok`."""
-
-    name: str
-    status: Verdict
-    detail: str
-    hint: str = ""
-
-
-def doctor(output: Output, workspace: Path | None) -> int:
-    """Look the installation over; contacts nobody and pays nothing. Exit code 1 when something has to be mended."""
-    findings = list(_findings(workspace or Path.cwd()))
-    failed = any(finding.status == "error" for finding in findings)
-    if output.json:
-        output.document({"ok": not failed, "checks": [asdict(finding) for finding in findings]})
-        return FAILED if failed else OK
-    rows: list[Row] = [[status_text(finding.status), finding.name, finding.detail] for finding in findings]
-    output.table(["", "", ""], rows)
-    for finding in findings:
-        if finding.hint:
-            output.show(f"{finding.name}: {finding.hint}")
-    return FAILED if failed else OK
-
-
-def _findings(folder: Path) -> Iterator[Finding]:
-    yield Finding("mozart_nb", "ok", _own_version())
-    yield _python()
-    yield from _claude()
-    yield _api()
-    yield _disk("disk here", folder)
-    yield _disk("temporary folder", Path(tempfile.gettempdir()))
-    yield _home()
-
-
-def _own_version() -> str:
-    try:
-        return version("mozart-nb")
-    except PackageNotFoundError:
-        return "not installed, run from its source"
-
-
-def _python() -> Finding:
-    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
-        return Finding("python", "ok", detail)
-    return Finding("python", "warning", detail, "tested with Python 3.11 to 3.14")
-
-
-def _claude() -> Iterator[Finding]:
-    """The program as sessions would find it. Asked for its version only."""
-    health = run_briefly(ClaudeCliBackend(SystemClock()).check())
-    facts: Mapping[str, str] = health.facts
-    if not health.ok:
-        hint = "install it (https://code.claude.com), or set backend.cli_path; rehearsals work without it"
-        yield Finding("claude", "error", f"{health.code}: {health.message}", hint)
-        return
-    found, recorded = facts.get("version", "?"), facts.get("recorded", "?")
-    detail = f"{found} at {facts.get('program', '?')}"
-    if found == recorded:
-        yield Finding("claude", "ok", detail)
-    else:
-        yield Finding("claude", "warning", detail, f"its behaviour was recorded with version {recorded}")
-    login = facts.get("login", "unknown")
-    if login == "unknown":
-        yield Finding("login", "warning", "no key and no login was found", "run `claude` once and log in, or set a key")
-    else:
-        yield Finding("login", "ok", login)
-
-
-def _api() -> Finding:
-    """Whether jobs could call the API. The key itself is neither shown nor tried."""
-    try:
-        sdk = f"anthropic {version('anthropic')}"
-    except PackageNotFoundError:
-        return Finding("api", "error", "the package anthropic is not installed", "pip install 'anthropic[aiohttp]>=1'")
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
-        if os.environ.get(name):
-            return Finding("api", "ok", f"{sdk}, {name} is set")
-    hint = "set ANTHROPIC_API_KEY for the backends anthropic_api and anthropic_batches; others need no key"
-    return Finding("api", "warning", f"{sdk}, no key in the environment", hint)
-
-
-def _disk(name: str, folder: Path) -> Finding:
-    place = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path.cwd())
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        return Finding(name, "error", f"{place}: {error.strerror}")
-    detail = f"{amount(free)} free in {place}"
-    if not os.access(place, os.W_OK):
-        return Finding(name, "error", detail, "this folder cannot be written to")
-    if free < MIN_FREE_BYTES:
-        return Finding(name, "error", detail, "a job pauses when the disk is full: make room")
-    if free < COMFORTABLE_BYTES:
-        return Finding(name, "warning", detail, "raw output of sessions is kept, long jobs may need more")
-    return Finding(name, "ok", detail)
-
-
-def _home() -> Finding:
-    """Where the index of jobs and the shared rate-limit gates are kept."""
-    place = home()
-    existing = next(path for path in (place, *place.absolute().parents) if path.exists())
-    if existing.is_dir() and os.access(existing, os.W_OK):
-        return Finding("index of jobs", "ok", str(place))
-    hint = "set MOZART_NB_HOME to a folder you can write to; ids are not found from anywhere until then"
-    return Finding("index of jobs", "warning", f"{place} cannot be written to", hint)

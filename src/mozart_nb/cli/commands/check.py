@@ -76,7 +76,7 @@ def init(
 
 @commands.command(rich_help_panel=PANEL)
 def doctor(ctx: typer.Context, workspace: Workspace = None, json: Json = False) -> None:
-    """Check the installation: the claude program, login, disk. Contacts nobody, costs nothing."""
-    from mozart_nb.cli.check import doctor as do
+    """Check the installation: claude, login, notebooks, disk. Contacts nobody, costs nothing."""
+    from mozart_nb.cli.doctor import doctor as do
 
     raise typer.Exit(do(output_of(ctx, json), workspace))
