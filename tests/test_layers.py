@@ -69,6 +69,10 @@ MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
     "errors": ({"excerpts"}, "an error shows the line of the job file that it is about"),
     "excerpts": ({"masking", "words"}, "what is shown of a job file is free of secrets and of what a screen obeys"),
     "events": ({"masking"}, "what is journaled must be free of secrets, and both are the ground that all stand on"),
+    "cli.commands.dashboard": (
+        {"jupyter.server.standalone"},
+        "`mozart dashboard` starts the server of the pages: a door that opens when the command is called",
+    ),
     "job_handle": (
         {"jupyter.dashboard.dashboard", "jupyter.looks.job"},
         "`Job.dashboard()` and what a notebook shows of a `Job`: doors to the notebook that open when they are used",
@@ -120,6 +124,7 @@ COMES_WITH = {
     "referencing": "jsonschema",
     "numpy": "pandas",
     "nest_asyncio2": "nest-asyncio2",
+    "tornado": "jupyter_server",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""
 

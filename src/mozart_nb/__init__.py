@@ -44,3 +44,10 @@ def unload_ipython_extension(shell: Any) -> None:
     from mozart_nb.jupyter.magics.loading import unload
 
     unload(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What Jupyter Server loads: the pages and the REST API below `/mozart/`."""
+    from mozart_nb.jupyter.server.app import MozartApp
+
+    return [{"module": "mozart_nb", "app": MozartApp}]

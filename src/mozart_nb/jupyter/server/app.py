@@ -1,0 +1,70 @@
+"""The extension: what Jupyter Server loads, in the user's JupyterLab and in the server of `mozart dashboard`."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import StrictUndefined
+from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
+
+from mozart_nb.job.secrets import secrets_of_environment
+from mozart_nb.jupyter.server.routes import PREFIX, all_routes
+from mozart_nb.jupyter.server.workers import Workers
+from mozart_nb.masking import know
+
+if TYPE_CHECKING:
+    from mozart_nb.looking.board import Board
+
+HERE = Path(__file__).parent
+
+
+class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
+    """Pages and REST API of mozart_nb below `/mozart/`.
+
+    It runs no jobs: it reads what they leave on disk, and asks whoever runs them. Templates and static files are part
+    of the package; `/static/mozart_nb/` is public, as all static files of Jupyter Server are.
+    """
+
+    name = "mozart_nb"
+    description = "Pages and REST API of mozart_nb"
+    extension_url = PREFIX
+    default_url = PREFIX
+    load_other_extensions = False
+    file_url_prefix = "/render"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.static_paths = [str(HERE / "static")]
+        self.template_paths = [str(HERE / "templates")]
+        # A name that a template misspells is an error in every test, not an empty place on a page.
+        self.jinja2_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+        self.workers = Workers()
+
+    @cached_property
+    def board(self) -> Board:
+        """What the web sees of the user's jobs; one for all who look. A JupyterLab where nobody looks pays nothing."""
+        from mozart_nb.looking.board import Board
+
+        return Board()
+
+    @property
+    def is_standalone(self) -> bool:
+        """Whether this server shows nothing but our pages (`mozart dashboard`)."""
+        return bool(getattr(self.serverapp, "shows_only_our_pages", False))
+
+    def initialize_settings(self) -> None:
+        """What must never be shown is known before the first page is."""
+        know(secrets_of_environment(os.environ))
+
+    def initialize_handlers(self) -> None:
+        """Every address of `routes.all_routes`."""
+        self.handlers.extend((f"{PREFIX}{pattern}", handler) for pattern, handler in all_routes())
+
+    async def stop_extension(self) -> None:
+        """End what listens, and let go of the threads."""
+        if "board" in self.__dict__:
+            await self.board.close()
+        self.workers.close()
