@@ -243,9 +243,7 @@ class Driver:
                     if isinstance(event, ev.BatchHealing):
                         self._ailing.append(event.batch)
                 case StartAttempt(batch, attempt, mode, probe):
-                    if not self._turns.may_start(batch):
-                        return None
-                    if probe and not self._probe.is_granted(self.state.job.limit):
+                    if not self._turns.may_start(batch, self._probe if probe else None):
                         return None
                     self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
                     self._starting.append(batch)

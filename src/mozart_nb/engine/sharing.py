@@ -107,6 +107,10 @@ class ProbeRight:
             self._asking = asyncio.create_task(self._ask(hit_at), name="mozart probe")
         return False
 
+    def keep(self, limit: LimitState | None) -> None:
+        """The right was not used after all: it still counts when it is asked for again."""
+        self._granted_for = limit.hit_at if limit else 0.0
+
     async def _ask(self, hit_at: float) -> None:
         try:
             if await self._shared.may_probe():
@@ -139,9 +143,14 @@ class OwnTurns:
         self._is_wanting = False
         turns.begin(wake)
 
-    def may_start(self, batch: int) -> bool:
-        """Whether this batch's session may begin now."""
+    def may_start(self, batch: int, probe: ProbeRight | None) -> bool:
+        """Whether this batch's session may begin now; one that is a `probe` needs the right to be that as well."""
+        limit = self._state.job.limit
+        if probe is not None and not probe.is_granted(limit):
+            return False
         self._is_wanting = not self._turns.may_start(self._open, batch)
+        if self._is_wanting and probe is not None:
+            probe.keep(limit)
         return not self._is_wanting
 
     def settle(self) -> None:
