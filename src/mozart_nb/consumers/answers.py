@@ -123,13 +123,14 @@ def answer_records(
     *,
     rows: Sequence[Any] | None = None,
     only_failed: bool = False,
+    batches: Iterable[int] | None = None,
 ) -> Iterator[AnswerRecord]:
     """A record for every item of the plan in input order, one batch in memory at a time.
 
     `rows` are the input rows, where they shall be in the records; `only_failed` leaves out what has an answer or may
-    still get one.
+    still get one. `batches` are those that are asked about, by default all.
     """
-    for number in range(1, state.total + 1):
+    for number in range(1, state.total + 1) if batches is None else batches:
         status = state.status_of(number)
         if not only_failed or status in ("failed", "blocked"):
             yield from _of_batch(state, config, number, read, rows)

@@ -21,9 +21,10 @@ from mozart_nb.checkpoint.lock import is_running
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.history.rows import RUN_STATUSES, RunRow, counted
 from mozart_nb.consumers.job_rows import JobView
-from mozart_nb.consumers.progress import shown_status
+from mozart_nb.consumers.progress import Progress, progress_of, shown_status
 from mozart_nb.engine.state import JobRecord, JobState
 from mozart_nb.errors import MisuseError, MozartError, WorldError
+from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import Plan
 from mozart_nb.looking.finding import Found, find, known_layouts
 from mozart_nb.looking.recording import (
@@ -78,14 +79,23 @@ class Listed:
         row: dict[str, Any] = {"job_id": self.layout.job_id, "workspace": view.workspace}
         if view.status == "unreadable":
             return {**row, "status": view.status, "error": view.message}
-        if self.found is not None:
-            state, config, now = self.found.state, self.found.config, self.found.now
-        else:
-            state, config, now = _state_of(view.job), None, time.time()
-            with contextlib.suppress(MozartError, OSError):  # a plan that is gone sets no limits
-                config = read_frozen(self.layout).loaded.config
+        state, config, now = self._seen()
         document = status_document(state, config, now, is_live=self.is_live, batches=())
         return {**row, **{key: document[key] for key in _LISTED}, "updated": view.job.at}
+
+    @property
+    def progress(self) -> Progress:
+        """One look at it. The history knows nothing of single batches, so of those that run it may have only the number."""
+        state, config, now = self._seen()
+        return progress_of(state, config, now, is_live=self.is_live)
+
+    def _seen(self) -> tuple[JobState, JobConfig | None, float]:
+        if self.found is not None:
+            return self.found.state, self.found.config, self.found.now
+        config = None
+        with contextlib.suppress(MozartError, OSError):  # a plan that is gone sets no limits
+            config = read_frozen(self.layout).loaded.config
+        return _state_of(self.view.job), config, time.time()
 
 
 def _state_of(job: JobRecord) -> JobState:
@@ -113,7 +123,11 @@ def known_jobs(workspace: Path | None = None, notices: list[str] | None = None) 
 
     `notices` gets what people should know about the history itself.
     """
-    layouts = known_layouts(workspace)
+    return jobs_at(known_layouts(workspace), notices)
+
+
+def jobs_at(layouts: Sequence[Layout], notices: list[str] | None = None) -> Iterator[Listed]:
+    """The jobs that stand at these places, in this order; otherwise as `known_jobs`."""
     entries = _entries(layouts, notices if notices is not None else [])
     now = time.time()
     return (_listed(layout, entries.get(layout), now) for layout in layouts)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.errors import MisuseError, UnknownJobError
+from mozart_nb.errors import AmbiguousJobError, UnknownJobError
 from mozart_nb.looking.finding import known_layouts
 
 SEPARATOR: Final = "~"
@@ -61,7 +61,7 @@ class Places:
     def find(self, key: str) -> Layout:
         """The place of a job.
 
-        Raises `UnknownJobError`, and `MisuseError` for an id that two workspaces have: it names the keys.
+        Raises `UnknownJobError`, and `AmbiguousJobError` for an id that two workspaces have: its hint names the keys.
         """
         with self._lock:
             for age in (REFRESH_SECONDS, LEAST_SECONDS):
@@ -70,9 +70,8 @@ class Places:
                 if found is not None:
                     return found
                 if key in self._shared:
-                    keys = " or ".join(f"`{one}`" for one in self._shared[key])
-                    raise AmbiguousKeyError(f"several workspaces have a job `{key}`", hint=f"say {keys}")
-        raise UnknownJobError("no such job is known here", hint="the list of jobs has all keys")
+                    raise self._ambiguous(key)
+        raise UnknownJobError("no such job is known here", hint="the list of jobs has the keys of all that are")
 
     def key_of(self, layout: Layout) -> str:
         """The shortest key of a job that may have just come into being."""
@@ -83,6 +82,12 @@ class Places:
                     if known == layout:
                         return key
         return key_for(layout)
+
+    def _ambiguous(self, job_id: str) -> AmbiguousJobError:
+        keys = self._shared[job_id]
+        error = AmbiguousJobError(job_id, [str(self._full[key].workspace) for key in keys])
+        error.hint = f"ask for {' or '.join(f'`{key}`' for key in keys)}"
+        return error
 
     def _look(self, age: float) -> None:
         now = self._monotonic()
@@ -98,7 +103,3 @@ class Places:
             if times > 1
         }
         self._looked_at = now
-
-
-class AmbiguousKeyError(MisuseError):
-    """Two workspaces have a job with this id; the hint names the keys that tell them apart."""

@@ -112,12 +112,14 @@ class JobLook:
 class Plan:
     """What a job was planned from: the config as frozen, and its file where that is still known.
 
-    `document` is JSON data, secrets masked. `file` is empty for a job that did not come from a file.
+    `document` is JSON data, secrets masked. `file` is empty for a job that did not come from a file; `text` is the job
+    file as it was read, `texts` are the files it names: name to content.
     """
 
     config: JobConfig
     document: Mapping[str, Any]
     file: str = ""
+    text: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -178,17 +180,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPage:
-    """Rows of the table of answers, in input order, from `offset`; `total` is None where it would have to be counted.
+    """Rows of the table of answers, in input order, one batch after the other.
 
-    `next_batch` and `next_offset` say where to go on, 0 and 0 at the end.
+    `next_batch` says where to go on, 0 at the end. Answers are as they are: mask them when they are shown.
     """
 
     table: AnswerTable
     records: tuple[AnswerRecord, ...]
     next_batch: int = 0
     version: str = ""
-    cut: int = 0
-    """Texts that were cut because they are very long."""
 
 
 @dataclass(frozen=True, slots=True)
