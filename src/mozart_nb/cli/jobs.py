@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.cli.conducting import absolute, is_wanted, run_there
 from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, Output
@@ -19,6 +20,7 @@ from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, UnknownJobError
 from mozart_nb.events import Event, RunOptions
 from mozart_nb.hosts.headless import run_briefly, run_headless
+from mozart_nb.hosts.steering import Submission
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.following import Follower, follow
@@ -123,26 +125,29 @@ class ResumeWish:
     infer: bool = False
     self_healing: bool = False
     yes: bool = False
+    conductor: bool | None = None
+    detach: bool = False
+    handover: bool = False
 
 
 def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
     """Go on with a job: everything that is not completed or skipped."""
+    goes_there = wish.handover or is_wanted(wish.conductor, detach=wish.detach)
     try:
         prepared = opened(resolve(job_id, wish.workspace))
     except UnknownJobError as error:
         if wish.infer and wish.config is not None:
-            return _infer_from_nothing(output, job_id, wish.config, wish)
+            return _infer_from_nothing(output, job_id, wish.config, wish, goes_there=goes_there)
         if Path(job_id).suffix in (".yaml", ".yml"):
             error.hint = f"`resume` takes a job id; `mozart run {job_id}` takes the file"
         raise
     found = standing(prepared)
     found, healings = unlocked(output, prepared, found, yes=wish.yes) if wish.self_healing else (found, ())
-    if found.kind == "running":
-        raise MisuseError(
-            f"job `{job_id}` is already running: {found.owner}",
-            hint=f"`mozart status {job_id} --watch` shows it",
-            job_id=job_id,
-        )
+    if found.kind == "running" and not wish.handover:
+        hint = f"`mozart status {job_id} --watch` shows it"
+        if goes_there:
+            hint += f", `mozart resume {job_id} --handover` has the conductor take it over"
+        raise MisuseError(f"job `{job_id}` is already running: {found.owner}", hint=hint, job_id=job_id)
     reload = _reloaded(output, prepared, wish)
     state = found.state
     if state is not None and state.status == "completed" and reload is None:
@@ -150,16 +155,43 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
     if state is not None:
         if reload is not None and not may_change(output, state, reload, yes=wish.yes):
             raise MisuseError("nothing was started", hint="--yes answers this question")
-        output.say(_resuming(state, wish))
+        if found.kind != "running":
+            output.say(_resuming(state, wish))
+    if goes_there:
+        return run_there(output, _submission(prepared, wish), detach=wish.detach)
     options = RunOptions(keep_failed=wish.keep_failed, self_healing=wish.self_healing)
     return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer, healings=healings)
 
 
-def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeWish) -> int:
+def _submission(prepared: Prepared, wish: ResumeWish) -> Submission:
+    return Submission(
+        job_id=prepared.job_id,
+        workspace=prepared.layout.workspace,
+        config=absolute(wish.config),
+        reload_config=wish.reload_config,
+        keep_failed=wish.keep_failed,
+        infer=wish.infer,
+        self_healing=wish.self_healing,
+        yes=wish.yes,
+        handover=wish.handover,
+    )
+
+
+def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeWish, *, goes_there: bool) -> int:
     """The record is lost, the results are not: batches whose rules pass count as completed, the rest runs."""
     prepared = prepare(load_checked(output, config, workspace=wish.workspace), workspace=wish.workspace)
     require_same_job(job_id, prepared.loaded, config)
     output.say(f"there is no record of job `{job_id}`: batches whose rules pass count as completed")
+    if goes_there:
+        there = replace(
+            _submission(prepared, wish),
+            file=absolute(config),
+            job_id="",
+            workspace=absolute(wish.workspace),
+            config=None,
+            infer=True,
+        )
+        return run_there(output, there, detach=wish.detach)
     return drive(output, prepared, RunOptions(self_healing=wish.self_healing), yes=wish.yes, infer=True)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mozart_nb.checkpoint.index import resolve
+from mozart_nb.cli.conducting import is_wanted, run_there
 from mozart_nb.cli.jobs import ask_host, may_change, require_same_job, say_hooks_left, silently, told
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, Output
@@ -14,6 +15,7 @@ from mozart_nb.cli.run import drive
 from mozart_nb.errors import MisuseError, PlanMismatchError
 from mozart_nb.events import RunOptions
 from mozart_nb.hosts.headless import run_headless
+from mozart_nb.hosts.steering import Submission
 from mozart_nb.job.plan import compatible
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.following import follow
@@ -30,6 +32,8 @@ class ModifyWish:
     resume: bool = False
     seconds: float | None = None
     yes: bool = False
+    conductor: bool | None = None
+    detach: bool = False
 
 
 def modify(output: Output, job_id: str, wish: ModifyWish) -> int:
@@ -97,6 +101,10 @@ def _take(output: Output, found: Found, prepared: Prepared, changed: Prepared, w
     job = found.layout.job_id
     if wish.resume:
         output.say(f"job `{job}` goes on with {wish.config}")
+        if is_wanted(wish.conductor, detach=wish.detach):
+            place = found.layout.workspace
+            there = Submission(job_id=job, workspace=place, config=wish.config.absolute(), yes=wish.yes)
+            return run_there(output, there, detach=wish.detach)
         return drive(output, prepared, RunOptions(), yes=wish.yes, reload=changed)
     # A run in which no attempt begins: it ends what a dead host left open, takes the config and settles.
     run_headless(prepared, RunOptions(keep_failed=True, recover=True), reload=changed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb.cli.attach import attach
+from mozart_nb.cli.conducting import absolute, is_wanted, run_there
 from mozart_nb.cli.confirm import SetAside, confirmations_for, consent_for
 from mozart_nb.cli.dry_run import show_plan
 from mozart_nb.cli.healing import unlocked
@@ -25,6 +26,7 @@ from mozart_nb.errors import JobBusyError, MisuseError
 from mozart_nb.events import RunOptions
 from mozart_nb.hooks import ends_chain, hook_rows, words
 from mozart_nb.hosts.headless import finish_headless, run_headless
+from mozart_nb.hosts.steering import Submission
 from mozart_nb.plans.outlook import plan_document
 from mozart_nb.plans.starting import decide, nothing_to_do, run_options
 from mozart_nb.runtime import Prepared, Standing, prepare, standing
@@ -52,11 +54,16 @@ class RunWish:
     max_concurrent: int = 0
     strict: bool = False
     self_healing: bool = False
+    conductor: bool | None = None
+    detach: bool = False
 
 
 def run(output: Output, file: Path, wish: RunWish) -> int:
     """Run a job file; returns the exit code."""
+    goes_there = is_wanted(wish.conductor, detach=wish.detach)
     starts_at = parse_at(wish.at, time.time()) if wish.at else 0.0
+    if starts_at and wish.detach:
+        raise MisuseError("--at waits here until it is time, --detach does not wait", hint="leave out one of them")
     loaded = load_checked(
         output,
         file,
@@ -73,10 +80,34 @@ def run(output: Output, file: Path, wish: RunWish) -> int:
         return OK
     if starts_at:
         wait_until(output, starts_at, loaded.config.job_id)
+    if goes_there:
+        return _run_there(output, prepared, file, wish)
     if wish.rehearse:
         # Only now: this makes the scratch folder.
         prepared = prepare(loaded, rehearse=True)
     return _start(output, prepared, options, wish)
+
+
+def _run_there(output: Output, prepared: Prepared, file: Path, wish: RunWish) -> int:
+    if wish.fresh and not wish.rehearse:
+        found = standing(prepared, fresh=True)
+        if found.kind not in ("new", "running"):
+            _require_consent(output, prepared, found, yes=wish.yes)
+    submission = Submission(
+        file=file.absolute(),
+        workspace=absolute(wish.workspace),
+        overrides=wish.overrides,
+        strict=wish.strict,
+        rehearse=wish.rehearse,
+        fresh=wish.fresh,
+        limit=wish.limit,
+        batches=wish.batches,
+        start_batch=wish.start_batch,
+        max_concurrent=wish.max_concurrent,
+        self_healing=wish.self_healing,
+        yes=wish.yes,
+    )
+    return run_there(output, submission, detach=wish.detach)
 
 
 def options_of(wish: RunWish, total: int) -> RunOptions:

@@ -11,6 +11,8 @@ import typer
 from mozart_nb.cli.commands._app import (
     At,
     Batches,
+    Conductor,
+    Detach,
     DryRun,
     Fresh,
     JobFile,
@@ -51,6 +53,8 @@ def run(
     overrides: Overrides = None,
     max_concurrent: MaxConcurrent = None,
     strict: Strict = False,
+    conductor: Conductor = None,
+    detach: Detach = False,
     workspace: Workspace = None,
     json: Json = False,
 ) -> None:
@@ -58,6 +62,7 @@ def run(
 
     A job that runs elsewhere is shown, an unfinished one goes on, a completed one is left alone.
     Ctrl-C pauses: running batches finish first. A second Ctrl-C leaves at once.
+    With --conductor the job outlives this terminal, and Ctrl-C ends the showing only.
     """
     from mozart_nb.cli.finished import finished
 
@@ -103,6 +108,11 @@ def resume(
     infer: Annotated[bool, typer.Option("--infer", help="Batches whose rules pass count as completed.")] = False,
     self_healing: SelfHealing = False,
     yes: Yes = False,
+    conductor: Conductor = None,
+    detach: Detach = False,
+    handover: Annotated[
+        bool, typer.Option("--handover", help="Have whoever runs it now hand it over to the conductor.")
+    ] = False,
     workspace: Workspace = None,
     json: Json = False,
 ) -> None:
@@ -126,6 +136,8 @@ def modify(
         float | None, typer.Option("--timeout", "-t", metavar="SECONDS", min=0, help="Wait so long at most.")
     ] = None,
     yes: Yes = False,
+    conductor: Conductor = None,
+    detach: Detach = False,
     workspace: Workspace = None,
     json: Json = False,
 ) -> None:
