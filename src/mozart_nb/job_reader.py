@@ -168,7 +168,8 @@ class JobReader:
         live, pulses = self.is_live, self.pulses
         begins = self._channel.beginning
         seen = self.read(lambda state: progress_of(state, self.config, time.time(), pulses=pulses, is_live=live))
-        return replace(seen, status=begins, reason="", code="") if begins else seen
+        waits = "the conductor has it, and has not begun yet" if begins == "waiting" else ""
+        return replace(seen, status=begins, reason=waits, code="") if begins else seen
 
     def observe(self, observer: Callable[[Sequence[ev.Event]], None]) -> Callable[[], None]:
         """Have `observer` called on the host's loop with every burst of events, whoever runs the job.

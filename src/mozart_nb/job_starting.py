@@ -109,6 +109,9 @@ class JobStarter(JobReader):
             if fresh:
                 raise JobBusyError(self.job_id, "in this notebook")
             return Decision("attach", f"job `{self.job_id}` runs here already")
+        carried = self._channel.carried
+        if carried is not None and not carried.has_begun and not fresh:
+            return Decision("attach", f"the conductor has job `{self.job_id}` already, and has not begun yet")
         found = standing(self._prepared, fresh=fresh)
         if found.kind == "running" and not fresh and found.state is not None:
             self._require_same(found.state.job.config_digest, str(found.owner))
@@ -181,6 +184,7 @@ class JobStarter(JobReader):
         if self._channel.look() is not None:
             self._ask_other_process()
             return self
+        conductor = conductor or self._channel.carried is not None
         if conductor:
             there = {"batches": batches, "keep_failed": keep_failed, "infer": infer, **asked}
             self._send(self._prepared, reload=how.get("reload"), **there)
@@ -188,6 +192,17 @@ class JobStarter(JobReader):
             self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
         if not conductor:
             self._channel.begin(wish)
+        return self
+
+    def hand_over(self) -> Self:
+        """Give it to the conductor, whoever runs it now, so that it outlives this process. Returns at once.
+
+        Where its sessions outlive their host they go on; else running batches finish first. A job that nobody runs
+        goes on there. Raises `MisuseError` for one whose rules need functions of this notebook.
+        """
+        self._require_record()
+        self._follow_its_record()
+        self._send(self._prepared, handover=True)
         return self
 
     def _ask_other_process(self) -> None:

@@ -5,6 +5,7 @@ Read from what the conductor keeps on disk, without asking it: whoever waits for
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import msgspec
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.hosts.conductor.carried import Carried, key_of
+from mozart_nb.hosts.conductor.client import ConductorClient
 from mozart_nb.hosts.conductor.place import Place, place
 
 RESTART_SECONDS: Final = 20.0
@@ -46,7 +48,10 @@ class Carriage:
 
     @property
     def coming(self) -> Carried | None:
-        """The same for a job that is going to run there without further ado: its conductor runs, or is restarting."""
+        """The same for a job that is going to run there without further ado: its conductor runs, or is restarting.
+
+        None in the conductor itself, which has no need to wait for what it does.
+        """
         found = self.entry
         return found if found is not None and found.phase in _COMING and self._is_there() else None
 
@@ -63,8 +68,9 @@ class Carriage:
         now = self._clock()
         if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            if self.is_there:
-                self._seen_at = now
+            who = self._where.identity()
+            if who is not None:
+                self._seen_at = now if who.pid != os.getpid() else None
         return self._seen_at is not None and now - self._seen_at < RESTART_SECONDS
 
 
@@ -92,3 +98,12 @@ def _entries(path: Path) -> dict[str, Carried]:
     with _lock:
         _known[path] = (mark, entries)
     return entries
+
+
+def ask_conductor(layout: Layout, method: str) -> None:
+    """Ask something about a job that the conductor has and nobody runs: `pause`, `resume` or `cancel`.
+
+    Raises `ConductorAbsentError` where the conductor is gone, and what it raises.
+    """
+    with ConductorClient.connect() as conductor:
+        conductor.call(method, job_id=layout.job_id, workspace=str(layout.workspace))

@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from typing import Literal, TypeVar
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.layout import Layout
@@ -25,6 +27,8 @@ from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobBusyError, MisuseError, MozartError
 from mozart_nb.hooks import run_hooks
+from mozart_nb.hosts.carriage import Carriage, ask_conductor
+from mozart_nb.hosts.conductor.carried import Carried
 from mozart_nb.hosts.local_run import LocalRun, Wish
 from mozart_nb.hosts.loops import Host
 from mozart_nb.hosts.spectator import Spectator, in_words, living_owner
@@ -48,6 +52,7 @@ class Channel:
         self._listeners: list[Listener] = []
         self._waiting = 0
         self._finished: Future[None] | None = None
+        self._carriage = Carriage(layout)
         self._spectator = Spectator(layout, host, self._is_watched, self._hear_elsewhere)
         self._kept: tuple[JobState, tuple[int, int]] | None = None
         self._lock = threading.Lock()
@@ -60,14 +65,22 @@ class Channel:
 
     @property
     def is_live(self) -> bool:
-        """Whether a host runs the job, here or elsewhere."""
-        return self.run is not None or self.owner is not None
+        """Whether a host runs the job, here or elsewhere, or the conductor is going to."""
+        return self.run is not None or self.owner is not None or self.carried is not None
 
     @property
-    def beginning(self) -> Literal["running", "pausing"] | None:
-        """What a run of this process comes to that was asked for and has not said anything yet; else None."""
+    def carried(self) -> Carried | None:
+        """How the conductor has a job that nobody runs at this moment; None where it has not, or is gone for good."""
+        return self._carriage.coming if self.run is None and self.owner is None else None
+
+    @property
+    def beginning(self) -> Literal["running", "pausing", "waiting"] | None:
+        """What a run comes to that was asked for, here or of the conductor, and has not said anything yet."""
         run = self.run
-        if run is None or run.driver is not None:
+        if run is None:
+            carried = self.carried
+            return "waiting" if carried is not None and not carried.has_begun else None
+        if run.driver is not None:
             return None
         return "pausing" if run.is_to_stop else "running"
 
@@ -224,9 +237,12 @@ class Channel:
 
     def _ask_elsewhere(self, request: Request) -> None:
         holder = living_owner(self.layout)
-        if holder is None:
+        if holder is not None:
+            drop(self.layout, msgspec.structs.replace(request, run_id=holder.run_id))
+        elif self.carried is not None:
+            ask_conductor(self.layout, request.kind)
+        else:
             raise MisuseError(f"job `{self.layout.job_id}` is not running", job_id=self.layout.job_id)
-        drop(self.layout, Request(kind=request.kind, by=request.by, batches=request.batches, run_id=holder.run_id))
 
     def want_back(self, wish: Wish) -> bool:
         """Withdraw a pause, or begin again once it has settled; False when the job does not run here."""
@@ -253,7 +269,7 @@ class Channel:
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     async def settled(self) -> None:
-        """Until nobody runs the job any more; on any loop. Cancelling the wait does nothing to the job."""
+        """Until nobody runs the job any more, nor is going to; on any loop. Cancelling the wait does nothing to it."""
         while self.is_live:
             finished = self._finished
             if self.run is not None and finished is not None:
@@ -265,7 +281,7 @@ class Channel:
         """Another process runs it: until it has settled or that process is gone."""
         self.host.call(lambda: self._wait(1))
         try:
-            while self.run is None and self.owner is not None:  # noqa: ASYNC110 - looking keeps a kernel's loop awake
+            while self.run is None and self.is_live:  # noqa: ASYNC110 - looking keeps a kernel's loop awake
                 await asyncio.sleep(POLL_SECONDS / 2)
         finally:
             self.host.call_soon(self._wait, -1)

@@ -1,8 +1,7 @@
 """From this process to the conductor: a job that was made ready here, with whatever a notebook gave it.
 
-What the job needs is frozen on disk by a run in which no attempt begins; the conductor then takes it up from there. So
-it runs exactly what was checked here, rows of DataFrames and values of variables included, whatever happens to the
-files and the notebook afterwards.
+What the job needs is frozen on disk here, and the conductor takes it up from there. So it runs exactly what was checked
+here, rows of DataFrames and values of variables included, whatever happens to the files and the notebook afterwards.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from mozart_nb import events as ev
+from mozart_nb.checkpoint.lock import JobLock
 from mozart_nb.errors import MisuseError
 from mozart_nb.hosts.steering import Say, Submission, Submitted, silently, submit
 from mozart_nb.job.borrowed import named_functions
@@ -34,15 +34,19 @@ def send(
 ) -> Submitted:
     """Have the conductor run `prepared`, or go on with it; returns once it has accepted it.
 
-    `plants`: nothing of it is on disk yet, or not as it is now. `fresh`, `anew` and `reload` are as for `run_job`, and
-    imply that. `how` are fields of `Submission`. Raises `MisuseError` for what cannot leave this process, what
+    `plants`: nothing of it is on disk yet. `fresh`, `anew` and `reload` are as for `run_job`: what was there before is
+    archived, or takes the new config, in a run in which no attempt begins. `how` are fields of `Submission`.
+
+    Raises `MisuseError` for what cannot leave this process, `JobBusyError` where somebody else was faster, what
     `run_job` raises, and what `submit` does.
     """
     now = reload or prepared
     require_sendable(now)
-    if plants or fresh or anew or reload is not None:
+    if fresh or anew or reload is not None:
         options = ev.RunOptions(keep_failed=True, recover=True, fresh=fresh)
-        in_own_loop(run_job(prepared, options, fresh=fresh, anew=anew, reload=reload))
+        _in_own_loop(run_job(prepared, options, fresh=fresh, anew=anew, reload=reload))
+    elif plants:
+        _plant(now)
     return submit(Submission(job_id=now.job_id, workspace=now.layout.workspace, **how), say=say)
 
 
@@ -72,7 +76,15 @@ def staying_behind(prepared: Prepared) -> list[str]:
     ]
 
 
-def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
+def _plant(prepared: Prepared) -> None:
+    """Freeze what the first run of a job needs; its journal is begun by whoever runs it."""
+    layout = prepared.layout
+    with JobLock(layout):
+        if not layout.exists:
+            prepared.frozen.write(layout)
+
+
+def _in_own_loop(work: Coroutine[Any, Any, T]) -> T:
     """What `work` comes to on a loop of its own in a thread: whatever loop runs here stands still meanwhile."""
     with ThreadPoolExecutor(1, "mozart planting") as thread:
         return thread.submit(asyncio.run, work).result()
