@@ -19,7 +19,8 @@ from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
 from mozart_nb.engine.confirm import Triggers
-from mozart_nb.engine.desk import Composed, Parts
+from mozart_nb.engine.composed import Composed
+from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.ports import (
@@ -177,7 +178,7 @@ class PlainComposer:
         return {"batch_num": number}
 
     async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
-        prompt = f"batch {batch.number}, {batch.mode}"
+        prompt = batch.edited or f"batch {batch.number}, {batch.mode}"
         missing = [result.message for result in batch.validation_details if result.status == "failed"]
         self.asked.append((batch.number, batch.mode, missing))
         return Composed(prompt, {"batch_num": batch.number}, Preflight(len(prompt) // 4, len(prompt), 1))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mozart_nb import events as ev
 from mozart_nb.engine._records import Handlers, begin, drop_question, move, requeue
-from mozart_nb.engine.state import Answered, Asked, BatchState, JobState
+from mozart_nb.engine.asked import Answered, Asked
+from mozart_nb.engine.state import BatchState, JobState
 
 
 def _asked(state: JobState, event: ev.BatchAsked) -> None:

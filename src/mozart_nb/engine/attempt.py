@@ -10,17 +10,18 @@ backend answers hours later, the attempt ends when its request is handed in, and
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from mozart_nb import events as ev
-from mozart_nb.engine.classify import Verdict, classify
-from mozart_nb.engine.confirm import asked_text, pause_reason, skip_reason
-from mozart_nb.engine.desk import Composed, Desk, Parts
-from mozart_nb.engine.ids import new_marker, new_session_id
-from mozart_nb.engine.judge import judge
-from mozart_nb.engine.ports import Ailment, AnswerReading, Question, Reattaches, Reply, Request, SessionResult
+from mozart_nb.engine.asked import Answered, pause_reason
+from mozart_nb.engine.classify import classify
+from mozart_nb.engine.composed import Composed
+from mozart_nb.engine.confirm import NOBODY, agreement, asked_text
+from mozart_nb.engine.desk import Desk, Parts
+from mozart_nb.engine.ids import new_marker, new_session_id, prompt_hash
+from mozart_nb.engine.judge import judge, session_finished
+from mozart_nb.engine.ports import Ailment, AnswerReading, Reattaches, Request, SessionResult
 from mozart_nb.engine.preflight import Preflight
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import PromptError
@@ -49,7 +50,7 @@ class Attempt:
         self._request_hash = ""
         self._adopting = False
         self._followed = False
-        self._reply: Reply | None = None
+        self._agreed: Answered | None = None
 
     # --- the ways in -------------------------------------------------------------------------------------------------
 
@@ -84,17 +85,25 @@ class Attempt:
         self._desk.note(ev.ValidationFailed(batch=self.batch.number, attempt=self.number, code=code, message=message))
 
     async def _run(self) -> None:
-        batch, parts = self.batch, self._parts
-        if batch.mode == "first" and (reason := await parts.composer.skip_reason(batch.number)):
-            self._desk.note(ev.BatchSkipped(batch=batch.number, reason=reason))
+        batch = self.batch
+        agreed = self._parts.triggers.draft_of(batch)
+        self._parts.triggers.forget(batch.number)
+        if agreed is None and await self._is_needless():
             return
-        if batch.mode == "healed" and await self._is_mended():
-            return
-        result = await self._session_result(continues=batch.mode == "completion" and self._can_continue())
+        continues = batch.mode == "completion" and self._can_continue()
+        result = await self._session_result(continues=continues, agreed=agreed)
         if result is not None and result.lost_session:
             result = await self._session_result(continues=False)
         if result is not None:
             await self.conclude(result)
+
+    async def _is_needless(self) -> bool:
+        """Whether the batch is not to be run at all, or a remedy made what was done before good enough."""
+        batch = self.batch
+        if batch.mode == "first" and (reason := await self._parts.composer.skip_reason(batch.number)):
+            self._desk.note(ev.BatchSkipped(batch=batch.number, reason=reason))
+            return True
+        return batch.mode == "healed" and await self._is_mended()
 
     def _can_continue(self) -> bool:
         how = self._parts.backend.continues_by
@@ -102,13 +111,18 @@ class Attempt:
 
     # --- the session --------------------------------------------------------------------------------------------------
 
-    async def _session_result(self, *, continues: bool) -> SessionResult | None:
-        """Run one session; None when preflight or a person forbids it, or when its answer comes by another way."""
+    async def _session_result(self, *, continues: bool, agreed: Composed | None = None) -> SessionResult | None:
+        """Run one session; None when preflight forbids it, a person is asked first, or its answer comes another way.
+
+        `agreed` is what a person has agreed to: it needs not be composed.
+        """
         batch, parts = self.batch, self._parts
-        draft = self._composed = await parts.composer.compose(batch, continues=continues)
-        if not self._passes_preflight(draft.preflight) or await self._is_kept(draft):
+        draft = self._composed = agreed or await parts.composer.compose(batch, continues=continues)
+        if agreed is None and not self._passes_preflight(draft.preflight):
             return None
-        composed = self._composed = await self._confirmed(draft)
+        if await self._is_kept(draft):
+            return None
+        composed = self._composed = await self._confirmed(draft, resumes=agreed is not None)
         if composed is None:
             return None
         before = await parts.checker.signatures(composed.values)
@@ -164,42 +178,44 @@ class Attempt:
             findings=preflight.findings,
         )
 
-    async def _confirmed(self, composed: Composed) -> Composed | None:
-        """What is sent once a person has agreed, where a trigger wants that; None when nothing is to be sent."""
-        batch, triggers = self.batch, self._parts.triggers
-        notices, question = triggers.look(batch, composed.prompt)
-        if self._reply is None:
-            for notice in notices:
-                self._desk.tell(ev.JobNotice(message=notice))
-        if question is None:
-            return composed
-        if self._reply is None:
-            # Others can see now what the batch waits for, and a job that stops withdraws the question unasked.
-            composed = composed.with_finding(f"needs a person's confirmation: {asked_text(question)}")
-            await self._desk.record(self._noticed(composed.preflight))
-            self._reply = await triggers.ask(question, batch)
-        return self._obeying(self._reply, question, composed)
+    async def _confirmed(self, draft: Composed, *, resumes: bool) -> Composed | None:
+        """What may be sent; None where a person has to agree first: the attempt goes on when they have answered.
 
-    def _obeying(self, reply: Reply, question: Question, composed: Composed) -> Composed | None:
-        number = self.batch.number
-        match reply.action:
-            case "proceed":
-                return composed
-            case "add":
-                longer = composed.with_addition(reply.text).with_finding(f"a person added to the prompt: {reply.text}")
-                self._desk.note(self._noticed(longer.preflight))
-                self._request_hash = ""  # what a person adds for once is nobody else's request
-                return longer
-            case "skip":
-                self._desk.note(ev.BatchSkipped(batch=number, reason=skip_reason(question, reply)))
-            case "abort":
-                reason = pause_reason(question, reply)
-                # In this order: the batch goes back to the queue of a job that starts nothing any more.
-                self._desk.request(Request(kind="pause", by="confirmation", reason=reason))
-                self._desk.note(
-                    ev.SessionAbandoned(batch=number, attempt=self.number, reason="not confirmed", cost_usd=0.0)
-                )
+        `resumes`: it is as it was shown then.
+        """
+        batch, triggers = self.batch, self._parts.triggers
+        if self._agreed is not None or resumes:
+            return self._as_agreed(draft, self._agreed or batch.answered)
+        notices, question = triggers.look(batch, draft.prompt)
+        for notice in notices:
+            self._desk.tell(ev.JobNotice(message=notice))
+        if question is None or triggers.is_agreed:
+            return draft
+        if (said := agreement(batch, question)) is not None:
+            return self._as_agreed(draft, said)
+        draft = draft.with_finding(f"needs a person's confirmation: {asked_text(question)}")
+        await self._desk.record(self._noticed(draft.preflight))
+        if triggers.is_deserted:
+            self._stop_for(pause_reason(self._job_id, batch.number, asked_text(question), NOBODY))
+        else:
+            self._desk.note(triggers.asked(question, draft))
         return None
+
+    def _stop_for(self, reason: str) -> None:
+        """The safe answer, at once: nothing else begins meanwhile, and the batch goes back to the queue."""
+        self._desk.request(Request(kind="pause", by="confirmation", reason=reason))
+        self._desk.note(
+            ev.SessionAbandoned(batch=self.batch.number, attempt=self.number, reason="not confirmed", cost_usd=0.0)
+        )
+
+    def _as_agreed(self, draft: Composed, said: Answered | None) -> Composed:
+        self._agreed = said
+        if said is None or said.action != "add":
+            return draft
+        longer = draft.with_addition(said.text).with_finding(f"a person added to the prompt: {said.text}")
+        self._desk.note(self._noticed(longer.preflight))
+        self._request_hash = ""  # what a person adds for once is nobody else's request
+        return longer
 
     def _announcement(self, composed: Composed, before: dict[str, str], *, continues: bool) -> ev.SessionOpened:
         batch = self.batch
@@ -215,7 +231,7 @@ class Attempt:
             parked=self._parts.post.takes_requests,
             continues=continues,
             prompt_tokens=composed.preflight.tokens,
-            prompt_hash=hashlib.sha256(composed.prompt.encode(errors="replace")).hexdigest()[:16],
+            prompt_hash=prompt_hash(composed.prompt),
             files=before,
         )
 
@@ -256,7 +272,15 @@ class Attempt:
         reading = AnswerReading(result.data)
         if not verdict.code:
             reading = await self._parts.contract.read(result.text, result.data, await self._rows())
-        finished = self._finished(result, verdict)
+        session = self._session
+        finished = session_finished(
+            self.batch.number,
+            self.number,
+            result,
+            verdict,
+            session_id=session.session_id if session else self.batch.session_id,
+            request_hash=self._request_hash or (session.request_hash if session else ""),
+        )
         await self._desk.record(finished, ev.Answer(finished=finished, text=result.text, data=reading.data))
         tails = (result.stdout_tail, result.stderr_tail)
         await self._check(result.text, verdict.code, verdict.message, *tails, reading=reading, warnings=result.warnings)
@@ -268,30 +292,6 @@ class Attempt:
             values = await self._parts.composer.values(self.batch.number)
             return int(values.get("end_item", 0)) - int(values.get("start_item", 1)) + 1
         return self._composed.rows
-
-    def _finished(self, result: SessionResult, verdict: Verdict) -> ev.SessionFinished:
-        session_id = self._session.session_id if self._session else self.batch.session_id
-        return ev.SessionFinished(
-            batch=self.batch.number,
-            attempt=self.number,
-            outcome=result.outcome,
-            code=verdict.code,
-            message=verdict.message,
-            exit_code=result.exit_code,
-            signal=result.signal,
-            duration=round(result.duration, 3),
-            usage=result.usage,
-            cost_usd=result.cost_usd,
-            saved_usd=result.saved_usd,
-            model=result.model,
-            turns=result.turns,
-            session_id=result.session_id or session_id,
-            request_hash=self._request_hash or (self._session.request_hash if self._session else ""),
-            retry_after=verdict.retry_after,
-            retry_source=verdict.source,
-            warnings=result.warnings,
-            characters=len(result.text),
-        )
 
     async def _check(
         self,

@@ -12,7 +12,7 @@ import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
-from mozart_nb.engine.desk import Composed
+from mozart_nb.engine.composed import Composed
 from mozart_nb.engine.off import FreeText
 from mozart_nb.engine.places import Places
 from mozart_nb.engine.ports import AnswerContract, Checker, Materials, Script, SessionRequest, Turn
@@ -163,7 +163,7 @@ class JobComposer:
     async def compose(self, batch: BatchState, *, continues: bool) -> Composed:
         """What the attempt that just started sends."""
         values = await self.values(batch.number)
-        original = self._original(values)
+        original = self._original(values, batch.edited)
         prompt = next_prompt(
             batch,
             original,
@@ -182,11 +182,11 @@ class JobComposer:
             return composed
         return await self._for_the_wire(batch, composed, original, continues=continues)
 
-    def _original(self, values: BatchContext) -> str:
-        """The prompt of a first attempt."""
-        prompt = with_hints(self._renderer.render(values), self._state.job.wording.hints, values)
+    def _original(self, values: BatchContext, edited: str = "") -> str:
+        """The prompt of a first attempt, or what a person wrote instead of it."""
+        prompt = edited or with_hints(self._renderer.render(values), self._state.job.wording.hints, values)
         instructions = self._contract.instructions(self._row_count(values.number))
-        return f"{prompt.rstrip()}\n\n{instructions}" if instructions else prompt
+        return f"{prompt.rstrip()}\n\n{instructions}" if instructions and instructions not in prompt else prompt
 
     def _row_count(self, number: int) -> int:
         first, last = self._plan.items_of(number)

@@ -1,4 +1,4 @@
-"""Questions to a person before chosen attempts: which attempts, what is asked, and what the answer means.
+"""Questions to a person before chosen attempts: which attempts, what is asked, and whether it was agreed to.
 
 An attempt is asked about after its prompt is ready and before its session is opened, so a question that is withdrawn
 or answered with a stop has cost nothing. Who asks is behind `engine.ports.Confirmations`.
@@ -6,13 +6,23 @@ or answered with a stop has cost nothing. Who asks is behind `engine.ports.Confi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from mozart_nb import events as ev
+from mozart_nb.engine.asked import Answered, question_text
+from mozart_nb.engine.composed import Composed
+from mozart_nb.engine.ids import prompt_hash
 from mozart_nb.engine.ports import Confirmations, Question, Reply
 from mozart_nb.engine.state import BatchState
 from mozart_nb.job.outputs import CheckpointsConfig, CheckpointTrigger
+from mozart_nb.masking import masked_head
 
 NOBODY = "nobody is there to ask"
+BY_NOBODY = "nobody"
+
+PROMPT_EXCERPT = 1_500
+"""Characters of a prompt that are journaled with a question."""
 
 
 def matches(trigger: CheckpointTrigger, *, batch: int, prompt: str, retries: int) -> bool:
@@ -49,50 +59,61 @@ def question_about(
 
 
 def asked_text(question: Question) -> str:
-    """The trigger with its message, in one line: `trigger `deploy`: Is the window open?`."""
-    names = ", ".join(f"`{name}`" for name in question.triggers)
-    word = "trigger" if len(question.triggers) == 1 else "triggers"
-    message = " ".join(question.message.split())
-    return f"{word} {names}: {message}" if message else f"{word} {names}"
-
-
-def skip_reason(question: Question, reply: Reply) -> str:
-    """Why a person's answer skips the batch, for its record."""
-    return f"skipped at {asked_text(question)}" + (f" ({reply.text})" if reply.text else "")
-
-
-def pause_reason(question: Question, reply: Reply) -> str:
-    """Why the job pauses instead of beginning the attempt, and how it goes on."""
-    why = reply.text or "whoever was asked said stop"
-    how = f"`mozart resume {question.job_id} -y` goes on without asking"
-    return f"batch {question.batch} is not confirmed ({asked_text(question)}): {why}; {how}"
+    """The trigger with its message, or what the batch is about to fail of, in one line."""
+    return question_text(question.kind, question.triggers, question.message, question.code)
 
 
 class NobodyToAsk:
     """No terminal, no widget: the safe answer is to stop."""
 
     async def ask(self, question: Question) -> Reply:
-        return Reply(action="abort", text=NOBODY)
+        """Stop, at once."""
+        return Reply(action="abort", text=NOBODY, by=BY_NOBODY)
 
 
 class WithoutAsking:
     """Everything was agreed to beforehand (`-y`), or nothing is at stake (a rehearsal)."""
 
     async def ask(self, question: Question) -> Reply:
-        return Reply()
+        """Yes; but what becomes of a batch that is about to fail nobody has said beforehand."""
+        if question.kind == "escalation":
+            return Reply(action="abort", text=NOBODY, by=BY_NOBODY)
+        return Reply(by=BY_NOBODY)
+
+
+class AnsweredFromAfar:
+    """Whoever answers is elsewhere: the question stands open in the journal until a request answers it."""
+
+    async def ask(self, question: Question) -> Reply:
+        """No answer ever comes this way; the question is withdrawn when it has been answered the other way."""
+        never: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        return await never
 
 
 class Triggers:
-    """The questions of one run. An answer holds until the batch used some of its budget: an attempt that a rate limit
-    sent back is not asked about again."""
+    """The questions of one run, and what is ready to be sent where they are answered with a yes.
+
+    An answer is kept with the batch until that used some of its budget, so an attempt that a rate limit sent back is
+    not asked about again; it holds for the prompt that was shown and no other.
+    """
 
     def __init__(
         self, config: CheckpointsConfig | None = None, person: Confirmations | None = None, job_id: str = ""
     ) -> None:
+        self.person: Confirmations = person or NobodyToAsk()
+        self.job_id = job_id
         self._triggers = config.triggers if config is not None and config.enabled else ()
-        self._person = person or NobodyToAsk()
-        self._job_id = job_id
-        self._answers: dict[tuple[object, ...], Reply] = {}
+        self._drafts: dict[int, tuple[int, Composed]] = {}
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether all that a trigger may ask was agreed to beforehand."""
+        return isinstance(self.person, WithoutAsking)
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether it is known beforehand that nobody will answer."""
+        return isinstance(self.person, NobodyToAsk)
 
     def look(self, batch: BatchState, prompt: str) -> tuple[list[str], Question | None]:
         """What is only to be told about the attempt that just started, and what is to be asked."""
@@ -104,18 +125,35 @@ class Triggers:
         told = [question_about([one], batch, prompt) for one in found if not one.requires_confirmation]
         notices = [f"batch {batch.number}, attempt {batch.attempts}: {asked_text(one)}" for one in told if one]
         asking = [one for one in found if one.requires_confirmation]
-        return notices, question_about(asking, batch, prompt, self._job_id)
+        return notices, question_about(asking, batch, prompt, self.job_id)
 
-    async def ask(self, question: Question, batch: BatchState) -> Reply:
-        """The answer; a stop when the question cannot be asked. On cancellation the question is withdrawn."""
-        key = (question.batch, question.triggers, batch.retries, batch.completions)
-        if key not in self._answers:
-            try:
-                reply = await self._person.ask(question)
-            except Exception as error:
-                text = f"the question could not be asked ({type(error).__name__}: {error})"
-                reply = Reply(action="abort", text=text)
-            if reply.action in ("skip", "abort"):
-                return reply
-            self._answers[key] = reply
-        return self._answers[key]
+    def asked(self, question: Question, draft: Composed) -> ev.BatchAsked:
+        """What is journaled; `draft` is kept for the answer, so that what was shown is what is sent."""
+        self._drafts[question.batch] = (question.attempt, draft)
+        return ev.BatchAsked(
+            batch=question.batch,
+            attempt=question.attempt,
+            mode=question.mode,
+            triggers=question.triggers,
+            message=question.message,
+            prompt=masked_head(question.prompt, PROMPT_EXCERPT),
+            prompt_hash=prompt_hash(question.prompt),
+        )
+
+    def draft_of(self, batch: BatchState) -> Composed | None:
+        """What was ready to be sent when this attempt was asked about, if that was in this run."""
+        attempt, draft = self._drafts.get(batch.number, (0, None))
+        return draft if attempt == batch.attempts else None
+
+    def forget(self, number: int) -> None:
+        """The draft of that batch is not needed any more."""
+        self._drafts.pop(number, None)
+
+
+def agreement(batch: BatchState, question: Question) -> Answered | None:
+    """The yes that a person has said to this question before; None when there is none."""
+    said = batch.answered
+    if said is None or said.action not in ("proceed", "add"):
+        return None
+    covers = set(question.triggers) <= set(said.question.triggers)
+    return said if covers and said.question.prompt_hash == prompt_hash(question.prompt) else None

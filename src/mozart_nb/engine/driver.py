@@ -17,6 +17,7 @@ import msgspec
 
 from mozart_nb import events as ev
 from mozart_nb.codes import Category, lookup
+from mozart_nb.engine.asking import Asking
 from mozart_nb.engine.attempt import Attempt
 from mozart_nb.engine.bus import Bus, Observer
 from mozart_nb.engine.crew import Crew, gather_quietly
@@ -25,6 +26,8 @@ from mozart_nb.engine.fold import apply
 from mozart_nb.engine.inbox import Inbox, Message
 from mozart_nb.engine.journal_clock import JournalClock
 from mozart_nb.engine.policy import Record, Rest, StartAttempt, WindUp, is_held, is_stopping, step
+from mozart_nb.engine.policy.questions import WITHDRAWN, withdrawn
+from mozart_nb.engine.policy.requests import events_for, leaving_reason
 from mozart_nb.engine.ports import Ailment, Ending, Gate, Healing, Request, Requests, Store
 from mozart_nb.engine.run import Run
 from mozart_nb.engine.sharing import OwnTurns, ProbeRight, SharedLimit
@@ -62,12 +65,14 @@ class Driver:
         self._journaled: list[ev.Event] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._detaching = False
+        self._leaving = ""
         self._ending: Ending | None = None
         self._warnings_told = 0
 
     def equip(self, parts: Parts) -> None:
         """Hand over what attempts work with; they report to the driver, so they come second."""
         self._parts = parts
+        self._asking = Asking(self.state, parts.triggers, parts.composer, self.request)
 
     # --- from outside -------------------------------------------------------------------------------------------------
 
@@ -105,6 +110,7 @@ class Driver:
                 poller.cancel()
                 await gather_quietly([poller])
                 await self._probe.close()
+                await self._asking.close()
                 await asyncio.shield(self._end_attempts())
         return self.state
 
@@ -242,10 +248,10 @@ class Driver:
                     self._journal(event)
                     if isinstance(event, ev.BatchHealing):
                         self._ailing.append(event.batch)
-                case StartAttempt(batch, attempt, mode, probe):
+                case StartAttempt(batch, probe=probe):
                     if not self._turns.may_start(batch, self._probe if probe else None):
                         return None
-                    self._journal(ev.BatchStarted(batch=batch, attempt=attempt, mode=mode, probe=probe))
+                    self._journal(command.event)
                     self._starting.append(batch)
                 case WindUp(ending):
                     self._ending = ending
@@ -291,6 +297,7 @@ class Driver:
             attempt = self._attempt(number)
             self._crew.launch(attempt, attempt.heal())
         self._ailing.clear()
+        self._asking.follow()
         if self._ending is not None:
             self._parts.isolation.wind_up(self._ending, self.note)
             self._ending = None
@@ -337,27 +344,17 @@ class Driver:
         return isinstance(event, ev.SessionAbandoned) and self.state.batches[event.batch].phase in settled
 
     def _obey(self, request: Request) -> None:
-        job = self.state.job
         if self.state.is_settled:
             return
-        match request.kind:
-            case "cancel":
-                self._journal(ev.JobPausing(reason="cancelled", by=request.by, stop="cancel"))
-            case "detach":
-                self._detaching = True
-            case "pause" if job.stop is None:
-                self._journal(ev.JobPausing(reason=request.reason or "asked to pause", by=request.by))
-            case "resume" if job.stop is not None and job.stop.is_asked:
-                self._journal(ev.JobPauseWithdrawn(by=request.by))
-            case "retry" if job.stop is None and (failed := self._failed(request.batches)):
-                self._journal(ev.BatchRenewed(batches=failed, by=request.by))
-            case "clear_limit" if job.limit is not None:
-                self._journal(ev.LimitCleared(by=request.by or "request"))
-
-    def _failed(self, wanted: Sequence[int]) -> tuple[int, ...]:
-        batches = self.state.batches
-        numbers = dict.fromkeys(wanted) or batches
-        return tuple(n for n in numbers if n in batches and batches[n].status == "failed")
+        lets_go = request.kind == "detach" or (request.kind == "handover" and self._parts.backend.outlives_host)
+        if lets_go:
+            self._detaching, self._leaving = True, request.reason or leaving_reason(request)
+            return
+        for event in events_for(self.state, request):
+            if isinstance(event, ev.VOLATILE):
+                self.tell(event)
+            else:
+                self._journal(ev.without_secrets(ev.writable(event)))
 
     # --- requests, gate, probe ----------------------------------------------------------------------------------------
 
@@ -389,7 +386,9 @@ class Driver:
         """The host goes away: journal what was lost by it, and that the rest goes on by itself."""
         await self._end_attempts()
         self._drain()
+        for number in tuple(self.state.job.questions):
+            self._journal(withdrawn(self.state, number, WITHDRAWN))
         left = len(self.state.agenda.running)
         what = f"; {left} running sessions go on and are picked up on resume" if left else ""
-        self._journal(ev.JobPaused(reason=f"the host was stopped{what}"))
+        self._journal(ev.JobPaused(reason=f"{self._leaving or 'the host was stopped'}{what}"))
         await self._commit()

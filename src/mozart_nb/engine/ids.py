@@ -1,7 +1,8 @@
-"""Names for sessions and processes that nobody else uses."""
+"""Names for sessions and processes that nobody else uses, and what stands for a prompt."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from random import Random, SystemRandom
 
@@ -27,3 +28,8 @@ def new_session_id() -> str:
     digits = new_marker()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def prompt_hash(prompt: str) -> str:
+    """What stands for a prompt in the journal: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(prompt.encode(errors="replace")).hexdigest()[:16]

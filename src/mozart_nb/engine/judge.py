@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mozart_nb.engine.ports import NOT_PERMITTED
-from mozart_nb.events import RuleResult, ValidationFailed, ValidationPassed
+from mozart_nb.engine.classify import Verdict
+from mozart_nb.engine.ports import NOT_PERMITTED, SessionResult
+from mozart_nb.events import RuleResult, SessionFinished, ValidationFailed, ValidationPassed
 from mozart_nb.masking import masked_tail
 
 TAIL_OF_PASSED = 500
 """Characters of output kept in state for an attempt that passed."""
+
+
+def session_finished(
+    batch: int, attempt: int, result: SessionResult, verdict: Verdict, *, session_id: str, request_hash: str
+) -> SessionFinished:
+    """What is journaled of a session's end. `session_id` is the one that was announced."""
+    return SessionFinished(
+        batch=batch,
+        attempt=attempt,
+        outcome=result.outcome,
+        code=verdict.code,
+        message=verdict.message,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        duration=round(result.duration, 3),
+        usage=result.usage,
+        cost_usd=result.cost_usd,
+        saved_usd=result.saved_usd,
+        model=result.model,
+        turns=result.turns,
+        session_id=result.session_id or session_id,
+        request_hash=request_hash,
+        retry_after=verdict.retry_after,
+        retry_source=verdict.source,
+        warnings=result.warnings,
+        characters=len(result.text),
+    )
 
 
 def judge(

@@ -14,18 +14,8 @@ import msgspec
 
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.agenda import Agenda
-from mozart_nb.events import (
-    Finding,
-    Mode,
-    PlanShape,
-    QuestionKind,
-    ReplyAction,
-    RuleResult,
-    RunOptions,
-    SessionOpened,
-    Usage,
-    Wording,
-)
+from mozart_nb.engine.asked import Answered, Asked
+from mozart_nb.events import Finding, Mode, PlanShape, RuleResult, RunOptions, SessionOpened, Usage, Wording
 from mozart_nb.job.plan import Plan
 
 JobStatus = Literal["pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled"]
@@ -40,43 +30,6 @@ SETTLED: frozenset[str] = frozenset({"paused", "completed", "failed", "cancelled
 SATISFIED: frozenset[str] = frozenset({"completed", "skipped"})
 
 
-class Asked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a batch waits for: the answer of a person. Fields as in `batch.asked`; `asked_at` in epoch seconds."""
-
-    attempt: int
-    kind: QuestionKind = "confirmation"
-    mode: Mode = "first"
-    triggers: tuple[str, ...] = ()
-    message: str = ""
-    code: str = ""
-    prompt: str = ""
-    prompt_hash: str = ""
-    asked_at: float = 0.0
-
-    @property
-    def choices(self) -> tuple[ReplyAction, ...]:
-        """What may be answered."""
-        return CHOICES[self.kind]
-
-
-CHOICES: dict[QuestionKind, tuple[ReplyAction, ...]] = {
-    "confirmation": ("proceed", "skip", "abort", "add"),
-    "escalation": ("retry", "skip", "abort"),
-}
-
-
-class Answered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a person said about a batch; it holds until the batch used some of its budget or is settled.
-
-    `question` is what was asked.
-    """
-
-    action: ReplyAction
-    question: Asked
-    text: str = ""
-    by: str = ""
-
-
 class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     """One batch, once anything has happened to it.
 
@@ -85,8 +38,8 @@ class BatchState(msgspec.Struct, omit_defaults=True, gc=False):
     `retry_after` seconds to wait were named at `heard_at`.
     `is_silent`: the last session said nothing, so the answer that is kept is an earlier one; `reused`: no session was
     needed. `beyond_help`: no remedy was found for the last failure; `remedies` are what was applied or advised.
-    `question` is open now; `answered` is the last one that was. `escalations` are the fresh budgets that people gave, and
-    `edited` is what they want sent instead of the rendered prompt.
+    `question` is open now; `answered` is the last one that was. `escalations` are fresh budgets that people gave,
+    and `edited` is what they want sent instead of the rendered prompt.
     `baseline` holds the signatures of the rules' files before the first attempt. Money in US dollars, `cost_known`
     False when a session ended without saying what it cost; durations in seconds, summed over all sessions.
     """

@@ -271,6 +271,11 @@ class CheckpointsConfig(Section):
 
     enabled: bool = Field(False, description="Ask before the batches that the triggers choose.")
     triggers: tuple[CheckpointTrigger, ...] = Field((), description="When to ask; needed when enabled.")
+    escalation: bool = Field(
+        False,
+        description="Ask before a batch fails whose retries are used up: try it again, with another prompt if need "
+        "be, skip it, or let it fail. `-e` of `run` and `resume` asks as well. Where nobody is there it fails.",
+    )
 
     @model_validator(mode="after")
     def _enabled_with_triggers(self) -> Self:

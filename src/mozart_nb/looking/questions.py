@@ -6,12 +6,12 @@ open_questions(state, prepared)     with the prompts composed of batches that ar
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
-from mozart_nb.codes import lookup
-from mozart_nb.engine.state import Asked, JobState
+from mozart_nb.engine.asked import Asked, objection, question_text
+from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import Mode, QuestionKind, ReplyAction
 from mozart_nb.masking import masked, masked_head
@@ -20,9 +20,6 @@ from mozart_nb.words import one_line
 
 PROMPT_EXCERPT: Final = 1_500
 """Characters of a prompt that are shown with a question."""
-
-LONGEST_TEXT: Final = 200_000
-"""Characters that an answer may bring: an edited prompt stands in the journal."""
 
 _MOST_COMPOSED: Final = 20
 
@@ -48,7 +45,7 @@ class OpenQuestion(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """What is asked, in one line."""
-        return asked_about(self.kind, self.triggers, self.message, self.code)
+        return one_line(question_text(self.kind, self.triggers, self.message, self.code), 300)
 
 
 def open_questions(state: JobState, prepared: Prepared | None = None) -> list[OpenQuestion]:
@@ -90,36 +87,20 @@ def open_question(state: JobState, number: int) -> Asked:
     said = batch.answered if batch is not None else None
     if said is not None:
         by = f" by {said.by}" if said.by else ""
-        raise MisuseError(
-            f"batch {number} is answered already: {said.action}{by}", hint=hint, job_id=job, batch=number
-        )
+        raise MisuseError(f"batch {number} is answered already: {said.action}{by}", hint=hint, job_id=job, batch=number)
     text = f"nothing is asked about batch {number}, which is {state.status_of(number)}"
     raise MisuseError(text, hint=hint, job_id=job, batch=number)
 
 
 def require_answer(question: Asked, number: int, action: str, text: str, job_id: str = "") -> ReplyAction:
     """`action` as one that this question may have. Raises `MisuseError` for any other, and for a text that is none."""
-    found = next((one for one in question.choices if one == action), None)
-    if found is None:
-        choices = ", ".join(question.choices)
-        said = f"`{action}` is no answer to the {question.kind} of batch {number}"
-        raise MisuseError(said, hint=f"one of {choices}", job_id=job_id, batch=number)
-    if found == "add" and not text.strip():
-        raise MisuseError("`add` needs the text to add", hint="--text", job_id=job_id, batch=number)
-    if len(text) > LONGEST_TEXT:
-        raise MisuseError(f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} may be answered")
-    return found
-
-
-def asked_about(kind: QuestionKind, triggers: tuple[str, ...], message: str, code: str) -> str:
-    """The question in one line: trigger and message, or what the batch is about to fail of."""
-    said = one_line(message, 300)
-    if kind == "escalation":
-        what = f"{code} {lookup(code).meaning}" if code else "its budgets are used up"
-        return f"its budgets are used up: {what}" + (f" ({said})" if said and said != what else "")
-    names = ", ".join(f"`{name}`" for name in triggers)
-    head = f"{'trigger' if len(triggers) == 1 else 'triggers'} {names}"
-    return f"{head}: {said}" if said else head
+    why = objection(question, action, text)
+    if not why and action == "add" and not text.strip():
+        why = "`add` needs the text to add"
+    if why:
+        hint = f"`mozart questions {job_id}` shows what is asked" if job_id else ""
+        raise MisuseError(f"batch {number}: {why}", hint=hint, job_id=job_id, batch=number)
+    return cast(ReplyAction, action)
 
 
 def _shown(number: int, asked: Asked, edited: str) -> OpenQuestion:

@@ -15,6 +15,7 @@ from mozart_nb.engine.policy.ending import is_stopping, put_away_first, settle, 
 from mozart_nb.engine.policy.judging import judge
 from mozart_nb.engine.policy.limits import clear_limit, is_held, turn_breaker
 from mozart_nb.engine.policy.money import warn_of_cost
+from mozart_nb.engine.policy.questions import ask_again, withdraw
 from mozart_nb.engine.policy.starting import skip_before_start, start
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
@@ -38,10 +39,12 @@ def _is_over(state: JobState, config: JobConfig, now: float) -> Command | None:
 _QUESTIONS: tuple[Question, ...] = (
     _is_over,
     judge,
+    ask_again,
     clear_limit,
     turn_breaker,
     warn_of_cost,
     tell_dependents,
+    withdraw,
     stop,
     skip_before_start,
     settle,

@@ -20,12 +20,23 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """Journal `batch.started`, then begin the attempt. `probe`: it tries whether the account's limit is over."""
+    """Journal `event`, then begin the attempt. `probe`: it tries whether the account's limit is over.
+
+    `continues`: it had begun before, and what a person was asked about it is answered.
+    """
 
     batch: int
     attempt: int
     mode: ev.Mode
     probe: bool = False
+    continues: bool = False
+
+    @property
+    def event(self) -> ev.Event:
+        """What is journaled."""
+        if self.continues:
+            return ev.BatchContinued(batch=self.batch, attempt=self.attempt, probe=self.probe)
+        return ev.BatchStarted(batch=self.batch, attempt=self.attempt, mode=self.mode, probe=self.probe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _first_failure(state: JobState) -> str:
 
 def settle(state: JobState, config: JobConfig, now: float) -> Command | None:
     agenda = state.agenda
-    if agenda.attended if state.job.options.recover else agenda.running:
+    if state.job.questions or (agenda.attended if state.job.options.recover else agenda.running):
         return None
     if not _pilot_is_over(state) and (agenda.next_ready() is not None or agenda.next_due() is not None):
         return None

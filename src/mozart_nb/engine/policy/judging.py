@@ -8,6 +8,7 @@ from mozart_nb import events as ev
 from mozart_nb.codes import Category, Scope, lookup
 from mozart_nb.engine.policy.commands import Command, Record
 from mozart_nb.engine.policy.limits import hold_back
+from mozart_nb.engine.policy.questions import escalates, escalation, skip_reason
 from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.job.model import JobConfig
 
@@ -19,9 +20,16 @@ def judge(state: JobState, config: JobConfig, now: float) -> Command | None:
     if not state.agenda.judged:
         return None
     batch = state.batches[min(state.agenda.judged)]
+    said = batch.answered
+    if said is not None and said.action == "skip":
+        return Record(ev.BatchSkipped(batch=batch.number, reason=skip_reason(said.question, said.text)))
     decision = decide(state, batch, config, now)
-    if isinstance(decision, ev.BatchFailed) and _may_be_healed(state, batch):
-        return Record(ev.BatchHealing(batch=batch.number, number=batch.heals + 1))
+    is_given_up = said is not None and said.action == "abort"
+    if isinstance(decision, ev.BatchFailed) and not is_given_up:
+        if _may_be_healed(state, batch):
+            return Record(ev.BatchHealing(batch=batch.number, number=batch.heals + 1))
+        if escalates(state, config, batch):
+            return Record(escalation(batch))
     return Record(decision)
 
 

@@ -7,6 +7,7 @@ from mozart_nb.codes import Scope, lookup
 from mozart_nb.engine.policy.commands import Command, Record, Rest, StartAttempt
 from mozart_nb.engine.policy.limits import hold, ramp
 from mozart_nb.engine.policy.money import over_budget
+from mozart_nb.engine.policy.questions import MOST_QUESTIONS
 from mozart_nb.engine.state import JobState
 from mozart_nb.job.model import JobConfig
 
@@ -33,14 +34,15 @@ def start(state: JobState, config: JobConfig, now: float) -> Command | None:
     held = over_budget(state, config, number) or hold(state, config, now)
     if held is not None:
         return held
-    if _is_full(state, config) or _may_be_mended(state):
+    batch = state.batches.get(number)
+    is_agreed = batch is not None and batch.phase == "agreed"
+    if _is_full(state, config) or _may_be_mended(state) or not (is_agreed or _may_ask(state)):
         return Rest()
     later = ramp(state, now)
     if later is not None:
         return Rest(later)
-    batch = state.batches.get(number)
-    attempt, mode = (batch.attempts + 1, batch.mode) if batch else (1, "first")
-    return StartAttempt(number, attempt, mode, probe=state.job.limit is not None)
+    attempt, mode = (batch.attempts + (not is_agreed), batch.mode) if batch else (1, "first")
+    return StartAttempt(number, attempt, mode, probe=state.job.limit is not None, continues=is_agreed)
 
 
 def _candidate(state: JobState, config: JobConfig, now: float) -> tuple[int | None, float | None]:
@@ -73,6 +75,10 @@ def _is_full(state: JobState, config: JobConfig) -> bool:
     if most == 1 or config.pause_between_batches_seconds:
         return agenda.attended >= most
     return agenda.in_session >= most or agenda.attended >= 2 * most
+
+
+def _may_ask(state: JobState) -> bool:
+    return len(state.job.questions) < MOST_QUESTIONS
 
 
 def _may_be_mended(state: JobState) -> bool:

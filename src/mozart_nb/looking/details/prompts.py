@@ -7,7 +7,6 @@ there is no file the prompt is composed anew, and the hash tells whether it came
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 
 from mozart_nb.checkpoint.follow import answer_reader
 from mozart_nb.engine.compose import next_prompt
+from mozart_nb.engine.ids import prompt_hash
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import MozartError
 from mozart_nb.looking.details.attempts import AttemptDetails
@@ -46,7 +46,9 @@ def find_prompt(prepared: Prepared, facts: Facts, attempts: Sequence[AttemptDeta
     if sent is not None:
         return sent
     try:
-        original = Preview(prepared, facts.hints).prompt(facts.number, _earlier_outputs(prepared, facts))
+        original = facts.record.edited or Preview(prepared, facts.hints).prompt(
+            facts.number, _earlier_outputs(prepared, facts)
+        )
     except (MozartError, IndexError) as error:
         said = error.message if isinstance(error, MozartError) else "the plan has no such batch any more"
         return FoundPrompt("", "unknown", f"it cannot be composed: {said}")
@@ -88,18 +90,13 @@ def _recognized(prepared: Prepared, original: str, attempts: Sequence[AttemptDet
         return None
     last = attempts[-1]
     for text in (original, *_asked_again(prepared, original, attempts)):
-        if _hash(text) == last.prompt_hash:
+        if prompt_hash(text) == last.prompt_hash:
             return FoundPrompt(text, "sent", f"as attempt {last.attempt} sent it")
-    same = [attempt.attempt for attempt in attempts if attempt.prompt_hash == _hash(original)]
+    same = [attempt.attempt for attempt in attempts if attempt.prompt_hash == prompt_hash(original)]
     if not same:
         return None
     said = f"as attempt {same[-1]} sent it; what attempt {last.attempt} sent also named what was missing"
     return FoundPrompt(original, "sent", said)
-
-
-def _hash(prompt: str) -> str:
-    """As `session.opened` tells it."""
-    return hashlib.sha256(prompt.encode(errors="replace")).hexdigest()[:16]
 
 
 def _asked_again(prepared: Prepared, original: str, attempts: Sequence[AttemptDetails]) -> Iterator[str]:
