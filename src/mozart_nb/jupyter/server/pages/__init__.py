@@ -1,4 +1,11 @@
-"""The pages: what people see and do in a browser."""
+"""The pages: what people see and do in a browser.
+
+addresses    where pages are, and what their addresses ask for
+words        what templates say; the doors for foreign text
+views, charts, maps     view-models, made from what the board answers
+shared       what all pages have in common
+listing, overview, run, batch, history, new     one page each
+"""
 
 from __future__ import annotations
 
@@ -10,4 +17,14 @@ if TYPE_CHECKING:
 
 def routes() -> list[tuple[str, type[MozartHandler]]]:
     """Every page: a pattern below `/mozart`, and what answers there."""
-    return []
+    from mozart_nb.jupyter.server.pages import batch, history, listing, new, overview, run
+
+    return [
+        ("/?", listing.Home),
+        ("/history", history.History),
+        ("/new", new.New),
+        (r"/jobs/(?P<key>[^/]+)", overview.Job),
+        (r"/jobs/(?P<key>[^/]+)/run", run.Run),
+        (r"/jobs/(?P<key>[^/]+)/batches", batch.Batches),
+        (r"/jobs/(?P<key>[^/]+)/batches/(?P<number>[1-9][0-9]{0,8})", batch.Batch),
+    ]
