@@ -39,6 +39,7 @@ LAYERS = {
     "healing": 3,
     "pace": 3,
     "workspace_archive": 3,
+    "isolation": 3,
     "clock": 3,
     "selection": 1,
     "words": 1,
@@ -125,6 +126,7 @@ COMES_WITH = {
     "numpy": "pandas",
     "nest_asyncio2": "nest-asyncio2",
     "tornado": "jupyter_server",
+    "jupyter_core": "jupyter_server",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""
 

@@ -109,6 +109,14 @@
           return tab;
         },
       });
+      // Links to our pages below a cell (`jupyter/dashboard/controls.py`) open here instead of in the browser.
+      document.addEventListener("click", (event) => {
+        const link = event.target instanceof Element && event.target.closest("a.mozart-pages-link");
+        const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+        if (!link || !isPlain || !opensTabs || !link.href.startsWith(`${home}/`)) return;
+        event.preventDefault();
+        void app.commands.execute(COMMAND, { path: link.href.slice(home.length) });
+      });
       if (palette) palette.addItem({ command: COMMAND, category: "Mozart", args: { inPalette: true } });
       if (tiles) tiles.add({ command: COMMAND, category: "Other", rank: 1 });
       if (restorer && opensTabs) {

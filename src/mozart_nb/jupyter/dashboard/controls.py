@@ -47,6 +47,12 @@ _OPENS: Final = (
 _NAMES: Final = f"{_BATCH_UNDER_POINTER}if(t)t.title=n?'batch '+n:''"
 """What the pointer over the map does: a tooltip says which batch a cell is."""
 
+_LINK: Final = (
+    '<a class="mozart-pages-link" href="{}" target="_blank" rel="noopener"'
+    ' title="The page of this run, in a tab of its own">Page of this run ↗</a>'
+)
+"""In JupyterLab our extension catches the click and opens a tab of Lab; elsewhere it is a tab of the browser."""
+
 _CSS: Final = f"""
 {HIDES_STATIC}
 .{LIVE_CLASS} {{ max-width: 1040px; }}
@@ -56,6 +62,7 @@ _CSS: Final = f"""
 .{LIVE_CLASS} .mozart-bars {{ flex-flow: row wrap; align-items: center; overflow: visible; }}
 .{LIVE_CLASS} .mozart-verbs > .widget-button:first-child {{ min-width: 76px; }}
 .{LIVE_CLASS} .mozart-table tr > :nth-child(3) {{ min-width: 88px; }}
+.{LIVE_CLASS} .mozart-pages-link {{ margin: 0 8px; color: var(--jp-content-link-color, #1a6fc4); }}
 .{LIVE_CLASS} .mozart-asked {{ border-left: 3px solid #b07c10; padding-left: 8px; }}
 """
 
@@ -70,13 +77,14 @@ def clickable(html: str, *, names: bool = False) -> str:
 
 
 class Controls:
-    """All widgets of one dashboard. `root` is the one that is shown.
+    """All widgets of one dashboard. `root` is the one that is shown; `link`, where given, leads to the job's page.
 
     Widgets share their layouts and styles, because each of those is a model of its own that is sent to the browser.
     """
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, act: Act, link: str = "") -> None:
         self._act = act
+        self._address = link
         self._models: list[Any] = []
         self._painting_in = 0
         self._plain = self._layout()
@@ -134,6 +142,7 @@ class Controls:
         )
         names = ("pause", "resume", "close", "done", "cancel", "cancel_yes", "cancel_no", "retry_failed")
         self.verb = dict(zip(names, made, strict=True))
+        self.links = [self._html(_LINK.format(escape(self._address)))] if self._address else []
         self.verbs = self._bar(())
         self.verbs.add_class("mozart-verbs")
 
@@ -210,7 +219,7 @@ class Controls:
         self.put(self.question, {"children": self.question_children(content["choices"])})
 
     def put_verbs(self, content: Mapping[str, Any]) -> None:
-        self.put(self.verbs, {"children": [self.verb[name] for name in content["shown"]]})
+        self.put(self.verbs, {"children": [*(self.verb[name] for name in content["shown"]), *self.links]})
 
     def _rows(self) -> Sequence[Any]:
         return (

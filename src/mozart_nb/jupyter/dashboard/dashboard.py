@@ -91,6 +91,7 @@ class Dashboard:
         from mozart_nb.jupyter.dashboard.acts import Acts
         from mozart_nb.jupyter.dashboard.controls import Controls
         from mozart_nb.jupyter.dashboard.panes import Panes
+        from mozart_nb.jupyter.whereabouts import link_to_run
 
         self.job = job
         self.view = View()
@@ -103,7 +104,7 @@ class Dashboard:
         self._ends: list[Callable[[], None]] = []
         self._was_seen = self._is_closed = self._is_acting = False
         self._has_widget = True
-        self.controls: Controls = Controls(self._from_front_end)
+        self.controls: Controls = Controls(self._from_front_end, link_to_run(job.layout))
         self._host.call(self._begin)
 
     def _begin(self) -> None:

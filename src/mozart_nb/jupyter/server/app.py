@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined
 from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
 
 from mozart_nb.job.secrets import secrets_of_environment
 from mozart_nb.jupyter.server.routes import PREFIX, all_routes
 from mozart_nb.jupyter.server.workers import Workers
+from mozart_nb.jupyter.whereabouts import announce, withdraw
 from mozart_nb.masking import know
 
 if TYPE_CHECKING:
@@ -63,8 +66,14 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
         """Every address of `routes.all_routes`."""
         self.handlers.extend((f"{PREFIX}{pattern}", handler) for pattern, handler in all_routes())
 
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """The loop runs: kernels of this server may link to the pages."""
+        if not self.is_standalone:
+            announce(url_path_join(serverapp.base_url, PREFIX))
+
     async def stop_extension(self) -> None:
         """End what listens, and let go of the threads."""
+        withdraw()
         if "board" in self.__dict__:
             await self.board.close()
         self.workers.close()
