@@ -99,7 +99,8 @@ class JobStarter(JobReader):
         """Have the conductor run it; `how` as for `send`."""
         self.notices += staying_behind(how.get("reload") or prepared)
         sent = send(prepared, say=self.notices.append, **how)
-        self.notices += [one for one in (*sent.notices, sent.said) if one and one not in self.notices]
+        said = sent.said if sent.decision != "run" else f"the conductor runs job `{self.job_id}`"
+        self.notices += [one for one in (*sent.notices, said) if one and one not in self.notices]
 
     def _decide(self, fresh: bool) -> Decision:
         run = self._channel.run

@@ -19,6 +19,7 @@ def project(folder: Path, text: str) -> Path:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert trait_names() == [
+        "conductor",
         "dashboard",
         "loop",
         "max_concurrent",
@@ -79,7 +80,7 @@ def test_bad_values_are_taken_out_of_the_config_and_named() -> None:
     assert said[0] == "%config MozartMagics.loop: one of `auto`, `kernel`, `thread` expected, not 'nowhere'; ignored"
     assert "did you mean `dashboard`?" in said[1]
     assert "a number from 0 expected, not -2" in said[2]
-    assert "there are `dashboard`, `loop`," in said[3]
+    assert "there are `conductor`, `dashboard`, `loop`," in said[3]
 
 
 def test_values_of_a_command_line_are_read_as_what_they_stand_for() -> None:

@@ -51,6 +51,7 @@ class RunWish:
     max_concurrent: int = 0
     strict: bool = False
     self_healing: bool = False
+    conductor: bool | None = None
     workspace: str = ""
     dashboard: bool | None = None
     raises: bool = True

@@ -102,6 +102,10 @@ _SET = _value(
     "--set", "KEY=VALUE", "Change a key: `retry.max_retries=5`.", dest="overrides", kind=_key_value, is_list=True
 )
 _MAX = _value("--max-concurrent", "N", "How many sessions at once.", kind=_number(1), default=0)
+_CONDUCTOR = _flag("--conductor", "Have the conductor run it, so that it outlives this kernel.", default=None)
+_NO_CONDUCTOR = _flag(
+    "--no-conductor", "Run it here, whatever the settings say.", "conductor", const=False, default=None
+)
 _BATCHES = _value("--batches", "3,7-9", "Only these batches.")
 _RELOAD = _flag("--reload-config", "Go on with what the job is now; what is done stays.")
 _CONFIG = _value("--config", "FILE", "Go on with this job file.", short="-c")
@@ -133,6 +137,8 @@ _RUN: Final = (
     _MAX,
     _STRICT,
     _HEALING,
+    _CONDUCTOR,
+    _NO_CONDUCTOR,
     _WORKSPACE,
     _NO_DASHBOARD,
     _NO_RAISE,
@@ -162,6 +168,9 @@ VERBS: Final[dict[str, Verb]] = {
                 _CONFIG,
                 _flag("--reload-config", "Read the job file anew."),
                 _HEALING,
+                _CONDUCTOR,
+                _NO_CONDUCTOR,
+                _flag("--handover", "Have whoever runs it now, this kernel too, hand it over to the conductor."),
                 _WHERE,
                 _NO_DASHBOARD,
                 _NO_RAISE,
@@ -177,6 +186,8 @@ VERBS: Final[dict[str, Verb]] = {
             (
                 _value("--config", "FILE", "The new job file.", short="-c", is_required=True),
                 _flag("--resume", "Go on with it at once.", short="-r"),
+                _CONDUCTOR,
+                _NO_CONDUCTOR,
                 _WHERE,
                 _DEBUG,
             ),

@@ -13,6 +13,7 @@ from mozart_nb.events import RunOptions
 from mozart_nb.hosts.channel import channel_of
 from mozart_nb.hosts.kernel import host_for
 from mozart_nb.hosts.local_run import Wish
+from mozart_nb.hosts.sending import require_sendable
 from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
 from mozart_nb.jupyter.magics.checks import show_checks, verdict_on
@@ -84,6 +85,7 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
         return Outcome(plan_page(job.plan(show=wish.show, **options)))
     known = len(job.notices)
     options |= {"self_healing": wish.self_healing or settings.self_healing, **_asking(notebook, job)}
+    options["conductor"] = _goes_to_conductor(notebook, job, wish.conductor)
     if wish.reload_config and job.layout.exists:
         job = _reload(notebook, job, options)
     else:
@@ -92,6 +94,19 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
     if how["rehearse"]:
         notebook.say(f"a rehearsal in {job.prepared.places.root}: nothing outside it is written")
     return _shown(notebook, job, wish)
+
+
+def _goes_to_conductor(notebook: Notebook, job: Job, wanted: bool | None) -> bool:
+    """As the option says, or the settings where nothing of the job needs this kernel."""
+    if wanted is not None or not notebook.settings.goes_to_conductor:
+        return bool(wanted)
+    try:
+        require_sendable(job.prepared)
+    except MisuseError as error:
+        if not job.prepared.rehearsed:
+            notebook.say(f"it runs here: {error.message}")
+        return False
+    return True
 
 
 def _start(job: Job, options: dict[str, Any], command: str) -> None:
@@ -143,6 +158,8 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
     job = notebook.job(given.job, given.workspace)
     reload = _new_config(notebook, job, given)
     wish = RunWish(file=job.job_id, out=given.out, wait=given.wait, dashboard=given.dashboard, raises=given.raises)
+    if given.handover:
+        return _handed_over(notebook, job, wish)
     status = job.status
     is_live = job.is_live and status in LIVE  # one that has just settled goes on as if nobody ran it
     if is_live and reload is not None:
@@ -155,6 +172,7 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
         said = _going_on(job, keeps_failed=given.keep_failed)
     else:
         said = f"job `{job.job_id}` {'does not pause: it goes on' if status == 'pausing' else 'runs already'}"
+    known = len(job.notices)
     job.resume(
         reload=reload,
         batches=given.batches,
@@ -162,9 +180,17 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
         infer=given.infer,
         max_concurrent=given.max_concurrent or notebook.settings.max_concurrent,
         self_healing=given.self_healing or notebook.settings.self_healing,
+        conductor=_goes_to_conductor(notebook, reload or job, given.conductor),
         **_asking(notebook, job),
     )
-    notebook.say(said)
+    notebook.say(said, *job.notices[known:])
+    return _shown(notebook, job, wish)
+
+
+def _handed_over(notebook: Notebook, job: Job, wish: RunWish) -> Outcome:
+    known = len(job.notices)
+    job.hand_over()
+    notebook.say(*job.notices[known:])
     return _shown(notebook, job, wish)
 
 
@@ -208,6 +234,7 @@ def _reload(notebook: Notebook, job: Job, options: dict[str, Any]) -> Job:
     kept = {name: value for name, value in options.items() if name not in ("limit", "start_batch")}
     notebook.say(_going_on(recorded, keeps_failed=False))
     recorded.resume(reload=job, **kept)
+    notebook.say(*recorded.notices)
     return recorded
 
 
@@ -231,7 +258,7 @@ def modify(notebook: Notebook, given: Namespace) -> Outcome:
             await job
         _require_fit(job, changed.plan)  # more batches may have run meanwhile
         if given.resume:
-            job.resume(reload=new)
+            job.resume(reload=new, conductor=_goes_to_conductor(notebook, new, given.conductor))
             notebook.say(f"job `{job.job_id}` goes on with {given.config}")
             return job
         # A run in which no attempt begins: it ends what a dead host left open, takes the config and settles.

@@ -23,6 +23,9 @@ NAME: Final = "MozartMagics"
 NONINTERACTIVE: Final = "MOZART_NONINTERACTIVE"
 """Environment variable: when it is set (not empty, `0`, `false` or `no`), every run waits."""
 
+CONDUCTOR: Final = "MOZART_NB_CONDUCTOR"
+"""Environment variable: when it is set in the same way, jobs are run by the conductor."""
+
 PROJECT_FILE: Final = "pyproject.toml"
 PROJECT_TABLE: Final = "tool.mozart_nb.magics"
 
@@ -61,6 +64,11 @@ class Settings(Configurable):
     self_healing = Bool(
         False, help="Whether what can be mended is mended before a batch is given up (`--self-healing`)."
     ).tag(config=True)
+    conductor = Bool(
+        False,
+        help="Whether the conductor runs every job that is started (`--conductor`, `--no-conductor`); with "
+        f"{CONDUCTOR}=1 in the environment it does. What only this kernel can do runs here.",
+    ).tag(config=True)
     tracebacks = Bool(
         False, help="Whether mistakes are shown with a Python traceback instead of one message (`--debug`)."
     ).tag(config=True)
@@ -68,7 +76,17 @@ class Settings(Configurable):
     @property
     def waits(self) -> bool:
         """Whether a run waits unless its options say else."""
-        return self.wait or os.environ.get(NONINTERACTIVE, "").strip().lower() not in ("", "0", "false", "no")
+        return self.wait or is_set(NONINTERACTIVE)
+
+    @property
+    def goes_to_conductor(self) -> bool:
+        """Whether the conductor runs what is started unless its options say else."""
+        return self.conductor or is_set(CONDUCTOR)
+
+
+def is_set(variable: str) -> bool:
+    """Whether a variable of the environment says yes."""
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no")
 
 
 def trait_names() -> list[str]:
