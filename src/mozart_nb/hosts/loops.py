@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mozart_nb.plans.prepared import Prepared
+if TYPE_CHECKING:
+    from mozart_nb.plans.prepared import Prepared  # not at run time: loading the extension must be quick
 
 T = TypeVar("T")
 
