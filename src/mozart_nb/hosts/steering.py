@@ -18,8 +18,9 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.engine.ports import Request
 from mozart_nb.errors import MisuseError
+from mozart_nb.hosts.carriage import Carriage
 from mozart_nb.hosts.conductor.client import ensure_running
-from mozart_nb.looking.finding import Found, find
+from mozart_nb.looking.finding import find
 from mozart_nb.words import plural
 
 Action = Literal["pause", "resume", "cancel", "retry", "modify", "answer"]
@@ -154,29 +155,26 @@ def steer(
 
     `by` names who asks, as people read it in the journal. `retry` tries failed `batches` again (none named: all of
     them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` goes with it.
-    `modify` gives it the job file `config`. `options` are fields of `Submission` for a job that the conductor takes up;
-    with `modify` also `resume`, whether it goes on at once.
+    `modify` gives it the job file `config`. `options` say how a job goes on that the conductor takes up: fields of
+    `Submission`, and with `modify` also `resume`, whether it goes on at once.
 
     Raises `MisuseError` for what cannot be asked of the job as it stands, `UnknownJobError` where it is gone.
     """
-    more = dict(options or {})
-    if action == "modify":
-        return _modify(layout, config, more, say)
     if action == "answer" and (len(batches) != 1 or not reply):
         raise MisuseError("an answer is to the question of one batch", job_id=layout.job_id)
     holder = living(layout)
-    if holder is not None:
+    if holder is not None and action != "modify":
         return _ask_host(layout, holder, action, by, tuple(batches), action_text, reply)
-    found = find(layout)
-    _require_possible(found, action)
-    if action == "cancel":
-        with ensure_running(say) as client:
-            client.call("cancel", job_id=layout.job_id, workspace=str(layout.workspace))
-        return Steered(f"job `{layout.job_id}` is cancelled", "conductor")
-    if action == "retry":
-        more["batches"] = ",".join(str(number) for number in batches)
-    submitted = submit(Submission(job_id=layout.job_id, workspace=layout.workspace, **more), say=say)
-    return Steered(submitted.said or f"job `{layout.job_id}` goes on", "conductor")
+    about: dict[str, Any] = {"job_id": layout.job_id, "workspace": str(layout.workspace), **(options or {})}
+    if action == "modify":
+        about["config"] = str(_required(config, layout).absolute())
+    elif action == "retry":
+        about["batches"] = [*batches]
+    else:
+        _require_possible(layout, action)
+    with ensure_running(say) as client:
+        answer = client.call(action, **about)
+    return Steered(str(answer["said"]), "conductor")
 
 
 def living(layout: Layout) -> Owner | None:
@@ -206,9 +204,12 @@ def _asked(job: str, action: Action, batches: tuple[int, ...], reply: str) -> st
     return f"job `{job}` is asked to {words[action]}"
 
 
-def _require_possible(found: Found, action: Action) -> None:
-    """Nobody runs the job."""
-    job, status = found.layout.job_id, found.progress.status
+def _require_possible(layout: Layout, action: Action) -> None:
+    """Nobody runs the job: it may wait in the conductor's queue, where it can be paused and ended as well."""
+    if Carriage(layout).entry is not None and action != "answer":
+        return
+    found = find(layout)
+    job, status = layout.job_id, found.progress.status
     if action in ("pause", "answer"):
         hint = f"`mozart resume {job}` goes on with it" if status != "completed" else ""
         raise MisuseError(f"job `{job}` is not running: it is {status}", hint=hint, job_id=job)
@@ -216,10 +217,7 @@ def _require_possible(found: Found, action: Action) -> None:
         raise MisuseError(f"job `{job}` is {status} already", job_id=job)
 
 
-def _modify(layout: Layout, config: Path | None, more: dict[str, Any], say: Say) -> Steered:
+def _required(config: Path | None, layout: Layout) -> Path:
     if config is None:
         raise MisuseError("a new config is wanted", job_id=layout.job_id)
-    about = {"job_id": layout.job_id, "workspace": str(layout.workspace), "config": str(config.absolute())}
-    with ensure_running(say) as client:
-        answer = client.call("modify", **about, **more)
-    return Steered(str(answer.get("said") or f"job `{layout.job_id}` has its new config"), "conductor")
+    return config
