@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from jinja2 import StrictUndefined
 from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
+from tornado.routing import PathMatches, Rule
 
 from mozart_nb.job.secrets import secrets_of_environment
-from mozart_nb.jupyter.server.routes import PREFIX, all_routes
+from mozart_nb.jupyter.server.routes import PREFIX, LateRoutes, all_routes
 from mozart_nb.jupyter.server.workers import Workers
 from mozart_nb.jupyter.whereabouts import announce, withdraw
 from mozart_nb.masking import know
@@ -64,12 +66,20 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Every address of `routes.all_routes`."""
-        self.handlers.extend((f"{PREFIX}{pattern}", handler) for pattern, handler in all_routes())
+        assert self.serverapp is not None
+        base_url = self.serverapp.base_url
+        late = LateRoutes(self.serverapp.web_app, base_url)
+        where = PathMatches(f"{re.escape(url_path_join(base_url, PREFIX))}(?:/.*)?")
+        self.serverapp.web_app.add_handlers(".*$", [Rule(where, late)])  # type: ignore[no-untyped-call]
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """The loop runs: kernels of this server may link to the pages."""
+        """The server answers: import what answers in it, aside, and let its kernels link to the pages."""
         if not self.is_standalone:
             announce(url_path_join(serverapp.base_url, PREFIX))
+        try:
+            await self.workers.run(all_routes)
+        except Exception:
+            self.log.exception("the pages of mozart_nb cannot be imported")
 
     async def stop_extension(self) -> None:
         """End what listens, and let go of the threads."""
