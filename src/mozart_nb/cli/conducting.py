@@ -16,11 +16,13 @@ from mozart_nb.consumers.phrases import next_steps
 from mozart_nb.errors import MisuseError, UnknownJobError
 from mozart_nb.hooks import ends_chain, words
 from mozart_nb.hosts.carriage import Carriage
+from mozart_nb.hosts.conductor.client import ensure_running
 from mozart_nb.hosts.steering import Submission, Submitted, living, submit
 from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.following import POLL_SECONDS, Follower
 from mozart_nb.plans.frozen import read_frozen
+from mozart_nb.words import plural
 
 VARIABLE: Final = "MOZART_NB_CONDUCTOR"
 """Environment variable: when it is set (not empty, `0`, `false` or `no`), jobs are run by the conductor."""
@@ -38,17 +40,18 @@ def is_wanted(conductor: bool | None, *, detach: bool = False, environ: Mapping[
     return environ.get(VARIABLE, "").strip().lower() not in ("", "0", "false", "no")
 
 
-def run_there(output: Output, wish: Submission, *, detach: bool = False) -> int:
+def run_there(output: Output, wish: Submission, *, layout: Layout | None = None, detach: bool = False) -> int:
     """Have the conductor run a job and show it until it is over; returns the job's exit code, as `run` does.
 
-    `detach`: return at once. Ctrl-C ends the showing only.
+    `layout` is where its record is or will be, where that is known. `detach`: return at once. Ctrl-C ends the showing
+    only.
     """
     sent = submit(wish, say=output.say)
     for notice in sent.notices:
         output.warn(notice)
     if sent.said:
         output.say(sent.said)
-    layout = Layout(sent.workspace, sent.job_id)
+    layout = layout or Layout(sent.workspace, sent.job_id)
     if detach:
         output.say(_with_it(sent))
         if output.json:
@@ -63,6 +66,22 @@ def run_there(output: Output, wish: Submission, *, detach: bool = False) -> int:
         _document(output, layout)
         return PAUSED
     return _last_words(output, find(layout), already=sent.decision == "nothing")
+
+
+def recover_there(output: Output, layout: Layout, *, dry_run: bool) -> int:
+    """Have the conductor check the rules of failed batches again. Exit code 0 when all of them pass now."""
+    with ensure_running(output.say) as client:
+        told = client.call("recover", job_id=layout.job_id, workspace=str(layout.workspace), dry_run=dry_run)
+    passed, failed = told["recovered"], told["still_failed"]
+    if output.json:
+        output.document({**told, "status": find(layout).progress.status})
+        return FAILED if failed else OK
+    for batch in sorted([*passed, *failed]):
+        output.show(f"batch {batch}  {'passes now' if batch in passed else 'still fails'}")
+    done = "would be completed" if dry_run else "completed"
+    count = plural(len(passed) + len(failed), "failed batch")
+    output.say(f"{len(passed):,} of {count} {done}; nothing was executed")
+    return FAILED if failed else OK
 
 
 def _with_it(sent: Submitted) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.cli.conducting import absolute, is_wanted, run_there
+from mozart_nb.cli.conducting import absolute, is_wanted, recover_there, run_there
 from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, Output
@@ -19,8 +19,9 @@ from mozart_nb.engine.ports import Request, RequestKind
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, UnknownJobError
 from mozart_nb.events import Event, RunOptions
+from mozart_nb.hosts.carriage import Carriage
 from mozart_nb.hosts.headless import run_briefly, run_headless
-from mozart_nb.hosts.steering import Submission
+from mozart_nb.hosts.steering import Submission, steer
 from mozart_nb.job.load import LoadedJob
 from mozart_nb.looking.finding import Found, find
 from mozart_nb.looking.following import Follower, follow
@@ -40,6 +41,8 @@ CANCEL_SECONDS: Final = 60.0
 def pause(output: Output, job_id: str, workspace: Path | None, *, wait: bool, seconds: float | None) -> int:
     """Ask a running job to pause. Exit code 0 once it was asked (`wait`: has settled), 1 when that takes too long."""
     found = find(resolve(job_id, workspace))
+    if _is_in_queue(found):
+        return _taken_out(output, found, "pause")
     if found.state.status == "paused" and not found.is_live:
         output.say(f"job `{job_id}` is paused already")
         return told(output, found)
@@ -70,11 +73,23 @@ def cancel(output: Output, job_id: str, workspace: Path | None) -> int:
     found = find(layout)
     if found.is_live:
         return _await_settled(output, ask_host(found, "cancel"), found, CANCEL_SECONDS)
+    if _is_in_queue(found):
+        return _taken_out(output, found, "cancel")
     if found.state.status in ("completed", "cancelled"):
         raise MisuseError(f"job `{job_id}` is {found.state.status} already", job_id=job_id)
     state = _cancel_here(layout)
     output.say(f"job `{job_id}` is {state.status}")
     return told(output, find(layout))
+
+
+def _is_in_queue(found: Found) -> bool:
+    """Whether the conductor has it and nobody runs it."""
+    return not found.is_live and Carriage(found.layout).coming is not None
+
+
+def _taken_out(output: Output, found: Found, action: Literal["pause", "cancel"]) -> int:
+    output.say(steer(found.layout, action, by=f"mozart {action}", say=output.say).said)
+    return told(output, find(found.layout))
 
 
 def _cancel_here(layout: Layout) -> JobState:
@@ -158,7 +173,7 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
         if found.kind != "running":
             output.say(_resuming(state, wish))
     if goes_there:
-        return run_there(output, _submission(prepared, wish), detach=wish.detach)
+        return run_there(output, _submission(prepared, wish), layout=prepared.layout, detach=wish.detach)
     options = RunOptions(keep_failed=wish.keep_failed, self_healing=wish.self_healing)
     return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer, healings=healings)
 
@@ -191,7 +206,7 @@ def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeW
             config=None,
             infer=True,
         )
-        return run_there(output, there, detach=wish.detach)
+        return run_there(output, there, layout=prepared.layout, detach=wish.detach)
     return drive(output, prepared, RunOptions(self_healing=wish.self_healing), yes=wish.yes, infer=True)
 
 
@@ -238,8 +253,10 @@ def _resuming(state: JobState, wish: ResumeWish) -> str:
     return f"job `{state.job.job_id}` goes on: {what}, {state.status}{reason}"
 
 
-def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: bool) -> int:
+def recover(output: Output, job_id: str, workspace: Path | None, *, dry_run: bool, conductor: bool = False) -> int:
     """Check the rules of failed batches again, executing nothing. Exit code 0 when all of them pass now."""
+    if conductor:
+        return recover_there(output, resolve(job_id, workspace), dry_run=dry_run)
     prepared = opened(resolve(job_id, workspace))
     found = run_briefly(recover_job(prepared, dry_run=dry_run))
     passed = [entry.batch for entry in found if entry.passed]

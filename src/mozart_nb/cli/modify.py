@@ -104,7 +104,7 @@ def _take(output: Output, found: Found, prepared: Prepared, changed: Prepared, w
         if is_wanted(wish.conductor, detach=wish.detach):
             place = found.layout.workspace
             there = Submission(job_id=job, workspace=place, config=wish.config.absolute(), yes=wish.yes)
-            return run_there(output, there, detach=wish.detach)
+            return run_there(output, there, layout=found.layout, detach=wish.detach)
         return drive(output, prepared, RunOptions(), yes=wish.yes, reload=changed)
     # A run in which no attempt begins: it ends what a dead host left open, takes the config and settles.
     run_headless(prepared, RunOptions(keep_failed=True, recover=True), reload=changed)

@@ -107,7 +107,7 @@ def _run_there(output: Output, prepared: Prepared, file: Path, wish: RunWish) ->
         self_healing=wish.self_healing,
         yes=wish.yes,
     )
-    return run_there(output, submission, detach=wish.detach)
+    return run_there(output, submission, layout=None if wish.rehearse else prepared.layout, detach=wish.detach)
 
 
 def options_of(wish: RunWish, total: int) -> RunOptions:

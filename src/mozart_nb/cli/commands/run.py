@@ -151,9 +151,14 @@ def modify(
 
 @commands.command(rich_help_panel=PANEL)
 def recover(
-    ctx: typer.Context, job: JobId, dry_run: DryRun = False, workspace: Workspace = None, json: Json = False
+    ctx: typer.Context,
+    job: JobId,
+    dry_run: DryRun = False,
+    conductor: Annotated[bool, typer.Option("--conductor", help="Have the conductor do it.")] = False,
+    workspace: Workspace = None,
+    json: Json = False,
 ) -> None:
     """Check the rules of failed batches again, executing nothing; those that pass are completed."""
     from mozart_nb.cli.jobs import recover as do
 
-    raise typer.Exit(do(output_of(ctx, json), job, workspace, dry_run=dry_run))
+    raise typer.Exit(do(output_of(ctx, json), job, workspace, dry_run=dry_run, conductor=conductor))
