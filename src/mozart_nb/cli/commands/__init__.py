@@ -5,10 +5,21 @@ What a command does is imported when it is called, so that `--help` is quick.
 
 from __future__ import annotations
 
-from mozart_nb.cli.commands import check, dashboard, errors, jobs, learning, look, notify, past, run
+from mozart_nb.cli.commands import check, conductor, dashboard, errors, jobs, learning, look, notify, past, run
 from mozart_nb.cli.commands._app import app
 
 __all__ = ["app"]
 
-for panel in (run, jobs, errors, look, dashboard, past, learning, check, notify):  # the order of the help page
+for panel in (
+    run,
+    jobs,
+    errors,
+    look,
+    dashboard,
+    conductor,
+    past,
+    learning,
+    check,
+    notify,
+):  # the order of the help page
     app.add_typer(panel.commands)

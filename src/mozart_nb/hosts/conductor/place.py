@@ -125,7 +125,7 @@ def _short_folder(folder: Path) -> Path:
 
 
 def private_folder(folder: Path) -> None:
-    """Make sure that `folder` is there and that only this user can get into it. Raises `WorldError` where it is not.
+    """Make sure that `folder` is there and that only this user can put anything into it. Raises `WorldError`.
 
     It may stand where everybody can create things: one that somebody else has put there is not used.
     """
@@ -135,9 +135,9 @@ def private_folder(folder: Path) -> None:
         found = folder.lstat()
     except OSError as error:
         raise WorldError(f"the folder of the conductor's socket cannot be made: {folder} ({error.strerror})") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
         raise WorldError(
-            f"{folder} is not a folder of this user alone, so the conductor does not put its socket there",
+            f"others than this user can write to {folder}, so the conductor does not put its socket there",
             hint="remove it, or set `socket` in conductor.yaml to a path in a private folder",
         )
 

@@ -21,7 +21,7 @@ _LAST_WORDS_BYTES: Final = 4_000
 _PATHS: Final = "MOZART_NB_PATHS"
 _PROGRAM: Final = (
     f"import os, sys; sys.path[:0] = os.environ.pop({_PATHS!r}).split(os.pathsep); "
-    "from mozart_nb.cli.main import main; sys.argv[1:] = ['start', '--foreground']; main()"
+    "from mozart_nb.cli.main import main; sys.argv[1:] = ['--quiet', 'start', '--foreground']; main()"
 )
 
 _let_go: list[subprocess.Popen[bytes]] = []
