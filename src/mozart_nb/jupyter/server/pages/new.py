@@ -32,7 +32,7 @@ parallel:
 
 @dataclass(frozen=True, slots=True)
 class NewView:
-    """What the editor begins with. `base` is where relative paths start when nobody says otherwise."""
+    """What the editor begins with. `base` is the folder that the server was started for."""
 
     yaml: str
     base: str
@@ -44,6 +44,6 @@ class New(Page):
     place = "new"
 
     def get(self) -> None:
-        base = str(self.settings.get("server_root_dir") or Path.cwd())
-        base = str(Path.cwd()) if self.app.is_standalone else str(Path(base).expanduser())
-        self.show("new.html", page=NewView(EXAMPLE, base))
+        server = self.app.serverapp
+        base = Path.cwd() if self.app.is_standalone or server is None else Path(server.root_dir)
+        self.show("new.html", page=NewView(EXAMPLE, str(base)))

@@ -24,8 +24,9 @@ _HEALTHY: Final = frozenset({"pending", "running", "completed"})
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What the job was planned from, as YAML."""
+    """What the job was planned from: the job file as it was read, else what it came to."""
 
+    title: str
     yaml: str
     file: str
 
@@ -63,7 +64,9 @@ def _needs_words(look: JobLook) -> bool:
 def _plan(board: Board, key: str) -> PlanView | None:
     with contextlib.suppress(MozartError, OSError):
         plan: Plan = board.plan(key)
-        return PlanView(as_yaml(plan.document), plan.file)
+        if plan.text:
+            return PlanView("Job file as it was read", plan.text, plan.file)
+        return PlanView("What it was planned from", as_yaml(plan.document), plan.file)
     return None  # its record can be shown without it
 
 

@@ -15,7 +15,7 @@ from mozart_nb.looking.board import BatchPage, BatchWish, JobLook, JobPage, JobW
 from mozart_nb.words import plural
 
 JOBS_PER_PAGE: Final = 40
-ROWS_PER_PAGE: Final = 50
+ROWS_PER_PAGE: Final = 25
 
 JOB_STATUSES: Final = (
     "running", "waiting", "pausing", "paused", "interrupted", "failed", "completed", "cancelled", "pending",

@@ -5,7 +5,7 @@ export function watchMap() {
     const place = document.getElementById("under-pointer");
     if (!place) return;
     const found = map ? batchUnder(map, event) : null;
-    const words = !found ? "\u00a0" : found.first === found.last ? `batch ${found.first}` : `batches ${found.first}–${found.last}`;
+    const words = !found ? "" : found.first === found.last ? `batch ${found.first}` : `batches ${found.first}–${found.last}`;
     if (place.textContent !== words) place.textContent = words;
   });
   document.addEventListener("click", (event) => {
