@@ -7,7 +7,8 @@ async for news in board.subscribe(page.jobs[0].key):    # on an event loop; howe
     ...
 """
 
-from mozart_nb.looking.board.board import Board
+from mozart_nb.looking.board.batches import STATUS_LETTERS
+from mozart_nb.looking.board.board import Board, StillReadingError
 from mozart_nb.looking.board.keys import SEPARATOR, key_for
 from mozart_nb.looking.board.shapes import (
     BATCH_SORTS,
@@ -30,6 +31,7 @@ __all__ = [
     "BATCH_SORTS",
     "JOB_SORTS",
     "SEPARATOR",
+    "STATUS_LETTERS",
     "AnswerPage",
     "BatchPage",
     "BatchWish",
@@ -42,6 +44,7 @@ __all__ = [
     "News",
     "NewsKind",
     "Plan",
+    "StillReadingError",
     "Summary",
     "key_for",
 ]

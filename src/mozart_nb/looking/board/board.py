@@ -152,8 +152,8 @@ class Board:
         """What the job was planned from."""
         prepared = self._prepared(key)
         document = masked_data(freeze(prepared.loaded)["config"])
-        file = str(prepared.loaded.path or "")
-        return Plan(prepared.loaded.config, document, file, prepared.loaded.source_text, dict(prepared.frozen.texts))
+        loaded, texts = prepared.loaded, dict(prepared.frozen.texts)
+        return Plan(loaded.config, document, str(loaded.base_dir), str(loaded.path or ""), loaded.source_text, texts)
 
     def batches(self, key: str, wish: BatchWish = ALL_BATCHES) -> BatchPage:
         """A part of its batches. Raises `MisuseError` for numbers that nobody can read."""

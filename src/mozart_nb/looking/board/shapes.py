@@ -112,12 +112,14 @@ class JobLook:
 class Plan:
     """What a job was planned from: the config as frozen, and its file where that is still known.
 
-    `document` is JSON data, secrets masked. `file` is empty for a job that did not come from a file; `text` is the job
+    `document` is JSON data, secrets masked. `base_dir` is where relative paths in it begin. `file` is
+    empty for a job that did not come from a file; `text` is the job
     file as it was read, `texts` are the files it names: name to content.
     """
 
     config: JobConfig
     document: Mapping[str, Any]
+    base_dir: str
     file: str = ""
     text: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
