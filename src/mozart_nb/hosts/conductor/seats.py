@@ -12,8 +12,9 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 DEFAULT_PRIORITY: Final = 100
-PRIORITIES: Final = (1, 1000)
-"""The first and the last; lower comes sooner. A job of priority 50 is due twice the share of one of 100."""
+PRIORITIES: Final = (10, 1000)
+"""The soonest and the latest; lower is sooner. A job of priority 50 is due twice the share of one of 100. Beyond these
+nothing changes: no job is due more than a hundred times what another one is."""
 
 LONG_SESSION_SECONDS: Final = 30.0
 """Sessions that last longer on average must leave the reserved seats to jobs that have none."""
@@ -134,7 +135,7 @@ class JobTurns:
     @property
     def weight(self) -> float:
         """Its share in proportion to others'."""
-        return DEFAULT_PRIORITY / self._priority
+        return DEFAULT_PRIORITY / min(max(self._priority, PRIORITIES[0]), PRIORITIES[1])
 
     @property
     def is_wanting(self) -> bool:
@@ -183,10 +184,10 @@ class JobTurns:
         self._began += max(0, more)
         return more
 
-    def lift(self, service: float, now: float) -> None:
-        """Let it have had at least that much."""
+    def keep_within(self, least: float, most: float, now: float) -> None:
+        """Let it count as having had no less than `least`, and no more than `most`."""
         self._count_time(now)
-        self._service = max(self._service, service)
+        self._service = min(max(self._service, least), most)
 
     def set_priority(self, priority: int, now: float) -> None:
         """From now on; what it has had stays as it was counted."""

@@ -13,6 +13,7 @@ watches the machine says what it allows (`Restraint`). For one event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median_low
 from typing import Any, Final
 
 from mozart_nb.hosts.conductor.seats import (
@@ -29,8 +30,9 @@ from mozart_nb.hosts.conductor.seats import (
 EVEN_WITHIN_SECONDS: Final = 5.0
 """A seat held now weighs as much as having had one for so long."""
 
-MOST_CREDIT_SECONDS: Final = 60.0
-"""Who was behind by more seat-seconds than that is not made up for it: nobody takes all seats for having been away."""
+MOST_CREDIT_SECONDS: Final = 300.0
+"""So many seat-seconds, by weight, somebody is at most ahead of the middle of all, or behind it. What is more is
+forgotten: sessions that lasted an hour are not paid for by getting no turn in the next one."""
 
 IDLE_SECONDS: Final = 5.0
 """Who wanted nothing for so long begins with the others, and has no claim to what it did not want."""
@@ -104,13 +106,16 @@ class Conducting:
         self._count(job, open_sessions, now)
         self._join(job, now)
         job.refused = self._limited(job, now) or (None if job.is_offered else self._comes_later(job, now))
-        if job.refused is not None:
-            self._withdraw(job)
+        if job.refused is None:
+            self._grant(job, batch, now)
+            return True
+        self._withdraw(job)
+        if job.refused == "job":
+            self._want_nothing(job)  # of what the others have: it is woken by its own sessions
+        else:
             self._want(job, now)
-            self._deal(now)
-            return False
-        self._grant(job, batch, now)
-        return True
+        self._deal(now)
+        return False
 
     def settle(self, job: JobTurns, open_sessions: int, wanting: bool) -> None:
         """That many sessions are open, and it wants another one or does not."""
@@ -119,6 +124,7 @@ class Conducting:
         if not wanting:
             self._withdraw(job)
             self._want_nothing(job)
+            job.refused = None
             if not job.open and job.idle_since is None:
                 job.idle_since = now
         self._deal(now)
@@ -138,7 +144,8 @@ class Conducting:
     def configure(self, limits: TurnLimits) -> None:
         """Other limits from now on; what is open stays open."""
         self.limits = limits
-        self._deal(self._now())
+        for job in self._jobs:
+            job.wake()
 
     def restrain(self, restraint: Restraint) -> None:
         """What the machine allows from now on."""
@@ -186,25 +193,27 @@ class Conducting:
         """Whether somebody else who could take a seat has had less."""
         if self._wanting - job.is_wanting <= 0:
             return None
-        least = self._least(now)
-        mine = self._rank(job, now, least)
+        self._even_out(now)
+        mine = self._rank(job, now)
         for other in self._jobs:
             if other is job or not other.is_wanting or other.is_away:
                 continue
-            if self._rank(other, now, least) < mine and (other.is_offered or self._limited(other, now) is None):
+            if self._rank(other, now) < mine and (other.is_offered or self._limited(other, now) is None):
                 return "order"
         return None
 
-    def _rank(self, job: JobTurns, now: float, least: float) -> tuple[float, float, int]:
+    def _rank(self, job: JobTurns, now: float) -> tuple[float, float, int]:
         """Lower comes first. Among equals whoever waits longest, then whoever came first."""
-        had = job.taken / job.weight + max(job.service(now), least) / EVEN_WITHIN_SECONDS
+        had = job.taken / job.weight + job.service(now) / EVEN_WITHIN_SECONDS
         since = job.wanting_since if job.wanting_since is not None else now
         return (round(had, 9), since, job.number)
 
-    def _least(self, now: float) -> float:
-        """What everybody counts as having had at least: credit is bounded."""
-        most = max((job.service(now) for job in self._jobs if job.is_live), default=0.0)
-        return most - MOST_CREDIT_SECONDS
+    def _even_out(self, now: float) -> None:
+        """Bound what anybody is ahead or behind by: what was long ago, or could not be helped, is forgotten."""
+        live = [job for job in self._jobs if job.is_live]
+        middle = median_low([job.service(now) for job in live])
+        for job in live:
+            job.keep_within(middle - MOST_CREDIT_SECONDS, middle + MOST_CREDIT_SECONDS, now)
 
     @property
     def _unreserved(self) -> int:
@@ -237,8 +246,8 @@ class Conducting:
             if not free:
                 self._look_again(now, [job for job, why in reasons if why == "spacing"])
                 return
-            least = self._least(now)
-            chosen = min(free, key=lambda job: self._rank(job, now, least))
+            self._even_out(now)
+            chosen = min(free, key=lambda job: self._rank(job, now))
             chosen.offered_at = now
             self._open[chosen.light] += 1
             chosen.wake()
@@ -267,9 +276,11 @@ class Conducting:
         if rested is None or now - rested < IDLE_SECONDS:
             return
         others = [other for other in self._jobs if other is not job and other.is_live]
-        waiting = [other for other in others if other.is_wanting]
+        waiting = [other.service(now) for other in others if other.is_wanting]
         if others:
-            job.lift(min(other.service(now) for other in waiting or others), now)
+            # Who wants little has had little, and says nothing about what those who want more were given.
+            start = median_low(waiting) if waiting else max(other.service(now) for other in others)
+            job.keep_within(start, float("inf"), now)
 
     def _want(self, job: JobTurns, now: float) -> None:
         if job.wanting_since is None:
@@ -277,7 +288,6 @@ class Conducting:
             self._wanting += 1
 
     def _want_nothing(self, job: JobTurns) -> None:
-        job.refused = None
         if job.wanting_since is not None:
             job.wanting_since = None
             self._wanting -= 1
@@ -292,7 +302,7 @@ class Conducting:
 
     def waits(self, name: str) -> str:
         """What the job waits for, for people; empty when it waits for nothing that is decided here."""
-        job = next((job for job in self._jobs if job.name == name and job.is_wanting), None)
+        job = next((job for job in self._jobs if job.name == name), None)
         if job is None or job.refused is None:
             return ""
         match job.refused:
