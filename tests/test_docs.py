@@ -18,7 +18,6 @@ import yaml
 from mozart_nb.codes import CODES
 from mozart_nb.events import event_types, kind_of
 from mozart_nb.job.items import read_items
-from mozart_nb.job.known import NOT_YET
 from mozart_nb.job.lint import V_CODES, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job, load_text
 from mozart_nb.job.model import JobConfig
@@ -297,13 +296,10 @@ def test_the_layers_are_drawn_with_every_module_at_the_top() -> None:
     assert {name for name in public if not re.search(rf"`{name}/?`", section)} == set()
 
 
-def test_the_limitations_name_what_has_no_effect_yet_and_nothing_else() -> None:
+def test_nothing_that_works_is_among_what_the_limitations_say_is_not_here() -> None:
     section = text_of(ROOT / "docs" / "limitations.md").partition("## Not here yet")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(\w+)", section))
-    instead = {"validations": "python", "type": "anthropic_api"}
-    assert {instead.get(str(gap.path[-1]), str(gap.path[-1])) for gap in NOT_YET} <= named
-    works = set(JobConfig.model_fields) - {str(gap.path[0]) for gap in NOT_YET}
-    assert not named & works
+    assert not named & set(JobConfig.model_fields)
 
 
 def test_the_numbers_of_the_readme_are_those_of_the_code() -> None:

@@ -68,6 +68,8 @@ INTERNAL_ERRORS = {
     "SseError": "backends._anthropic_stream turns it into a StreamError",
     "StreamError": "backends._anthropic_exchange turns it into the end of a session",
     "SyncFailedError": "checkpoint.writer writes the events anew, or raises CheckpointUnwritableError",
+    "GitError": "plans.isolating turns it into a fallback or an IsolationError, winding up into a reason to keep",
+    "_KeepError": "isolation.winding_up turns it into the reason why a worktree is kept",
     "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
     "InterruptedReadError": "raised only where the caller said that it may give up; timeline turns it into None",

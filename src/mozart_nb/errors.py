@@ -15,6 +15,7 @@
         ├── CheckpointCorruptError     E701
         ├── CheckpointTooNewError      E702
         ├── CheckpointUnwritableError  E703
+        ├── IsolationError             a job has no worktree to work in, and must not work in the checkout
         ├── UnfinishedError            somebody waited for a job, and it failed, paused or was cancelled
         ├── ConductorAbsentError       no conductor of this user runs
         └── ConductorError             the conductor could not do what it was asked, or was gone before it answered
@@ -228,6 +229,10 @@ class CheckpointTooNewError(WorldError):
 
 class CheckpointUnwritableError(WorldError):
     """The checkpoint cannot be written: disk full, read-only (E703). What was durable before still is."""
+
+
+class IsolationError(WorldError):
+    """No git worktree can be had for a job that must not work in the checkout itself (`isolation`)."""
 
 
 class UnfinishedError(WorldError):

@@ -50,6 +50,7 @@ from mozart_nb.parts import (
     post_for,
 )
 from mozart_nb.plans.hints import Learned, learned
+from mozart_nb.plans.isolating import Workplace, workplace
 from mozart_nb.plans.kept_answers import earlier_record
 from mozart_nb.plans.prepared import Prepared, Standing, open_job, opened, prepare, renewed, standing
 from mozart_nb.starting_over import old_results, require_no_sessions, require_quiet_workspace
@@ -113,6 +114,7 @@ class _Opened:
     orphans: Sequence[ev.Answer]
     warnings: Sequence[str] = field(default_factory=list)
     learned: Learned = field(default_factory=Learned)
+    isolated: ev.JobIsolated | None = None
 
     @property
     def state(self) -> JobState:
@@ -152,8 +154,11 @@ async def run_job(
     async with AsyncExitStack() as stack:
         clock = await stack.enter_async_context(clock or SystemClock())
         company = _Company(WithoutAsking() if now.rehearsed else confirmations, ask, turns)
-        opened_job = await _open(stack, now, clock, run.run_id, observers, company, fresh=fresh, anew=anew, files=files)
-        run = replace(run, orphans=opened_job.orphans, notices=[*opened_job.warnings, *unchecked], healings=healings)
+        opened_job = await _open(
+            stack, now, clock, run.run_id, observers, company, fresh=fresh, anew=anew, infer=infer, files=files
+        )
+        notices = [*opened_job.warnings, *unchecked]
+        run = replace(run, orphans=opened_job.orphans, notices=notices, healings=healings, isolated=opened_job.isolated)
         run = _with_plan(run, opened_job, reloaded=reload is not None)
         if infer:
             numbers = await _passing(opened_job, range(1, opened_job.prepared.plan.count + 1))
@@ -179,7 +184,7 @@ async def recover_job(
         found = await _passing(job, failed)
         passed = [entry.batch for entry in found if entry.passed]
         if passed and not dry_run:
-            await job.driver.run(replace(run, orphans=job.orphans, inferred=passed))
+            await job.driver.run(replace(run, orphans=job.orphans, inferred=passed, isolated=job.isolated))
         return found
 
 
@@ -193,6 +198,7 @@ async def _open(
     *,
     fresh: bool = False,
     anew: bool = False,
+    infer: bool = False,
     files: Files | None = None,
 ) -> _Opened:
     layout, disk = prepared.layout, files or DiskFiles()
@@ -221,13 +227,16 @@ async def _open(
     if loaded.state.job.config_digest != prepared.digest:
         knows = await asyncio.to_thread(learned, prepared, anew=anew)
         warnings += [knows.notice] if knows.notice else []
-    job = await _equipped(stack, prepared, clock, loaded, store, observers, warnings, company, fresh=fresh)
-    return replace(job, learned=knows)
+    place = await workplace(prepared, loaded.state, clock, takes_over=infer)
+    stack.push_async_callback(place.isolation.close)
+    warnings += place.warnings
+    job = await _equipped(stack, place, clock, loaded, store, observers, warnings, company, fresh=fresh)
+    return replace(job, learned=knows, isolated=place.event)
 
 
 async def _equipped(
     stack: AsyncExitStack,
-    prepared: Prepared,
+    place: Workplace,
     clock: SystemClock,
     loaded: Loaded,
     store: JobStore,
@@ -238,7 +247,7 @@ async def _equipped(
     fresh: bool,
 ) -> _Opened:
     """The job's driver with everything it works with."""
-    state, config = loaded.state, prepared.loaded.config
+    prepared, state, config = place.prepared, loaded.state, place.prepared.loaded.config
     checker, contract = checker_for(prepared, clock), contract_for(prepared, clock)
     backend = backend_for(prepared, clock)
     stack.push_async_callback(backend.close)
@@ -275,6 +284,7 @@ async def _equipped(
             healer=healer_for(prepared, state, checker, composer, company.ask),
             post=post_for(backend, clock),
             turns=company.turns,
+            isolation=place.isolation,
         )
     )
     return _Opened(prepared, store, driver, composer, checker, contract, loaded.orphans, warnings)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mozart_nb.job.given import Given
-from mozart_nb.job.known import NOT_YET
 from mozart_nb.job.lint import NOTICED, RULES, V_CODES, Issue, Severity, has_errors, lint
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_text
 from mozart_nb.job.model import JobConfig
@@ -674,9 +673,8 @@ def test_unknown_keys_are_issues_too() -> None:
     assert (issue.severity, issue.suggestion) == (Severity.WARNING, "did you mean `retry`?")
 
 
-def test_sections_of_later_versions_are_issues() -> None:
-    assert codes(QUIET + "isolation: {enabled: true}\n") == ["V119"]
-    assert all(gap.message for gap in NOT_YET)
+def test_keys_without_effect_are_issues() -> None:
+    assert codes(QUIET + "bridge: {}\n") == ["V119"]
 
 
 def test_keys_of_batches_that_do_not_exist_are_issues() -> None:

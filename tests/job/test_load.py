@@ -16,7 +16,7 @@ from mozart_nb.errors import ConfigError, Problem, UnreadableError
 from mozart_nb.job.document import Positions, parse_document, parse_value
 from mozart_nb.job.fields import keys_of
 from mozart_nb.job.frozen import config_digest, freeze, thaw, work_digest
-from mozart_nb.job.known import NOT_YET, UNSUPPORTED
+from mozart_nb.job.known import UNSUPPORTED
 from mozart_nb.job.load import DiskFiles, LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.overrides import apply_overrides
@@ -191,7 +191,6 @@ def test_every_key_of_the_earlier_tool_works_or_is_named_in_one_warning() -> Non
     assert len(paths) == len(set(paths))
     keys = {path.rpartition(".")[2] for path in paths}
     assert {key for table in UNSUPPORTED.values() for key in table} <= keys
-    assert {gap.path[-1] for gap in NOT_YET if gap.is_used(loaded.config)} <= keys
     assert "notifications.1.type" in paths
 
 
@@ -206,20 +205,9 @@ def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(back
 @pytest.mark.parametrize(
     "text",
     [
-        "isolation: {enabled: true}",
-    ],
-)
-def test_what_comes_later_is_valid_and_gets_one_warning(text: str) -> None:
-    [warning] = load(HEAD + text).warnings
-    assert (warning.code, warning.line) == ("V119", 4)
-    assert "no effect in this version" in warning.message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
         "state_backend: json",
         "state_backend: sqlite",
+        "isolation: {enabled: true}",
         "isolation: {enabled: false}",
         "isolation: {enabled: true, mode: none}",
         "learning: {enabled: false}",

@@ -201,7 +201,7 @@ class History:
                 ev.JobIsolated(**where, directory="/work/trees/job/sub", base="a1b2", repository="/work/repo"),
                 ev.JobIsolated(fallback="this is no git repository"),
                 ev.WorktreeKept(**where, reason="the job failed", head="c3d4", commits=self.rng.randrange(5)),
-                ev.WorktreeRemoved(**where, head="e5f6", commits=2, committed=1, rescued=("refs/mozart/job/e5f6",)),
+                ev.WorktreeRemoved(**where, head="e5f6", commits=2, committed=1, elsewhere=("refs/mozart/job/e5f6",)),
             ]
         )
 

@@ -24,9 +24,9 @@ def _isolated(state: JobState, event: ev.JobIsolated) -> None:
 
 
 def _kept(state: JobState, event: ev.WorktreeKept) -> None:
-    state.job.isolation = replace(
-        state.job.isolation, status="kept", head=event.head, commits=event.commits, note=event.reason
-    )
+    before = state.job.isolation
+    head, commits = event.head or before.head, event.commits or before.commits
+    state.job.isolation = replace(before, status="kept", head=head, commits=commits, note=event.reason)
 
 
 def _removed(state: JobState, event: ev.WorktreeRemoved) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 class Places:
     """Absolute folders of a job. `files` is the job file's own: where the relative paths in it start.
 
-    `root`: when set (a rehearsal), nothing outside it may be written.
+    `root`: when set (a rehearsal), nothing outside it may be written. `worktree`: when set, the working directory is in
+    that git worktree, not in the checkout.
     """
 
     workspace: Path
@@ -18,3 +19,4 @@ class Places:
     job_folder: Path
     files: Path
     root: str = ""
+    worktree: str = ""

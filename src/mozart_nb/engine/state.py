@@ -169,8 +169,8 @@ class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
 class IsolationState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job's git worktree. `note` says why it was kept, or why there is none.
 
-    `worktree`: a run works in it, or was cut off there. `kept` and `removed`: the run that used it is over. `none`: there
-    could be none, and sessions work in the working directory itself. Empty: the job is not isolated.
+    `worktree`: a run works in it, or was cut off there. `kept` and `removed`: the run that used it is over. `none`:
+    there could be none, and sessions work in the working directory itself. Empty: the job is not isolated.
     The branch began at the commit `base`; `head` and `commits` (since `base`) are as the last run left them.
     """
 

@@ -34,8 +34,9 @@ class WorktreeKept(Event, frozen=True, kw_only=True, tag="job.worktree_kept"):
 class WorktreeRemoved(Event, frozen=True, kw_only=True, tag="job.worktree_removed"):
     """The run ends, and the worktree is gone. Everything in it that git knows or would add is on `branch`.
 
-    `committed` files had not been: they are in a last commit of ours. `rescued` are names of refs for commits that were
-    on no branch any more.
+    `committed` files had not been: they are in a last commit of ours. `elsewhere` are refs that hold commits of the job
+    which are not on its branch: other branches that were checked out there, and `refs/mozart/…` for what was left
+    behind by an amended or abandoned commit.
     """
 
     worktree: str
@@ -43,4 +44,4 @@ class WorktreeRemoved(Event, frozen=True, kw_only=True, tag="job.worktree_remove
     head: str = ""
     commits: int = 0
     committed: int = 0
-    rescued: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()

@@ -1,13 +1,11 @@
 """Keys that job files may hold although they do nothing here: each is named in one warning, never dropped in silence.
 
-Two tables. `UNSUPPORTED` is for good: keys of the earlier tool that have no counterpart. `NOT_YET` shrinks: a row goes
-when its feature arrives.
+They are keys of the earlier tool that have no counterpart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 from mozart_nb.job.batch import BatchConfig
@@ -54,31 +52,6 @@ UNSUPPORTED: Final[Mapping[type[Section], Mapping[str, str]]] = {
 
 UNSUPPORTED_BACKENDS: Final = ("ollama", "recursive_light")
 """Backend types of the earlier tool that do not exist here: an error, because nothing could run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A part of a valid job file that this version does not act on."""
-
-    path: KeyPath
-    is_used: Callable[[JobConfig], bool]
-    message: str
-
-
-_NO_EFFECT: Final = "has no effect in this version"
-
-NOT_YET: Final[tuple[Gap, ...]] = (
-    Gap(
-        ("isolation",),
-        lambda config: config.isolation.enabled and config.isolation.mode != "none",
-        f"`isolation` {_NO_EFFECT}: sessions work in the working directory itself",
-    ),
-)
-
-
-def gaps(config: JobConfig) -> list[Gap]:
-    """What of `config` this version does not act on."""
-    return [gap for gap in NOT_YET if gap.is_used(config)]
 
 
 def email_notifications(config: JobConfig) -> list[KeyPath]:

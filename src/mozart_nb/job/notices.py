@@ -8,7 +8,7 @@ from typing import Final
 from mozart_nb.job.backends import API_FIELDS, CLI_FIELDS
 from mozart_nb.job.document import KeyPath, Positions
 from mozart_nb.job.keys import NO_EFFECT
-from mozart_nb.job.known import email_notifications, gaps
+from mozart_nb.job.known import email_notifications
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import expansion_notice, plan_job
 from mozart_nb.job.report import Notice, locate, notice
@@ -24,7 +24,7 @@ def notices_about(config: JobConfig, positions: Positions, file: str = "") -> li
     return [
         notice(code, locate(path, positions, message, file=file, at_key=True))
         for code, path, message in (
-            *_gaps(config),
+            *_without_effect(config),
             *_other_backend(config),
             *_per_batch_keys(config),
             *_triggers(config),
@@ -36,9 +36,7 @@ def notices_about(config: JobConfig, positions: Positions, file: str = "") -> li
 Finding = tuple[str, KeyPath, str]
 
 
-def _gaps(config: JobConfig) -> Iterator[Finding]:
-    for gap in gaps(config):
-        yield NO_EFFECT, gap.path, gap.message
+def _without_effect(config: JobConfig) -> Iterator[Finding]:
     for path in email_notifications(config):
         yield NO_EFFECT, path, "notifications by `email` are not supported"
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from mozart_nb.job.fields import describe, field_type, keys_of, shape_of
 from mozart_nb.job.functions import ARGUMENTS
-from mozart_nb.job.known import NOT_YET, UNSUPPORTED, UNSUPPORTED_BACKENDS
+from mozart_nb.job.known import UNSUPPORTED, UNSUPPORTED_BACKENDS
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.names import MEANINGS, SYNONYMS
 from mozart_nb.job.outputs import REQUIRED_FIELDS, RuleConfig
@@ -185,11 +185,7 @@ def _without_effect() -> str:
     ]
     rows += [(f"`backend.type: {name}`", "not supported: an error") for name in UNSUPPORTED_BACKENDS]
     rows.append(("`notifications[].type: email`", "not supported"))
-    later = [(f"`{'.'.join(map(str, gap.path))}`", gap.message) for gap in NOT_YET]
-    return (
-        f"{_NOT_HERE}\n{_rows(('key', 'why'), rows)}\n"
-        f"These come with later versions:\n\n{_rows(('key', 'what is said about it'), later)}"
-    )
+    return f"{_NOT_HERE}\n{_rows(('key', 'why'), rows)}"
 
 
 def _paths_of_sections() -> Iterator[tuple[type[Section], str]]:
