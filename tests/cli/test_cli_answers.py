@@ -70,7 +70,12 @@ def test_an_answer_that_stays_invalid_fails_its_batch(tmp_path: Path):
         tmp_path,
         rehearsal={"latency_seconds": 0, "script": {2: ["invalid_output"] * 20}},
         parallel={"enabled": True, "fail_fast": False},
-        retry={"max_retries": 1, "max_completion_attempts": 1, "base_delay_seconds": 0.01},
+        retry={
+            "max_retries": 1,
+            "base_delay_seconds": 0.01,
+            "max_completion_attempts": 1,
+            "completion_delay_seconds": 0,
+        },
     )
     assert mozart("run", job).exit_code == 1
     failed = lines(mozart("answers", "demo", "--failed").stdout)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support.batches_server import BatchesServer
+from support.batches_server import BatchesServer, hurry
 from support.commands import Started, mozart, write_job
 
 NAMES = ["Ada", "Emmy", "Grace", "Hedy", "Mary"]
@@ -17,6 +17,7 @@ NAMES = ["Ada", "Emmy", "Grace", "Hedy", "Mary"]
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchesServer]:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-loopback")
     monkeypatch.chdir(tmp_path)
+    hurry(monkeypatch)
     with BatchesServer(processing_seconds=0.1).in_thread() as server:
         yield server
 

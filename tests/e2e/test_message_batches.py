@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.batches_server import BatchesServer, Fate
+from support.batches_server import BatchesServer, Fate, hurry
 from support.commands import Started, mozart, write_job
 
 ROWS = 60
@@ -25,6 +25,7 @@ def fate(custom_id: str, prompt: str) -> Fate:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchesServer]:
     monkeypatch.setenv("LOOPBACK_KEY", "sk-loopback")
+    hurry(monkeypatch)
     with BatchesServer(processing_seconds=4, fate=fate).in_thread() as server:
         yield server
 

@@ -102,8 +102,9 @@ else:
     pathlib.Path("started").write_text(str(tool.pid))
 done()
 """
-    # Without a report the rule takes until the tool shows whose it is.
-    shows = "until tr '\\0' ' ' < /proc/$(cat started)/cmdline | grep -q '^sleep 600'; do sleep 0.02; done"
+    # Without a report the rule takes until the tool shows whose it is, or is gone.
+    shows = "while test -d /proc/$(cat started) && ! tr '\\0' ' ' < /proc/$(cat started)/cmdline | grep -q '^sleep 600'"
+    shows += "; do sleep 0.02; done"
     command = f"test -f report.md || {{ {shows}; false; }}"
     rules = [{"type": "command_succeeds", "command": command, "working_directory": ".", "timeout_seconds": 20}]
     batch = ward.run(ward.write(template, validations=rules))

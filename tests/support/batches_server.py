@@ -25,10 +25,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from support.loopback_http import Incoming, LoopbackServer
+
+from mozart_nb.engine import remote
+
+if TYPE_CHECKING:
+    import pytest
 
 Fate = Literal["succeeded", "errored", "expired", "canceled"]
 CUSTOM_ID = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
@@ -350,6 +356,11 @@ async def _send(writer: asyncio.StreamWriter, status: int, body: Any, headers: M
 
 
 # --- as a program -----------------------------------------------------------------------------------------------------
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of this process hand in their requests, and ask for results, after tenths of a second."""
+    monkeypatch.setattr(remote, "Timing", partial(remote.Timing, linger=0.1, first_poll=0.1))
 
 
 def main() -> None:
