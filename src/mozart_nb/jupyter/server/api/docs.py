@@ -35,13 +35,20 @@ def _operations(whole: dict[str, Any], tag: str) -> Iterator[dict[str, Any]]:
         for method, operation in methods.items():
             if tag in operation["tags"]:
                 yield {
+                    "description": "",
                     **operation,
                     "method": method.upper(),
                     "path": path,
-                    "parameters": [{**one, "type": type_of(one["schema"])} for one in operation["parameters"]],
+                    "parameters": [*map(_parameter, operation["parameters"])],
                     "body": _body(operation),
                     "answers": [*_answers(operation)],
                 }
+
+
+def _parameter(one: dict[str, Any]) -> dict[str, Any]:
+    default = one["schema"].get("default", "")
+    kind = type_of(one["schema"])
+    return {**one, "type": f"{kind} (default {default})" if default != "" else kind}
 
 
 def _body(operation: dict[str, Any]) -> str:

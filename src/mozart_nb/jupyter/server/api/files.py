@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from mozart_nb.errors import ConfigError, MisuseError, MozartError, Problem, PromptError
 from mozart_nb.events import RunOptions
 from mozart_nb.job.lint import Issue, Severity
-from mozart_nb.job.load import LoadedJob, load_text
 from mozart_nb.jupyter.server.api import models, queries, showing
-from mozart_nb.jupyter.server.api.jobs import folder_of
+from mozart_nb.jupyter.server.api.jobs import folder_of, require_sound
 from mozart_nb.jupyter.server.api.operation import Ask
 from mozart_nb.looking.board.masks import masked_data
 from mozart_nb.looking.details.batch import Excerpt
@@ -18,9 +17,6 @@ from mozart_nb.plans.checking import check
 from mozart_nb.plans.outlook import plan_document
 from mozart_nb.plans.prepared import Prepared, prepare
 from mozart_nb.selection import parse_batches
-
-NAME: Final = "job.yaml"
-"""What the file is called in messages."""
 
 REFUSED: Final = "E502"
 """Stands where a V-code would for what the loader itself refuses."""
@@ -32,7 +28,7 @@ MOST_LISTED: Final = 200
 
 def validate(ask: Ask[queries.Query, queries.ConfigBody]) -> models.Validation:
     try:
-        loaded = _loaded(ask)
+        loaded = require_sound(ask.body, folder_of(ask.folder, ask.body.folder))
         issues = [_issue(issue) for issue in check(loaded)]
     except ConfigError as error:
         return _verdict([_problem(problem) for problem in error.problems])
@@ -51,7 +47,7 @@ def validate(ask: Ask[queries.Query, queries.ConfigBody]) -> models.Validation:
 
 def rehearse(ask: Ask[queries.Query, queries.RehearseBody]) -> models.Rehearsal:
     body = ask.body
-    prepared = prepare(_loaded(ask))
+    prepared = prepare(require_sound(ask.body, folder_of(ask.folder, ask.body.folder)))
     count = prepared.plan.count
     only = parse_batches(body.batches, count) if body.batches else ()
     options = RunOptions(limit=body.limit, only=only)
@@ -69,12 +65,6 @@ def rehearse(ask: Ask[queries.Query, queries.RehearseBody]) -> models.Rehearsal:
         prompt=showing.text(Excerpt.of(shown["prompt"], LONGEST_PROMPT)) if shown else None,
         rules=masked_data(shown.get("rules", [])),
     )
-
-
-def _loaded(ask: Ask[Any, Any]) -> LoadedJob:
-    body = ask.body
-    folder = folder_of(ask.folder, body.folder)
-    return load_text(body.config, base_dir=folder, file_name=NAME, overrides=body.overrides, strict=body.strict)
 
 
 def _verdict(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.rows import iso
 from mozart_nb.errors import CheckpointCorruptError, MisuseError
 from mozart_nb.hosts.steering import Submission, steer, submit
+from mozart_nb.job.load import LoadedJob, load_text
 from mozart_nb.jupyter.server.api import models, queries, showing
 from mozart_nb.jupyter.server.api.operation import Ask, Reply
 from mozart_nb.looking.board import JobWish, Plan
@@ -18,8 +19,11 @@ from mozart_nb.looking.board.masks import masked_data
 from mozart_nb.masking import masked
 from mozart_nb.selection import numbers_in, parse_batches
 
-MOST_LISTED = 1000
+MOST_LISTED: Final = 1000
 """Batches that a status document lists."""
+
+FILE: Final = "job.yaml"
+"""What a job file that was sent is called in messages."""
 
 
 def list_jobs(ask: Ask[queries.JobsQuery, None]) -> models.JobList:
@@ -77,9 +81,11 @@ def status(ask: Ask[queries.StatusQuery, None]) -> dict[str, Any]:
 
 def create(ask: Ask[queries.Query, queries.CreateBody]) -> Reply:
     body = ask.body
+    folder = folder_of(ask.folder, body.folder)
+    require_sound(body, folder)  # with every mistake and where it is, before anything is started
     wish = Submission(
         text=body.config,
-        base_dir=folder_of(ask.folder, body.folder),
+        base_dir=folder,
         overrides=body.overrides,
         strict=body.strict,
         rehearse=body.rehearse,
@@ -142,6 +148,11 @@ def _kept(layout: Layout, text: str, ask: Ask[Any, Any]) -> Path:
     except OSError as error:
         raise MisuseError(f"{place} cannot be written: {error.strerror}", job_id=layout.job_id) from error
     return place
+
+
+def require_sound(body: queries.ConfigBody, folder: Path) -> LoadedJob:
+    """The job file, loaded. Raises `ConfigError`."""
+    return load_text(body.config, base_dir=folder, file_name=FILE, overrides=body.overrides, strict=body.strict)
 
 
 def folder_of(root: Path, name: str) -> Path:
