@@ -74,12 +74,12 @@ def error_of(fault: Mapping[str, Any]) -> MozartError:
         return ConductorError(message, number=int(fault.get("code", 0)), data=data, hint=hint)
     carried = {name: data.get(name) for name in ("job_id", "batch", "attempt", "code")}
     error = kind.__new__(kind)
+    if isinstance(error, ConfigError):  # its notes show them, so they come first
+        error.problems = tuple(Problem(**problem) for problem in data.get("problems", ()))
     MozartError.__init__(error, message, hint=str(data.get("hint", "")), **carried)
     for name in _OWN:
         if name in data:
             setattr(error, name, data[name])
-    if isinstance(error, ConfigError):
-        error.problems = tuple(Problem(**problem) for problem in data.get("problems", ()))
     return error
 
 
