@@ -77,7 +77,7 @@ def find(layout: Layout) -> Found:
 
 def known_layouts(workspace: Path | None) -> list[Layout]:
     """Where jobs are, the one that did something last first: in `workspace`, or all that are known from here."""
-    return sorted(_layouts(workspace), key=_last_activity, reverse=True)
+    return sorted(_layouts(workspace), key=last_activity, reverse=True)
 
 
 def _layouts(workspace: Path | None) -> list[Layout]:
@@ -89,7 +89,7 @@ def _layouts(workspace: Path | None) -> list[Layout]:
     return list(dict.fromkeys(found))
 
 
-def _last_activity(layout: Layout) -> float:
+def last_activity(layout: Layout) -> float:
     """When the journal was last written to, in epoch seconds."""
     try:
         return max((path.stat().st_mtime for path in layout.journal.iterdir()), default=0.0)

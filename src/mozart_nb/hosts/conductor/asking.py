@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mozart_nb import events as ev
@@ -14,17 +16,32 @@ from mozart_nb.errors import MisuseError, MozartError, PlanMismatchError
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.conductor.beginning import located
 from mozart_nb.hosts.conductor.carried import key_of
-from mozart_nb.hosts.conductor.service import BY, Conductor, living
-from mozart_nb.hosts.conductor.wanted import Answered, Modified, OfJob, Recovered, Resumed, Retried, Wanted, absolute
+from mozart_nb.hosts.conductor.carrying import BY
+from mozart_nb.hosts.conductor.service import Conductor, living
+from mozart_nb.hosts.conductor.wanted import (
+    Adopted,
+    Answered,
+    Modified,
+    OfJob,
+    Recovered,
+    Resumed,
+    Retried,
+    Wanted,
+    absolute,
+)
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
-from mozart_nb.looking.finding import find
+from mozart_nb.looking.finding import find, last_activity
 from mozart_nb.plans.prepared import Prepared, opened, renewed
 from mozart_nb.runtime import recover_job
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a caller waits for a job to pause before it is told that this goes on meanwhile."""
+
+ADOPT_SECONDS: Final = 30.0
+"""Between two looks for jobs whose host died."""
+ADOPT_WITHIN_SECONDS: Final = 86_400.0
 
 _TAKES_NO_PART: Final = ("queued", "held", "handover", "notebook")
 
@@ -144,10 +161,14 @@ async def modify(conductor: Conductor, job: Modified) -> dict[str, Any]:
     work = asyncio.ensure_future(_take(conductor, layout, prepared, changed, job))
     done, _ = await asyncio.wait([work], timeout=PATIENCE_SECONDS)
     if not done:
-        conductor.spawn(work)
+        conductor.spawn(_until(work))
         said = f"job `{layout.job_id}` is asked to pause: running batches finish first, then it has its new config"
         return {"job_id": layout.job_id, "said": said}
     return {"job_id": layout.job_id, "said": work.result()}
+
+
+async def _until(work: asyncio.Future[Any]) -> None:
+    await work
 
 
 def _changed(layout: Layout, job: Modified) -> tuple[Prepared, Prepared | None]:
@@ -197,15 +218,36 @@ def orphans() -> list[Layout]:
     return found
 
 
-async def adopt(conductor: Conductor, job_ids: list[str]) -> list[dict[str, Any]]:
-    """Take up jobs whose host died, these or all; one that cannot be does not keep the others from it."""
+async def adopt(conductor: Conductor, layouts: Sequence[Layout]) -> list[dict[str, Any]]:
+    """Take up jobs whose host died; one that cannot be does not keep the others from it."""
     told = []
-    for layout in await conductor.in_thread(orphans):
-        if job_ids and layout.job_id not in job_ids:
-            continue
+    for layout in layouts:
         wanted = Wanted(job_id=layout.job_id, workspace=str(layout.workspace), keep_failed=True)
         try:
-            told.append(await conductor.submit(wanted))
+            told.append(await conductor.submit(wanted, is_adopted=True))
         except MozartError as error:
+            conductor.log.tell("job.not_adopted", "warning", job_id=layout.job_id, reason=error.message)
             told.append({"job_id": layout.job_id, "decision": "refused", "said": error.message})
     return told
+
+
+async def adopt_orphans(conductor: Conductor, wanted: Adopted) -> list[dict[str, Any]]:
+    """The same for those that there are, or those of these ids."""
+    found = await conductor.in_thread(orphans)
+    return await adopt(conductor, [one for one in found if not wanted.job_ids or one.job_id in wanted.job_ids])
+
+
+async def adopt_for_ever(conductor: Conductor) -> None:
+    """As the settings say, take up jobs whose host has just died. One that cannot be taken up is not tried again."""
+    refused: set[Layout] = set()
+    while True:
+        if conductor.settings.adopt_orphans == "auto":
+            fresh = [one for one in await conductor.in_thread(_lately) if one not in refused]
+            told = await adopt(conductor, fresh)
+            refused |= {one for one, said in zip(fresh, told, strict=True) if said["decision"] == "refused"}
+        await asyncio.sleep(ADOPT_SECONDS)
+
+
+def _lately() -> list[Layout]:
+    """Of hosts that did something within the last day; who left a job alone for longer may not want it any more."""
+    return [one for one in orphans() if time.time() - last_activity(one) < ADOPT_WITHIN_SECONDS]

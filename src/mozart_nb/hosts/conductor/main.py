@@ -19,6 +19,7 @@ from typing import Final
 
 from mozart_nb import __version__
 from mozart_nb.errors import ConfigError, MisuseError, WorldError
+from mozart_nb.hosts.conductor.asking import adopt_for_ever
 from mozart_nb.hosts.conductor.carried import Register
 from mozart_nb.hosts.conductor.log import Log
 from mozart_nb.hosts.conductor.methods import server_for
@@ -95,6 +96,7 @@ async def _serve(where: Place, read: Read, listening: socket.socket, echo: Calla
                 log.tell("conductor.notice", "warning", message=notice)
             conductor.spawn(conductor.begin_again())
             conductor.spawn(conductor.look_around())
+            conductor.spawn(adopt_for_ever(conductor))
             await process.until_stopped()
             log.tell("conductor.stopped", carries=len(register))
             log.close()

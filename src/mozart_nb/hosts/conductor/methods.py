@@ -48,10 +48,6 @@ async def _submit(conductor: Conductor, params: asked.Wanted) -> Any:
     return await conductor.submit(params)
 
 
-async def _adopt(conductor: Conductor, params: asked.Adopted) -> Any:
-    return await asking.adopt(conductor, params.job_ids)
-
-
 async def _release(conductor: Conductor, params: asked.NoParams) -> Any:
     return await conductor.release()
 
@@ -171,7 +167,7 @@ _TABLE: Final = (
     Method(
         "adopt",
         asked.Adopted,
-        _of_jobs(_adopt),
+        _of_jobs(asking.adopt_orphans),
         "Takes up jobs whose host died.",
         "for each what `submit` returns; `decision` may be `refused`",
     ),
