@@ -139,6 +139,43 @@ def test_two_jobs_of_one_account_share_what_the_service_has_left() -> None:
     assert first.sent[-1][0] == pytest.approx(second.sent[-1][0], rel=0.1)
 
 
+def test_jobs_of_one_account_that_name_the_same_limit_stay_below_it_together() -> None:
+    limits = Limits(requests=300, tokens=1e9, sliding=True)
+    policy = RateLimitPolicy(requests_per_minute=300)
+
+    async def run() -> list[Client]:
+        jobs = [Client(limits, minute_pace(policy, "one account")) for _ in range(3)]
+        jobs.append(Client(limits, configured_pace(policy, "one account")))
+        return await asyncio.gather(*(_send(job, 200, at_once=8) for job in jobs))
+
+    jobs, _ = run_virtual(run())
+
+    assert limits.statuses[429] == 0
+    assert throughput(limits) > 0.9
+    ends = [job.sent[-1][0] for job in jobs]
+    assert max(ends) - min(ends) < 10, "they take turns"
+
+
+def test_jobs_that_name_different_limits_or_have_other_accounts_do_not_wait_for_each_other() -> None:
+    async def run() -> float:
+        started = asyncio.get_running_loop().time()
+        slow = minute_pace(RateLimitPolicy(requests_per_minute=1), "one account")
+        waiting = [asyncio.ensure_future(slow.admit(10)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await minute_pace(RateLimitPolicy(requests_per_minute=600), "one account").admit(10)
+        await minute_pace(RateLimitPolicy(requests_per_minute=1), "another account").admit(10)
+        await minute_pace(RateLimitPolicy(), "one account").admit(10)
+        took = asyncio.get_running_loop().time() - started
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return took
+
+    took, _ = run_virtual(run())
+
+    assert took < 1
+
+
 def test_two_processes_that_know_nothing_of_each_other_fit_into_one_limit() -> None:
     limits = Limits(requests=600, tokens=1e9)
 

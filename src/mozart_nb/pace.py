@@ -1,9 +1,12 @@
 """The pace of requests: what the job file allows per minute, and what the service itself says is left.
 
 Configured limits are dealt out evenly with a small burst, so that neither a bucket that is refilled all the time nor a
-count over the last minute refuses. What the service says about its own limits is followed as well: as one of them
-nears its end, requests go out no faster than the service refills it. Several jobs and processes of one account need no
-agreement for that: each sees what the others have left over and slows down until all of them fit.
+count over the last minute refuses. Jobs of one account on one loop whose files name the same limits share them: the
+number is that of the account, and they stay below it together.
+
+What the service says about its own limits is followed as well: as one of them nears its end, requests go out no faster
+than the service refills it. Several jobs and processes of one account need no agreement for that: each sees what the
+others have left over and slows down until all of them fit.
 
 All times are those of the running event loop, in seconds.
 """
@@ -150,14 +153,47 @@ class _ServiceLimit:
         self._left, self._at = left, now
 
 
+class Line:
+    """Requests that wait for the same configured limits, in the order in which they came."""
+
+    def __init__(self, requests: float | None, tokens: float | None, minute_seconds: float) -> None:
+        self.turn = asyncio.Lock()  # it lets whoever waits longest go first
+        self.requests = _Bucket(requests, minute_seconds) if requests else None
+        self.tokens = _Bucket(tokens, minute_seconds) if tokens else None
+
+    async def settle(self) -> None:
+        """Wait until the limits let one more go."""
+        for bucket in (self.requests, self.tokens):
+            if bucket is not None:
+                await bucket.settle()
+
+    async def charge(self, tokens: float) -> None:
+        """A request of so many tokens goes. Does not wait."""
+        if self.requests is not None:
+            await self.requests.charge(1)
+        if self.tokens is not None:
+            await self.tokens.charge(tokens)
+
+
 class Account:
-    """What the service says about the limits of one account; the jobs of one process share it (see `account`)."""
+    """The limits of one account: those that job files name, and what the service says about its own. The jobs of one
+    loop share it (see `account`)."""
 
     def __init__(self, minute_seconds: float = MINUTE_SECONDS) -> None:
         self._minute_seconds = minute_seconds
         self._limits: dict[str, _ServiceLimit] = {}
+        self._lines: dict[tuple[float, float], Line] = {}
         self._requests = 0
         self._tokens = 0.0
+
+    def line(self, requests: float | None, tokens: float | None) -> Line:
+        """Where those wait whose files name these limits; who names none waits for nobody."""
+        if not requests and not tokens:
+            return Line(None, None, self._minute_seconds)
+        key = (requests or 0.0, tokens or 0.0)
+        if key not in self._lines:
+            self._lines[key] = Line(requests, tokens, self._minute_seconds)
+        return self._lines[key]
 
     def wait(self, tokens: float, now: float) -> float:
         """Seconds until a request of so many tokens may go out, as far as is known now; 0 or less: at once."""
@@ -229,19 +265,15 @@ class MinutePace:
         shared: Account | None = None,
         minute_seconds: float = MINUTE_SECONDS,
     ) -> None:
-        self._requests = _Bucket(requests_per_minute, minute_seconds) if requests_per_minute else None
-        self._tokens = _Bucket(tokens_per_minute, minute_seconds) if tokens_per_minute else None
         self._account = shared or Account(minute_seconds)
-        self._turn = asyncio.Lock()
+        self._line = self._account.line(requests_per_minute, tokens_per_minute)
         self._ratio = _Ratio()
         self._admitted: dict[int, deque[float]] = {}
 
     async def admit(self, tokens: int) -> None:
         """Wait until a request of about `tokens` (input and expected output) may be sent."""
-        async with self._turn:  # a lock lets whoever waits longest go first
-            for bucket in (self._requests, self._tokens):
-                if bucket is not None:
-                    await bucket.settle()
+        async with self._line.turn:
+            await self._line.settle()
             while (wait := self._account.wait(self._ratio.of(tokens), _now())) > 0:  # noqa: ASYNC110 (may get better)
                 await asyncio.sleep(min(max(wait, _SHORTEST_SECONDS), _LOOK_AGAIN_SECONDS))
             await self._charge(tokens)  # nothing was charged before, so a wait may be cancelled at any moment
@@ -254,8 +286,8 @@ class MinutePace:
             self._admitted.pop(expected, None)
         if actual:
             self._ratio.learn(expected, actual)
-        if self._tokens is not None:
-            self._tokens.correct(actual - admitted)
+        if self._line.tokens is not None:
+            self._line.tokens.correct(actual - admitted)
         self._account.used(admitted, actual, _now())
 
     def heard(self, allowances: Sequence[Allowance]) -> None:
@@ -265,10 +297,7 @@ class MinutePace:
     async def _charge(self, tokens: int) -> None:
         likely = self._ratio.of(tokens)
         self._admitted.setdefault(tokens, deque()).append(likely)
-        if self._requests is not None:
-            await self._requests.charge(1)
-        if self._tokens is not None:
-            await self._tokens.charge(likely)
+        await self._line.charge(likely)
         self._account.admit(likely, _now())
 
 
@@ -277,11 +306,13 @@ def minute_pace(policy: RateLimitPolicy, key: str) -> Pace:
     return MinutePace(policy.requests_per_minute, policy.tokens_per_minute, shared=account(key))
 
 
-def configured_pace(policy: RateLimitPolicy) -> Pace:
-    """The pace of a job whose backend hears nothing: as the job file says, or none."""
+def configured_pace(policy: RateLimitPolicy, key: str = "") -> Pace:
+    """The pace of a job whose backend hears nothing: as the job file says, or none. Without a `key` it has no account
+    that it shares with others."""
     if policy.requests_per_minute is None and policy.tokens_per_minute is None:
         return NoPace()
-    return MinutePace(policy.requests_per_minute, policy.tokens_per_minute)
+    shared = account(key) if key else None
+    return MinutePace(policy.requests_per_minute, policy.tokens_per_minute, shared=shared)
 
 
 class _Ratio:

@@ -41,7 +41,8 @@ def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
     if prepared.is_rehearsal:
         return _paced(RehearsalBackend(config.rehearsal, clock), configured_pace(config.rate_limit))
     if config.backend.type == "claude_cli":
-        return _paced(ClaudeCliBackend(clock, options=options_of(prepared)), configured_pace(config.rate_limit))
+        pace = configured_pace(config.rate_limit, account_of(prepared).key)
+        return _paced(ClaudeCliBackend(clock, options=options_of(prepared)), pace)
     if config.backend.type == "anthropic_batches":
         from mozart_nb.backends.anthropic_batches import AnthropicBatchesBackend  # for jobs that use it, as below
 
