@@ -377,11 +377,14 @@ def check_invariants(state: JobState, config: JobConfig) -> None:
     for batch in state.batches.values():
         used = batch.attempts - batch.waits - batch.abandoned
         if state.job.runs == 1:
-            assert used <= (1 + retry.max_retries + retry.max_completion_attempts) * (1 + batch.heals)
+            given = (1 + batch.heals) * (1 + batch.escalations)
+            assert used <= (1 + retry.max_retries + retry.max_completion_attempts) * given
         assert batch.retries <= retry.max_retries
         assert batch.completions <= retry.max_completion_attempts
         assert batch.cost_usd >= 0
     assert abs(sum(batch.cost_usd for batch in state.batches.values()) - state.job.cost_usd) < 1e-6
+    asked = [n for n, batch in state.batches.items() if batch.question is not None]
+    assert sorted(state.job.questions) == sorted(asked)
     running = {n for n, batch in state.batches.items() if batch.status == "running"}
     assert state.agenda.running == running
     assert JobState(state.job, state.batches).agenda.view() == state.agenda.view() or state.is_settled

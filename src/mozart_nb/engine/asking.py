@@ -53,8 +53,8 @@ class Asking:
         return [(number, question) for number, question in found if question is not None]
 
     def _tidy(self, batch: BatchState) -> None:
-        """A draft is only of use to an attempt that may go on."""
-        if batch.phase != "agreed":
+        """A draft is only of use to an attempt that goes on."""
+        if batch.answered is None:
             self._triggers.forget(batch.number)
 
     async def close(self) -> None:
