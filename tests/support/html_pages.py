@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_EMPTY = frozenset({"br", "hr", "img", "wbr"})
+_EMPTY = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _HIDDEN = frozenset({"style", "script"})
 _BREAKS = frozenset({"p", "div", "tr", "li", "summary", "caption", "table", "section", "img", "pre"})
 
@@ -21,7 +21,7 @@ _KEPT_TAGS = frozenset(
     "b bdi caption code details div em i img li p pre section small span strong summary table tbody td th thead time tr"
     " ul".split()
 )
-_PARENTS = {"tr": {"thead", "tbody"}, "td": {"tr"}, "th": {"tr"}, "li": {"ul"}, "summary": {"details"}}
+_PARENTS = {"tr": {"thead", "tbody"}, "td": {"tr"}, "th": {"tr"}, "li": {"ul", "ol"}, "summary": {"details"}}
 _ENDS = {"td": {"td", "th"}, "th": {"td", "th"}, "tr": {"td", "th", "tr"}, "tbody": {"td", "th", "tr"}}
 _MAY_STAY_OPEN = frozenset({"td", "th", "tr"})
 

@@ -14,8 +14,8 @@ from mozart_nb.words import dollars, moment, percent, plural, roughly
 
 WIDTH: Final = 1000
 HEIGHT: Final = 92
-COLUMNS: Final = 100
-"""Columns of the chart of a run: enough to see how it went, few enough to be wide."""
+COLUMNS: Final = (24, 100)
+"""Columns of the chart of a run, at least and at most: wide ones for few batches, narrow ones for many."""
 
 _MARKS_ABOVE: Final = 12
 _MOST_MARKS: Final = 40
@@ -79,17 +79,18 @@ class Settled:
     @classmethod
     def of(cls, ends: Iterable[tuple[str, float]], first_at: float, last_at: float) -> Settled:
         """From status and end of batches."""
-        counted = {status: [0] * COLUMNS for status in _SETTLED}
+        known = [(status, at) for status, at in ends if at and status in _SETTLED]
+        columns = min(COLUMNS[1], max(COLUMNS[0], len(known) // 4))
+        counted = {status: [0] * columns for status in _SETTLED}
         length = max(1e-6, last_at - first_at)
-        for status, at in ends:
-            if at and status in counted:
-                column = int((at - first_at) / length * COLUMNS)
-                counted[status][min(COLUMNS - 1, max(0, column))] += 1
+        for status, at in known:
+            column = int((at - first_at) / length * columns)
+            counted[status][min(columns - 1, max(0, column))] += 1
         return cls(first_at, last_at, counted["completed"], counted["failed"])
 
     @property
     def column_seconds(self) -> float:
-        return (self.last_at - self.first_at) / COLUMNS
+        return (self.last_at - self.first_at) / len(self.completed)
 
 
 def activity_of(
@@ -118,17 +119,16 @@ def activity_of(
 
 
 def _stacked(settled: Settled, most: int) -> list[Box]:
-    room, width = HEIGHT - _MARKS_ABOVE, WIDTH / COLUMNS
+    room, width = HEIGHT - _MARKS_ABOVE, WIDTH / len(settled.completed)
     boxes = []
     for column, (done, lost) in enumerate(zip(settled.completed, settled.failed, strict=True)):
+        left = round(column * width, 1)
         top = float(HEIGHT)
         for status, many in (("completed", done), ("failed", lost)):
             if many:
                 height = max(2.0, room * many / most)
                 top -= height
-                boxes.append(
-                    Box(status, round(column * width, 1), round(top, 1), round(width - 1, 1), round(height, 1))
-                )
+                boxes.append(Box(status, left, round(top, 1), round(width - 1, 1), round(height, 1)))
     return boxes
 
 

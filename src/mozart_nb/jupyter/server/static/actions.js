@@ -31,9 +31,7 @@ async function steer(key, body, buttons, live) {
   try {
     const answer = await post(`jobs/${encodeURIComponent(key)}/actions`, body);
     const words = answer.said || "Asked.";
-    const note = document.createElement("div");
-    note.className = "note is-running";
-    note.append(sentence(words[0].toUpperCase() + words.slice(1)));
+    const note = sentence(words[0].toUpperCase() + words.slice(1));
     said?.replaceChildren(note);
     setTimeout(() => { if (said?.firstChild === note) note.remove(); }, 8000);
   } catch (problem) {

@@ -123,13 +123,26 @@ class Editor {
     try {
       const made = await post("jobs", fresh ? { ...body, fresh } : body);
       try { sessionStorage.removeItem(DRAFT); } catch { /* private window */ }
-      location.assign(`${root()}/jobs/${encodeURIComponent(made.key).replaceAll("%7E", "~")}/run`);
+      await this.arrive(made);
     } catch (problem) {
       this.said.replaceChildren(problemNote(problem));
       if (problem.mistakes.length) await this.check();
       if (CAN_START_OVER.includes(problem.document?.error)) this.offerFresh();
     } finally {
       button.disabled = false;
+    }
+  }
+
+  /** Go to the page of the job once it has one: what is queued is on disk only when its turn has come. */
+  async arrive(made) {
+    const address = `${root()}/jobs/${encodeURIComponent(made.key)}/run`;
+    for (let tries = 0; ; tries += 1) {
+      if (await exists(address)) {
+        location.assign(address);
+        return;
+      }
+      if (tries === 8) this.said.replaceChildren(note("waiting", made.said || "Accepted; it begins when its turn has come."));
+      await new Promise((resolve) => setTimeout(resolve, tries < 8 ? 250 : 2000));
     }
   }
 
@@ -152,6 +165,14 @@ class Editor {
     this.field.setSelectionRange(start, start + (lines[number - 1] ?? "").length);
     const height = this.field.scrollHeight / lines.length;
     this.field.scrollTop = Math.max(0, (number - 6) * height);
+  }
+}
+
+async function exists(address) {
+  try {
+    return (await fetch(`${address}?fragment=1`, { method: "HEAD", credentials: "same-origin" })).ok;
+  } catch {
+    return false;
   }
 }
 
@@ -202,7 +223,7 @@ function plan(found) {
     ["at once", String(told.max_concurrent)],
     ["backend", told.backend],
     ["prompts", told.tokens?.all_prompts == null ? "" : `about ${told.tokens.all_prompts.toLocaleString("en")} tokens`],
-    ["expected cost", told.cost_usd == null ? "unknown" : `$${told.cost_usd.toFixed(told.cost_usd < 0.1 ? 4 : 2)}`],
+    ["expected cost", told.cost_usd == null ? "unknown" : `$${told.cost_usd.toFixed(told.cost_usd > 0 && told.cost_usd < 0.1 ? 4 : 2)}`],
     ["folder", told.workspace],
   ];
   for (const [label, value] of pairs) {
