@@ -140,15 +140,20 @@ class MozartHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHa
         self._write_buffer = [gzip.compress(whole, compresslevel=5, mtime=0)]
         self.set_header("Content-Encoding", "gzip")
 
+    @guarded
     def options(self, *args: Any, **kwargs: Any) -> None:
         """Which methods there are."""
-        self.set_header("Allow", ", ".join(self.allowed_methods()))
+        self._say_methods()
+
+    def _say_methods(self) -> None:
+        self.set_header("Allow", ", ".join(self.methods()))
         self.set_status(204)
 
-    def allowed_methods(self) -> list[str]:
-        """The methods that this address answers to."""
+    @classmethod
+    def methods(cls) -> list[str]:
+        """The methods that are answered here."""
         missing = web.RequestHandler._unimplemented_method
-        return [name.upper() for name in _METHODS if getattr(type(self), name) is not missing]
+        return [name.upper() for name in _METHODS if getattr(cls, name) is not missing]
 
     # --- what goes wrong ----------------------------------------------------------------------------------------------
 
@@ -173,7 +178,7 @@ class MozartHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHa
             return error.document
         if isinstance(error, web.HTTPError):
             if status == 405:
-                self.set_header("Allow", ", ".join(self.allowed_methods()))
+                self.set_header("Allow", ", ".join(self.methods()))
             return problems.problem(status, _said_by(error))
         return problems.problem_of(error) if error is not None else problems.problem(status)
 
@@ -236,8 +241,8 @@ class ApiHandler(MozartHandler, APIHandler):
     def options(self, *args: Any, **kwargs: Any) -> None:
         """Which methods there are. Public: browsers ask it without credentials before they send a request with some."""
         APIHandler.options(self, *args, **kwargs)
-        MozartHandler.options(self)
-        self.set_header("Access-Control-Allow-Methods", ", ".join(self.allowed_methods()))
+        self._say_methods()
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
 
     @property
     def content_security_policy(self) -> str:

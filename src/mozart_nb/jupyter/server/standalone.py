@@ -15,18 +15,13 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.security.handlers import CSPReportHandler
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
+from traitlets import Float, Integer
 from traitlets.config import Config
 
 from mozart_nb.jupyter.server.base import BODY_LIMIT_BYTES, BODY_TIMEOUT_SECONDS
 
 PORT: Final = 8000
 """Where the earlier tool's dashboard listened, too. The next free one is taken where this is in use."""
-
-CONNECTIONS: Final = 512
-"""Open at once; what comes on top is closed at once. Each page that is watched live holds one."""
-
-IDLE_SECONDS: Final = 30.0
-"""How long a client may take to send the head of its request, or the next one on the same connection."""
 
 HEAD_LIMIT_BYTES: Final = 1 << 16
 
@@ -43,10 +38,12 @@ KEPT: Final = (
 
 
 class BoundedServer(HTTPServer):
-    """An HTTP server with so many connections."""
+    """An HTTP server with at most `most_connections` open ones."""
+
+    most_connections = 0
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if len(self._connections) >= CONNECTIONS:
+        if len(self._connections) >= self.most_connections:
             stream.close()
             return
         super().handle_stream(stream, address)
@@ -63,6 +60,17 @@ class DashboardServer(ServerApp):
     description = "Pages and REST API of mozart_nb"
     default_services = ("security",)  # type: ignore[assignment] # the base has a tuple of all there are
     shows_only_our_pages = True
+
+    most_connections = Integer(
+        512,
+        config=True,
+        help="Open at once; what comes on top is closed at once. Each page that is watched live holds one.",
+    )
+    idle_seconds = Float(
+        30.0,
+        config=True,
+        help="How long a client may take for the head of a request, or until the next one on the same connection.",
+    )
 
     def __init__(self, say: Callable[[str], None] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -86,9 +94,10 @@ class DashboardServer(ServerApp):
             max_body_size=BODY_LIMIT_BYTES,
             max_buffer_size=4 * BODY_LIMIT_BYTES,
             max_header_size=HEAD_LIMIT_BYTES,
-            idle_connection_timeout=IDLE_SECONDS,
+            idle_connection_timeout=self.idle_seconds,
             body_timeout=BODY_TIMEOUT_SECONDS,
         )
+        self._http_server.most_connections = self.most_connections
 
     def init_signal(self) -> None:
         """Ctrl-C ends it at once: no job runs here, so there is nothing to ask about."""
