@@ -14,14 +14,16 @@ from mozart_nb.checkpoint.load import load_state
 from mozart_nb.checkpoint.lock import owner
 from mozart_nb.consumers.log import log_family, log_file
 from mozart_nb.errors import MisuseError, MozartError, WorldError
+from mozart_nb.job.outputs import WORKTREES
 from mozart_nb.job.plan import spans
 from mozart_nb.looking.logs.files import log_file_of
+from mozart_nb.plans.isolating import worktree_base
 from mozart_nb.plans.prepared import Prepared
 from mozart_nb.workspace_archive import WorkspaceArchive
 
 
 def old_results(prepared: Prepared) -> WorkspaceArchive:
-    """What moves the results of last time aside. The states and logs of all jobs stay, whoever they belong to."""
+    """What moves the results of last time aside. States, logs and worktrees of all jobs stay where they are."""
     workspace, layout = prepared.places.workspace, prepared.layout
     policy = prepared.loaded.config.workspace_lifecycle
     jobs = {layout, *layouts_in(workspace), *layouts_in(layout.workspace)} if policy.archive_on_fresh else set()
@@ -29,6 +31,7 @@ def old_results(prepared: Prepared) -> WorkspaceArchive:
     if policy.archive_on_fresh:
         logs = [log_file(prepared.loaded.config.logging, workspace), *_log_files(jobs)]
         stays |= {path for file in logs for path in log_family(file)}
+        stays |= {workspace / WORKTREES, worktree_base(prepared)}
     return WorkspaceArchive(workspace, policy, prepared.job_id, stays=stays, needed=prepared.needed)
 
 

@@ -72,6 +72,7 @@ async def set_up(git: Git, wanted: Wanted, earlier: IsolationState) -> Worktree:
     """
     await git.check()
     repository = await find_repository(git, wanted.folder)
+    await hide(git, wanted.base, repository)
     async with alone(repository.common):
         worktree = await _found(git, wanted, repository, earlier)
         if wanted.locks:
@@ -140,7 +141,6 @@ async def _add(
     git: Git, wanted: Wanted, repository: Repository, path: Path, branch: str, base: str, words: list[str]
 ) -> Worktree:
     """`git worktree add` without files, which are for later: nobody has to wait until they are all there."""
-    await hide(git, wanted.base, repository)
     await git.do(repository.root, "worktree", "add", "--no-checkout", "--quiet", *words, seconds=WORK_SECONDS)
     admin = await admin_of(git, path)
     if admin is None:

@@ -130,7 +130,8 @@ def refuse_if_used(path: Path, reason: str) -> None:
     named = _REASON.match(reason)
     if named is None or named["host"] != socket.gethostname() or int(named["pid"]) == os.getpid():
         return
-    if abs(_started(int(named["pid"])) - int(named["started"])) <= _SAME_PROCESS_SECONDS:
+    started = _started(int(named["pid"]))
+    if started and abs(started - int(named["started"])) <= _SAME_PROCESS_SECONDS:
         raise GitError(f"{path} is in use by process {named['pid']} ({reason})")
 
 
@@ -142,6 +143,7 @@ def _reason(admin: Path) -> str | None:
 
 
 def _started(pid: int) -> float:
+    """When a process was started, in epoch seconds; 0 when there is none of that number."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:

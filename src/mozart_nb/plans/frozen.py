@@ -23,6 +23,7 @@ from mozart_nb.job.frozen import freeze, thaw
 from mozart_nb.job.given import Given
 from mozart_nb.job.items import ItemTable, dump_items
 from mozart_nb.job.load import NOTHING_GIVEN, LoadedJob
+from mozart_nb.job.outputs import WORKTREES
 from mozart_nb.plans.secrets import know_secrets
 
 CONFIG, TEXTS, ITEMS, PLACES, LABELS = "config.json", "texts.json", "items.jsonl", "places.json", "labels.json"
@@ -203,7 +204,7 @@ class PlanMaterials:
         return file.read_text(encoding="utf-8", errors="replace")
 
     def glob(self, pattern: str) -> list[str]:
-        """Files below the workspace that match, as absolute paths, sorted; the job's own log is none of them."""
+        """Files below the workspace that match, as absolute paths, sorted; not the job's own log, and no worktrees."""
         relative = Path(pattern)
         if relative.is_absolute():
             try:
@@ -211,8 +212,9 @@ class PlanMaterials:
             except ValueError:
                 return []
         log = log_file(self._frozen.loaded.config.logging, self._workspace)
+        trees = self._workspace / WORKTREES
         found = (path for path in self._workspace.glob(str(relative)) if _is_file(path))
-        return sorted(str(path) for path in found if not is_log(path, log))
+        return sorted(str(path) for path in found if not is_log(path, log) and not path.is_relative_to(trees))
 
     def digests(self, paths: Sequence[str]) -> tuple[str, ...]:
         """What stands for the content of each of these files, "" where one cannot be read."""

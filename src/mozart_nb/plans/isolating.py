@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.clock import SystemClock
@@ -14,11 +13,8 @@ from mozart_nb.engine.ports import Ending, Isolation
 from mozart_nb.engine.state import IsolationState, JobState
 from mozart_nb.errors import IsolationError
 from mozart_nb.isolation import Git, GitError, Wanted, Worktree, WorktreeKeeper, set_up
-from mozart_nb.job.outputs import IsolationConfig
+from mozart_nb.job.outputs import WORKTREES, IsolationConfig
 from mozart_nb.plans.prepared import Prepared
-
-BASE: Final = ".worktrees"
-"""Folder of the worktrees in a workspace, unless the job file names another."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def is_isolated(prepared: Prepared) -> bool:
 def worktree_base(prepared: Prepared) -> Path:
     """The folder in which the job's worktree is made."""
     base = prepared.loaded.config.isolation.worktree_base
-    return prepared.places.workspace / BASE if base is None else prepared.loaded.resolve(base)
+    return prepared.places.workspace / WORKTREES if base is None else prepared.loaded.resolve(base)
 
 
 async def workplace(prepared: Prepared, state: JobState, clock: SystemClock, *, takes_over: bool = False) -> Workplace:
