@@ -14,7 +14,6 @@ from mozart_nb.checkpoint.lock import owner
 from mozart_nb.engine.ports import Request
 from mozart_nb.errors import MisuseError, MozartError, PlanMismatchError
 from mozart_nb.hosts.channel import Channel, channel_of
-from mozart_nb.hosts.conductor.beginning import located
 from mozart_nb.hosts.conductor.carried import key_of
 from mozart_nb.hosts.conductor.carrying import BY
 from mozart_nb.hosts.conductor.service import Conductor, living
@@ -48,7 +47,7 @@ _TAKES_NO_PART: Final = ("queued", "held", "handover", "notebook")
 
 async def layout_of(conductor: Conductor, job: OfJob | Resumed) -> Layout:
     """Where the job is. Raises `UnknownJobError`, `AmbiguousJobError`."""
-    return await conductor.in_thread(located, job.job_id, job.folder)
+    return await conductor.in_thread(conductor.locate, job.job_id, job.folder)
 
 
 def _channel(conductor: Conductor, layout: Layout) -> Channel:

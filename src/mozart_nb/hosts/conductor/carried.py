@@ -101,6 +101,12 @@ class Register:
     def get(self, layout: Layout) -> Carried | None:
         return self._jobs.get(key_of(layout))
 
+    def named(self, job_id: str, folder: Path | None = None) -> list[Carried]:
+        """Those of that id, in that folder if one is given. Safe in any thread."""
+        place = str(folder.resolve()) if folder is not None else ""
+        found = [one for one in self if one.job_id == job_id]
+        return [one for one in found if not place or str(Path(one.folder).resolve()) == place]
+
     def put(self, one: Carried) -> None:
         """Carry it, or carry it otherwise; on disk with the next `save`."""
         self._jobs[one.key] = one

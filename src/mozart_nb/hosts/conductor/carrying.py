@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -20,9 +21,9 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.confirm import AnsweredFromAfar
 from mozart_nb.engine.ports import Confirmations, Request, RequestKind
-from mozart_nb.errors import MozartError
+from mozart_nb.errors import AmbiguousJobError, MozartError, UnknownJobError
 from mozart_nb.hosts.channel import Channel, channel_of
-from mozart_nb.hosts.conductor.beginning import Beginning
+from mozart_nb.hosts.conductor.beginning import Beginning, located
 from mozart_nb.hosts.conductor.carried import Carried, Phase, Register, key_of
 from mozart_nb.hosts.conductor.log import Log
 from mozart_nb.hosts.conductor.settings import ConductorSettings
@@ -225,6 +226,21 @@ class Carrier:
             if data != self._saved:
                 await self.in_thread(self.register.write, data)
                 self._saved = data
+
+    def locate(self, job_id: str, folder: Path | None = None) -> Layout:
+        """Where a job is, also one that is carried and has not begun. Blocks; safe in any thread.
+
+        Raises `UnknownJobError`, `AmbiguousJobError`.
+        """
+        try:
+            return located(job_id, folder)
+        except UnknownJobError:
+            carried = self.register.named(job_id, folder)
+            if not carried:
+                raise
+            if len(carried) > 1:
+                raise AmbiguousJobError(job_id, sorted(one.folder for one in carried)) from None
+            return carried[0].layout
 
     def alone_with(self, layout: Layout) -> _Lock:
         """One decision about a job at a time."""

@@ -11,7 +11,6 @@ import msgspec
 from mozart_nb.errors import ConductorError, MisuseError
 from mozart_nb.hosts.conductor import asking, reading, rpc
 from mozart_nb.hosts.conductor import wanted as asked
-from mozart_nb.hosts.conductor.beginning import located
 from mozart_nb.hosts.conductor.process import Process
 from mozart_nb.hosts.conductor.server import Server, Stream
 from mozart_nb.hosts.conductor.service import Conductor
@@ -67,7 +66,7 @@ async def _list(process: Process, params: asked.Listed) -> Any:
 async def _watch(process: Process, params: asked.Watched) -> Stream:
     if not params.job_id:
         return Stream(process.log.watch(params.since_seq))
-    layout = await process.conductor.in_thread(located, params.job_id, params.folder)
+    layout = await process.conductor.in_thread(process.conductor.locate, params.job_id, params.folder)
     return Stream(reading.watch(process.conductor, layout, params.since_seq))
 
 

@@ -20,7 +20,6 @@ from mozart_nb.consumers.history.rows import RUN_COLUMNS
 from mozart_nb.consumers.rows import row_of
 from mozart_nb.errors import MozartError, UnknownJobError
 from mozart_nb.hosts.conductor.asking import orphans
-from mozart_nb.hosts.conductor.beginning import located
 from mozart_nb.hosts.conductor.carried import Carried, key_of
 from mozart_nb.hosts.conductor.service import Conductor, living
 from mozart_nb.hosts.conductor.wanted import Diagnosed, Failures, Listed, OfJob, Past, Statuses
@@ -51,7 +50,7 @@ def carried_document(one: Carried) -> dict[str, Any]:
 
 def status(conductor: Conductor, wanted: Statuses) -> dict[str, Any]:
     """How a job stands, and what the conductor has to do with it. Blocks."""
-    layout = located(wanted.job_id, wanted.folder)
+    layout = conductor.locate(wanted.job_id, wanted.folder)
     one = conductor.register.get(layout)
     about = carried_document(one) if one is not None else None
     if not layout.exists:
