@@ -127,6 +127,7 @@ def run_page(shown: Progress, text: str = "", **values: Any) -> str:
         "then": None,
         "map": map_view(StatusMap.of(state).picture()),
         "activity": activity_of(settled, moments, lambda seq: f"?at={seq}", at=None, now=NOW),
+        "is_reading": False,
         "travel": Travel(90, 90, "now", "?", "?at=89", "", [("q", text)]),
         "failures": [Failure("E201", "output validation failed", text or "no file", text or "look", [2, 7])],
         "batches": batch_table(page(state, chosen(state, wish), wish, "1"), wish, "review-commits", TO, problem=text),

@@ -3,6 +3,7 @@
 addresses    where pages are, and what their addresses ask for
 words        what templates say; the doors for foreign text
 views, charts, maps     view-models, made from what the board answers
+past         what is known of a job before now
 shared       what all pages have in common
 listing, overview, run, batch, history, new     one page each
 """

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,8 +12,9 @@ from mozart_nb.consumers.lines import level_of, pairs_of
 from mozart_nb.consumers.phrases import advice_for
 from mozart_nb.errors import MisuseError
 from mozart_nb.jupyter.server.pages.addresses import Query, To, with_query
-from mozart_nb.jupyter.server.pages.charts import Activity, Settled, activity_of
+from mozart_nb.jupyter.server.pages.charts import Activity, activity_of
 from mozart_nb.jupyter.server.pages.maps import Maps, MapView
+from mozart_nb.jupyter.server.pages.past import Known, Past
 from mozart_nb.jupyter.server.pages.shared import Page
 from mozart_nb.jupyter.server.pages.views import (
     BatchTable,
@@ -27,22 +25,19 @@ from mozart_nb.jupyter.server.pages.views import (
     job_view,
     verbs_of,
 )
-from mozart_nb.looking.board import BatchPage, BatchWish, Board, Frame, JobLook
+from mozart_nb.looking.board import BatchPage, BatchWish, Board, Frame, JobLook, StillReadingError
 from mozart_nb.looking.board.batches import STATUS_LETTERS, chosen, letters
 from mozart_nb.looking.board.batches import page as page_of
 from mozart_nb.looking.details import LogTail
-from mozart_nb.looking.timeline import Moments
 from mozart_nb.words import time_of_day
 
 REFRESH_SECONDS: Final = 5
+READING_SECONDS: Final = 2
 EVENTS_SHOWN: Final = 60
 LINES_SHOWN: Final = 120
 _LOGS_SHOWN: Final = 8
 _FAILURES_SHOWN: Final = 4
 _FAILURES_READ: Final = 40
-_CHART_SECONDS: Final = 2.0
-_CHART_PATIENCE: Final = 20
-_MOST_CHARTS: Final = 32
 _LEVELS: Final = {"ERROR": "error", "DEBUG": "system"}
 
 
@@ -91,12 +86,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """Everything on the page."""
+    """Everything on the page. `is_reading`: the past of the job is not known yet."""
 
     job: JobView
     then: Frame | None
     map: MapView | None
     activity: Activity | None
+    is_reading: bool
     travel: Travel
     failures: Sequence[Failure]
     batches: BatchTable
@@ -108,22 +104,21 @@ class RunReader:
 
     def __init__(self) -> None:
         self._maps = Maps(STATUS_LETTERS)
-        self._lock = threading.Lock()
-        self._charts: OrderedDict[str, tuple[str, float, float, Settled]] = OrderedDict()
+        self._past = Past()
 
     def read(self, board: Board, key: str, query: Query, to: To) -> RunView:
         """The page as the address asks for it. Blocks."""
         look = board.look(key)
-        moments = board.moments(key)
-        at = query.number("at")
-        then = board.frame(key, at) if at and moments.last_seq and at < moments.last_seq else None
+        known = self._past.of(board, key, look.job.seq)
+        then, is_reading = _then(board, look, query.number("at"))
         page, wish, problem = self._batches(board, key, query, then)
         return RunView(
             job=_job(board, look, then),
             then=then,
             map=self._map(board, key, then) if look.progress.total else None,
-            activity=self._activity(board, look, moments, then, to, query),
-            travel=_travel(moments, then, to.run(key), query),
+            activity=self._activity(known, look, then, to, query),
+            is_reading=is_reading or (not known.is_whole and look.job.seq > 1),
+            travel=_travel(look.job.seq, then, to.run(key), query),
             failures=list(_failures(board, key, look, then)),
             batches=batch_table(page, wish, key, to, problem=problem, at=then.seq if then else 0),
             log=_log(board, look, then, to, query),
@@ -143,36 +138,25 @@ class RunReader:
             return self._maps.view(f"{key} then", letters(then.state))
         return self._maps.view(key, board.statuses(key))
 
-    def _activity(
-        self, board: Board, look: JobLook, moments: Moments, then: Frame | None, to: To, query: Query
-    ) -> Activity | None:
-        if moments.last_seq < 2:
+    def _activity(self, known: Known, look: JobLook, then: Frame | None, to: To, query: Query) -> Activity | None:
+        if known.settled is None:
             return None
-        settled = self._settled(board, look, moments)
 
         def address(seq: int) -> str:
             return with_query(to.run(look.key), {**_kept(query), "at": seq})
 
-        return activity_of(settled, moments, address, at=then.at if then is not None else None, now=look.now)
+        at = then.at if then is not None else None
+        return activity_of(known.settled, known.moments, address, at=at, now=look.now)
 
-    def _settled(self, board: Board, look: JobLook, moments: Moments) -> Settled:
-        """When batches ended. It looks at all of them, so large jobs are not asked again with every event."""
-        with self._lock:
-            known = self._charts.get(look.key)
-            began = time.monotonic()
-            if known is not None and (known[0] == look.version or began < known[1]):
-                return known[3]
-        state = board.frame(look.key, moments.last_seq).state
-        ends = ((one.status, one.finished_at) for one in state.batches.values())
-        settled = Settled.of(ends, moments.first_at, moments.last_at)
-        took = time.monotonic() - began
-        good_until = began + max(_CHART_SECONDS, _CHART_PATIENCE * took)
-        with self._lock:
-            self._charts[look.key] = (look.version, good_until, took, settled)
-            self._charts.move_to_end(look.key)
-            while len(self._charts) > _MOST_CHARTS:
-                self._charts.popitem(last=False)
-        return settled
+
+def _then(board: Board, look: JobLook, at: int) -> tuple[Frame | None, bool]:
+    """The moment that is asked for, None for now; and whether it cannot be shown yet."""
+    if not 0 < at < look.job.seq:
+        return None, False
+    try:
+        return board.frame(look.key, at), False
+    except StillReadingError:
+        return None, True
 
 
 def _some(board: Board, key: str, wish: BatchWish, then: Frame | None) -> BatchPage:
@@ -220,8 +204,8 @@ def _kept(query: Query) -> dict[str, object]:
     return {name: list(query.given[name]) for name in _KEPT if query.has(name)}
 
 
-def _travel(moments: Moments, then: Frame | None, path: str, query: Query) -> Travel:
-    last = max(1, moments.last_seq)
+def _travel(seq: int, then: Frame | None, path: str, query: Query) -> Travel:
+    last = max(1, seq)
     at = then.seq if then is not None else last
     kept = _kept(query)
 
@@ -279,7 +263,8 @@ class Run(Page):
 
     async def get(self, key: str) -> None:
         view = await self.in_thread(_reader(self).read, self.board, key, self.query, self.to)
-        follows = self.live(REFRESH_SECONDS, self.to.events(key) if view.job.progress.is_live else "")
+        seconds = READING_SECONDS if view.is_reading else REFRESH_SECONDS
+        follows = self.live(seconds, self.to.events(key) if view.job.progress.is_live else "")
         self.show(
             "run.html",
             live=follows if view.then is None else None,
@@ -288,6 +273,7 @@ class Run(Page):
             then=view.then,
             map=view.map,
             activity=view.activity,
+            is_reading=view.is_reading,
             travel=view.travel,
             failures=view.failures,
             batches=view.batches,
