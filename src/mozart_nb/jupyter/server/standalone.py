@@ -108,7 +108,10 @@ class DashboardServer(ServerApp):
         self.stop(from_signal=True)
 
     def start_app(self) -> None:
-        """Say where it is, once, and open the browser where that is wanted."""
+        """Nothing is said before it is true: the loop binds the port first, as that was asked of it first."""
+        self.io_loop.add_callback(self._be_there)
+
+    def _be_there(self) -> None:
         self.write_server_info_file()
         if self.open_browser:
             self.write_browser_open_file()

@@ -1,0 +1,170 @@
+"""The server of `mozart dashboard`: what it exposes, how it begins and ends, and what it lets clients hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from jupyter_server.serverapp import JUPYTER_SERVICE_HANDLERS, load_handlers
+from support.notebook_environment import notebook_environment
+from support.web import Web, running_web
+
+PATIENCE_SECONDS = 60.0
+
+JUPYTERS_OWN = sorted(
+    {
+        re.sub(r"\(.*|\\|\?|\$", "", str(handler[0])).rstrip("/") or "/"
+        for modules in JUPYTER_SERVICE_HANDLERS.values()
+        for module in modules or []
+        for handler in load_handlers(module)
+    }
+    | {
+        "/api",
+        "/metrics",
+        "/files/notes.txt",
+        "/view/notes.txt",
+        "/tree",
+        "/lab",
+        "/terminals/1",
+        "/lsp/ws",
+        "/nbextensions",
+    }
+)
+"""Where a whole Jupyter Server answers with something."""
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    root = tmp_path_factory.mktemp("standalone")
+    (root / "notebooks").mkdir()
+    (root / "notebooks" / "notes.txt").write_text("mine")
+    with running_web(root, "standalone") as running:
+        yield running
+
+
+@pytest.mark.parametrize("path", JUPYTERS_OWN)
+def test_there_are_no_kernels_files_terminals_or_settings(standalone: Web, path: str) -> None:
+    assert len(JUPYTERS_OWN) > 25
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        answer = standalone.ask(path, method, body=b"" if method != "GET" else None)
+        is_ours = path == "/api/security/csp-report"
+        assert answer.status in ((200, 405, 500) if is_ours else (404, 405)), (method, answer)
+
+
+def test_its_root_leads_to_the_pages(standalone: Web) -> None:
+    assert standalone.ask("/").headers["location"].startswith("/mozart")
+
+
+def test_the_login_form_lets_in_with_the_token_and_nobody_changes_passwords_there(standalone: Web) -> None:
+    form = standalone.ask("/login", signed_in=False)
+    assert form.status == 200
+    assert "new_password" not in form.text
+    xsrf = form.cookies["_xsrf"]
+    sent = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": f"_xsrf={xsrf}"}
+    for word, status in (("wrong", 401), (standalone.token, 302)):
+        body = f"_xsrf={xsrf}&password={word}".encode()
+        assert standalone.ask("/login?next=/mozart", "POST", headers=sent, body=body, signed_in=False).status == status
+
+
+def test_what_the_user_has_opened_for_lab_stays_shut_here(tmp_path: Path) -> None:
+    settings = Path(notebook_environment(tmp_path)["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.json"
+    opened = {"ServerApp": {"allow_origin": "*", "disable_check_xsrf": True, "allow_remote_access": True}}
+    settings.write_text(json.dumps({**opened, "IdentityProvider": {"token": ""}}))
+    with running_web(tmp_path, "standalone") as web:
+        assert web.ask("/mozart/", signed_in=False).status == 302
+        assert web.ask("/mozart/", headers={"Host": "evil.example"}).status == 403
+        cookie = web.sign_in().header
+        assert web.ask("/mozart/api/x", "POST", headers={"Cookie": cookie}, document={}, signed_in=False).status == 403
+
+
+# --- what clients may hold --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One with few connections, whose clients must not dawdle."""
+    root = tmp_path_factory.mktemp("narrow")
+    settings = Path(notebook_environment(root)["JUPYTER_CONFIG_DIR"]) / "mozart_dashboard_config.json"
+    settings.write_text(json.dumps({"DashboardServer": {"most_connections": 20, "idle_seconds": 0.5}}))
+    with running_web(root, "standalone") as running:
+        yield running
+
+
+def test_a_client_that_dawdles_over_its_head_is_cut_off(narrow: Web) -> None:
+    with closing(narrow.connect()) as line:
+        line.sendall(b"GET /mozart/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        began = time.monotonic()
+        assert line.recv(1) == b""
+        assert time.monotonic() - began < 10
+
+
+def test_there_are_only_so_many_connections_and_they_come_back(narrow: Web) -> None:
+    with ExitStack() as held:
+        lines = [held.enter_context(closing(narrow.connect())) for _ in range(40)]
+        for line in lines:
+            line.settimeout(20)
+        # Those beyond the limit are closed at once, the others when they have dawdled.
+        assert all(_is_closed_at_last(line) for line in lines)
+    assert narrow.ask("/mozart/api/nothing").status == 404
+
+
+def _is_closed_at_last(line: object) -> bool:
+    try:
+        return line.recv(1) == b""  # type: ignore[attr-defined]
+    except ConnectionResetError:
+        return True
+
+
+# --- beginning and end ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(root: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command as people type it, with a token of its own making."""
+    command = [sys.executable, "-m", "mozart_nb", "dashboard", "--no-browser", *arguments]
+    process = subprocess.Popen(
+        command, env=notebook_environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_printed_address_opens_the_pages_until_a_signal_ends_them(tmp_path: Path, number: int) -> None:
+    with started(tmp_path, "--port", "0") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/mozart\?token=[0-9a-f]{48}", url)
+        with urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            assert answer.status == 200
+        runtime = Path(notebook_environment(tmp_path)["JUPYTER_RUNTIME_DIR"])
+        (info,) = runtime.glob("jpserver-*.json")
+        assert info.stat().st_mode & 0o777 == 0o600
+        process.send_signal(number)
+        assert process.wait(PATIENCE_SECONDS) == 0
+        said = process.communicate()
+        assert url.partition("token=")[2] not in "".join(said)
+        assert "Traceback" not in said[1]
+        assert not list(runtime.glob("jpserver-*"))
+
+
+def test_a_port_that_is_taken_is_said_and_not_swapped_for_another(tmp_path: Path, standalone: Web) -> None:
+    with started(tmp_path, "--port", str(urlsplit(standalone.address).port)) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert not out
+    assert f"port {standalone.port} is" in err
+    assert "Traceback" not in err
