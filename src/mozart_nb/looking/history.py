@@ -28,6 +28,7 @@ from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import Plan
 from mozart_nb.looking.finding import Found, find, known_layouts
 from mozart_nb.looking.recording import (
+    CATCH_UP_SECONDS,
     COUNT_SECONDS,
     brought_up_to_date,
     history_file,
@@ -85,7 +86,7 @@ class Listed:
 
     @property
     def progress(self) -> Progress:
-        """One look at it. The history knows nothing of single batches, so of those that run it may have only the number."""
+        """One look at it; the history knows nothing of single batches, so of those that run it has only the number."""
         state, config, now = self._seen()
         return progress_of(state, config, now, is_live=self.is_live)
 
@@ -126,19 +127,24 @@ def known_jobs(workspace: Path | None = None, notices: list[str] | None = None) 
     return jobs_at(known_layouts(workspace), notices)
 
 
-def jobs_at(layouts: Sequence[Layout], notices: list[str] | None = None) -> Iterator[Listed]:
-    """The jobs that stand at these places, in this order; otherwise as `known_jobs`."""
-    entries = _entries(layouts, notices if notices is not None else [])
+def jobs_at(
+    layouts: Sequence[Layout], notices: list[str] | None = None, *, seconds: float = CATCH_UP_SECONDS
+) -> Iterator[Listed]:
+    """The jobs that stand at these places, in this order; otherwise as `known_jobs`.
+
+    `seconds` bounds how long the history is brought up to date first; the records of those left over are read.
+    """
+    entries = _entries(layouts, notices if notices is not None else [], seconds)
     now = time.time()
     return (_listed(layout, entries.get(layout), now) for layout in layouts)
 
 
-def _entries(layouts: Sequence[Layout], notices: list[str]) -> dict[Layout, JobEntry]:
+def _entries(layouts: Sequence[Layout], notices: list[str], seconds: float) -> dict[Layout, JobEntry]:
     """What the history knows of these jobs; nothing where it cannot be used."""
     if not layouts:
         return {}
     try:
-        return _with_history(partial(brought_up_to_date, layouts=layouts), notices)
+        return _with_history(partial(brought_up_to_date, layouts=layouts, seconds=seconds), notices)
     except WorldError as error:
         notices.append(f"{error.message}; records are read one by one")
         return {}

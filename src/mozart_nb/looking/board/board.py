@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mozart_nb.checkpoint.ends import events_since, last_seq
 from mozart_nb.checkpoint.layout import Layout
+from mozart_nb.checkpoint.scan import scan
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.history.rows import RunRow
 from mozart_nb.consumers.progress import progress_of
@@ -48,7 +49,7 @@ from mozart_nb.looking.failures import FailureFilter, failures_at
 from mozart_nb.looking.history import RunWish, find_runs, runs_at
 from mozart_nb.looking.logs import EVERYTHING, LogFilter, last_events
 from mozart_nb.looking.questions import OpenQuestion, open_questions
-from mozart_nb.looking.timeline import Moments
+from mozart_nb.looking.timeline import Mark, Marks, Moments
 from mozart_nb.plans.prepared import Prepared
 
 MOST_BATCHES: Final = 250_000
@@ -57,7 +58,7 @@ MOST_BATCHES: Final = 250_000
 MOST_JOBS: Final = 64
 """Jobs that are kept in memory, however small."""
 
-PATIENCE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 2.0
 """How long a request for the past of a job waits for the first reading of its journal; then it may come again."""
 
 ALL_JOBS: Final = JobWish()
@@ -90,7 +91,8 @@ class Board:
         self._feeds: dict[Layout, Feed] = {}
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="mozart-feed")
         self._past = ThreadPoolExecutor(1, thread_name_prefix="mozart-past")
-        self._pending: dict[Layout, Future[Moments]] = {}
+        self._reads: dict[Layout, Future[Moments]] = {}
+        self._runs: tuple[object, list[RunRow], list[str]] = (None, [], [])
 
     # --- which jobs ---------------------------------------------------------------------------------------------------
 
@@ -232,41 +234,40 @@ class Board:
         return watched.kept("diagnosis", version, lambda: diagnose(watched.layout))
 
     def moments(self, key: str) -> Moments:
-        """How far the time slider reaches, and its marks.
+        """How far the time slider reaches, and its marks. Of a job that runs, marks may be some seconds late."""
+        watched = self._watched(key)
+        with watched.reading() as reading:
+            job = reading.state.job
+            seq, first_at, last_at, is_live = job.seq, job.created_at, job.at, reading.owner is not None
+            version = f"{reading.record}.{reading.now // 5}" if is_live else reading.version
+        marks = watched.kept("marks", version, lambda: _marks(watched.layout))
+        return Moments(seq, first_at, last_at, marks)
 
-        The first look reads the whole journal, which takes about eight seconds for 100,000 batches. Raises
+    def frame(self, key: str, seq: int) -> Frame:
+        """The job as it was after event `seq` (cut to what there is).
+
+        The first look at the past reads the whole journal, which takes about eight seconds for 100,000 batches. Raises
         `StillReadingError` when it takes longer than a request should wait; it goes on, so ask again.
         """
         watched = self._watched(key)
         with watched.reading() as reading:
-            seq = reading.state.job.seq
-        known = self._pending.get(watched.layout)
-        if known is None or (known.done() and (known.exception() or known.result().last_seq < seq)):
-            known = self._past.submit(asyncio.run, watched.timeline.refresh())
-            self._pending[watched.layout] = known
-        try:
-            return known.result(PATIENCE_SECONDS)
-        except NotYetError:
-            raise StillReadingError(
-                "the journal is still being read", hint="ask again in a few seconds", job_id=watched.layout.job_id
-            ) from None
-
-    def frame(self, key: str, seq: int) -> Frame:
-        """The job as it was after event `seq` (cut to what there is). Raises as `moments`."""
-        moments = self.moments(key)
-        watched = self._watched(key)
-        state = watched.timeline.state_at(max(0, min(seq, moments.last_seq)))
-        with watched.reading() as reading:
-            config, is_now = reading.config, state.job.seq == reading.state.job.seq
-            is_live = reading.owner is not None or not is_now
+            config, last, is_live = reading.config, reading.state.job.seq, reading.owner is not None
+            state = reading.state.still() if seq >= last else None
+        if state is None:
+            self._require_past(watched, seq)
+            state, is_live = watched.timeline.state_at(max(0, seq)), True
         progress = progress_of(state, config, state.job.at, is_live=is_live)
-        return Frame(state.job.seq, state.job.at, moments.last_seq, state, progress)
+        return Frame(state.job.seq, state.job.at, last, state, progress)
 
     def runs(self, key: str | None = None, wish: RunWish = ALL_RUNS, notices: list[str] | None = None) -> list[RunRow]:
         """Runs of a job, or of all jobs and those that are gone, the last one first."""
         if key is None:
-            return find_runs(None, None, wish, notices)
-        return runs_at([self.find(key)], wish, notices)
+            seen = tuple((one.key, one.status, one.updated_at) for one in self._summaries.all())
+            return self._past_runs(wish, seen, notices if notices is not None else [])
+        watched = self._watched(key)
+        with watched.reading() as reading:
+            version = reading.version
+        return watched.kept(("runs", wish), version, lambda: runs_at([watched.layout], wish, notices))
 
     # --- live ---------------------------------------------------------------------------------------------------------
 
@@ -302,6 +303,26 @@ class Board:
     def _watched(self, key: str) -> Watched:
         return self._shelf.take(self._places.find(key))
 
+    def _require_past(self, watched: Watched, seq: int) -> None:
+        """Wait a while for the timeline to know the journal up to about event `seq`."""
+        known = self._reads.get(watched.layout)
+        if known is None or (known.done() and (known.exception() or known.result().last_seq < seq)):
+            known = self._reads[watched.layout] = self._past.submit(asyncio.run, watched.timeline.refresh())
+        try:
+            known.result(PATIENCE_SECONDS)
+        except NotYetError:
+            job_id, hint = watched.layout.job_id, "ask again in a few seconds"
+            raise StillReadingError("the journal is still being read", hint=hint, job_id=job_id) from None
+
+    def _past_runs(self, wish: RunWish, seen: object, notices: list[str]) -> list[RunRow]:
+        known, found, said = self._runs
+        if known != (wish, seen):
+            said = []
+            found = find_runs(None, None, wish, said)
+            self._runs = ((wish, seen), found, said)
+        notices += said
+        return found
+
     @contextlib.contextmanager
     def _read(self, key: str) -> Iterator[tuple[Layout, Reading]]:
         watched = self._watched(key)
@@ -318,6 +339,13 @@ class Board:
             job_id=layout.job_id,
             code="E701",
         )
+
+
+def _marks(layout: Layout) -> tuple[Mark, ...]:
+    marks = Marks()
+    for event in scan(layout, Marks.KINDS):
+        marks.hear(event)
+    return tuple(marks.found)
 
 
 class StillReadingError(WorldError):

@@ -22,6 +22,9 @@ from mozart_nb.looking.history import SMALL, Listed, jobs_at
 AGE_SECONDS: Final = 0.5
 """Requests that come closer together than this see the same list."""
 
+CATCH_UP_SECONDS: Final = 0.3
+"""How long a list may wait for the history to catch up with jobs whose hosts died. Who asks for runs waits longer."""
+
 GONE: Final = "gone"
 """What a job is between two looks at the places: removed."""
 
@@ -92,7 +95,7 @@ class Summaries:
             if self._shelf.known(layout) is not None or self._is_small_and_live(layout):
                 found[layout] = self._followed(layout)
         notices: list[str] = []
-        for listed in jobs_at([layout for layout in layouts if layout not in found], notices):
+        for listed in jobs_at([layout for layout in layouts if layout not in found], notices, seconds=CATCH_UP_SECONDS):
             found[listed.layout] = _of_listed(listed)
         self._notices = tuple(notices)
         return found

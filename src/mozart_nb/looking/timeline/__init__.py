@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mozart_nb.looking.timeline.catching_up import InterruptedReadError
-    from mozart_nb.looking.timeline.moments import Mark, MarkKind, Moments, Timeline
+    from mozart_nb.looking.timeline.moments import Mark, MarkKind, Marks, Moments, Timeline
 
-__all__ = ["InterruptedReadError", "Mark", "MarkKind", "Moments", "Timeline"]
+__all__ = ["InterruptedReadError", "Mark", "MarkKind", "Marks", "Moments", "Timeline"]
 
 
 def __getattr__(name: str) -> Any:

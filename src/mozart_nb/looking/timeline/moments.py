@@ -149,30 +149,41 @@ class Timeline:
             raise scan.broken_after_tip(error) from error
 
 
-class _Past:
-    """What is remembered of the events read: keyframes, and the marks of the slider."""
+class Marks:
+    """The marks that the events of a job leave on the slider. Events of other kinds than `KINDS` leave none."""
 
-    def __init__(self, frames: Keyframes) -> None:
-        self.frames = frames
-        self._marks: list[Mark] = []
+    KINDS: Final = tuple(
+        ev.kind_of(kind)
+        for kind in (
+            ev.JobPlanned,
+            ev.JobStarted,
+            ev.JobResumed,
+            ev.LimitHit,
+            ev.BreakerOpened,
+            ev.JobPausing,
+            ev.JobPaused,
+            ev.JobCompleted,
+            ev.JobFailed,
+            ev.JobCancelled,
+        )
+    )
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Another journal begins."""
+        self.found: list[Mark] = []
         self._runs = 0
         self._waits = 0
 
-    def take(self, event: ev.Event, tip: Tip) -> None:
-        self.frames.take(event, tip)
+    def hear(self, event: ev.Event) -> None:
+        """The next event."""
         mark = self._mark(event)
         if mark is not None:
-            self._marks.append(mark)
-            if len(self._marks) > MOST_MARKS:
-                self._marks = _thinned(self._marks)
-
-    def forget(self) -> None:
-        self.frames.forget()
-        self._marks, self._runs, self._waits = [], 0, 0
-
-    def moments(self, record: int) -> Moments:
-        last = self.frames.last_seq
-        return Moments(last, self.frames.time_at(1), self.frames.time_at(last), tuple(self._marks), record)
+            self.found.append(mark)
+            if len(self.found) > MOST_MARKS:
+                self.found = _thinned(self.found)
 
     def _mark(self, event: ev.Event) -> Mark | None:
         match event:
@@ -199,6 +210,26 @@ class _Past:
                 return _mark(event, "cancelled", "")
             case _:
                 return None
+
+
+class _Past:
+    """What is remembered of the events read: keyframes, and the marks of the slider."""
+
+    def __init__(self, frames: Keyframes) -> None:
+        self.frames = frames
+        self._marks = Marks()
+
+    def take(self, event: ev.Event, tip: Tip) -> None:
+        self.frames.take(event, tip)
+        self._marks.hear(event)
+
+    def forget(self) -> None:
+        self.frames.forget()
+        self._marks.forget()
+
+    def moments(self, record: int) -> Moments:
+        last = self.frames.last_seq
+        return Moments(last, self.frames.time_at(1), self.frames.time_at(last), tuple(self._marks.found), record)
 
 
 def _mark(event: ev.Event, kind: MarkKind, label: str) -> Mark:
