@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from mozart_nb.engine.remote import Dispatch
 from mozart_nb.engine.state import JobState
 from mozart_nb.gate import FileGate, GateBook, NullGate, account_key
 from mozart_nb.healing import Ask, JobHealer, Site
+from mozart_nb.isolation.git import REDIRECTING
 from mozart_nb.job.borrowed import left_out, require_functions
 from mozart_nb.job.prices import table_for
 from mozart_nb.masking import masked
@@ -42,7 +43,7 @@ def backend_for(prepared: Prepared, clock: SystemClock) -> Backend:
         return _paced(RehearsalBackend(config.rehearsal, clock), configured_pace(config.rate_limit))
     if config.backend.type == "claude_cli":
         pace = configured_pace(config.rate_limit, account_of(prepared).key)
-        return _paced(ClaudeCliBackend(clock, options=options_of(prepared)), pace)
+        return _paced(ClaudeCliBackend(clock, _environ(prepared), options_of(prepared)), pace)
     if config.backend.type == "anthropic_batches":
         from mozart_nb.backends.anthropic_batches import AnthropicBatchesBackend  # for jobs that use it, as below
 
@@ -90,7 +91,18 @@ def checker_for(prepared: Prepared, clock: SystemClock) -> RuleChecker:
         functions=prepared.loaded.borrowed.functions,
         root=Path(prepared.places.root) if prepared.places.root else None,
         fair=clock.fair,
+        environ=_environ(prepared),
     )
+
+
+def _environ(prepared: Prepared) -> Mapping[str, str] | None:
+    """What sessions and commands inherit; None: what this process sees.
+
+    In a worktree nothing may lead git elsewhere, as the variables do that a hook of git has.
+    """
+    if not prepared.places.worktree:
+        return None
+    return {name: value for name, value in os.environ.items() if name not in REDIRECTING}
 
 
 def composer_for(
@@ -165,14 +177,16 @@ def healer_for(
 
 def _seen_by_sessions(prepared: Prepared) -> dict[str, str]:
     if prepared.loaded.config.backend.type == "claude_cli":
-        return environment_of(options_of(prepared), os.environ)
+        return environment_of(options_of(prepared), _environ(prepared) or os.environ)
     return {**os.environ, **prepared.loaded.config.backend.env}
 
 
 def _shell(prepared: Prepared, clock: SystemClock) -> Callable[[str, float], Awaitable[bool]]:
     async def run(command: str, timeout_seconds: float) -> bool:
         folder = str(prepared.places.workspace)
-        ended = await run_command(command, cwd=folder, timeout_seconds=timeout_seconds, fair=clock.fair)
+        ended = await run_command(
+            command, cwd=folder, timeout_seconds=timeout_seconds, environment=_environ(prepared), fair=clock.fair
+        )
         return ended.exit_code == 0
 
     return run

@@ -73,8 +73,8 @@ async def test_git_is_ended_when_it_takes_too_long(git: Git, repo: Repo) -> None
 
 async def test_git_is_ended_when_whoever_waits_for_it_is_cancelled(git: Git, repo: Repo) -> None:
     waiting = asyncio.create_task(git.run(repo.root, *slow(repo)))
-    while not running(repo):
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert running(repo)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -137,5 +137,5 @@ def test_a_filter_that_fails_leaves_no_half_a_worktree(work: Work, repo: Repo) -
     repo.git("config", "filter.broken.required", "true")
     state = work.run(work.prepared())
     assert state.job.isolation.status == "none"
-    assert repo.worktrees() == []
+    assert (repo.worktrees(), repo.branches()) == ([], {"main"})
     assert (repo.root / "out-1.md").exists()

@@ -80,10 +80,22 @@ async def set_up(git: Git, wanted: Wanted, earlier: IsolationState) -> Worktree:
     note = read_note(worktree.admin)
     told = list(worktree.notes)
     if note is None or not note.ready:
-        told += await fill(git, worktree)
+        told += await _filled(git, worktree, has_begun=bool(earlier.branch))
     if not earlier.branch:
         told += await remarks(git, repository, worktree.base, [wanted.base, *wanted.own])
     return replace(worktree, notes=tuple(told))
+
+
+async def _filled(git: Git, worktree: Worktree, *, has_begun: bool) -> list[str]:
+    """Check out all files of a new worktree. One that cannot be filled goes again, and so does its new branch."""
+    try:
+        return await fill(git, worktree)
+    except GitError:
+        with contextlib.suppress(GitError):
+            await remove(git, worktree.repository, worktree.path)
+            if not has_begun and await commit_of(git, worktree.repository.root, worktree.ref) == worktree.base:
+                await git.do(worktree.repository.root, "update-ref", "-d", worktree.ref, worktree.base)
+        raise
 
 
 async def _found(git: Git, wanted: Wanted, repository: Repository, earlier: IsolationState) -> Worktree:

@@ -48,8 +48,9 @@ class RuleChecker:
     Relative paths start at `working_directory`, commands run in the workspace unless they say otherwise. With
     `rehearsed_commands` commands and functions are not run and count as passed, marked `rehearsed`; `root` is the
     scratch folder of a rehearsal. `functions` are those of the notebook, by the name that rules give. `fair` is the
-    clock of time limits, in seconds. The `rule` of a result counts from 1 in the order of the job file. Nothing here
-    raises for what a rule says or finds: such a rule has failed, with the reason.
+    clock of time limits, in seconds; `environ` is what commands see (by default what we see). The `rule` of a result
+    counts from 1 in the order of the job file. Nothing here raises for what a rule says or finds: such a rule has
+    failed, with the reason.
 
     The same `values` object may be given to `expected_files`, `signatures` and `check`, and is then not to be changed
     in between: what was filled in for it is kept until `check`.
@@ -65,12 +66,14 @@ class RuleChecker:
         functions: Mapping[str, RuleFunction] | None = None,
         root: Path | None = None,
         fair: Callable[[], float] = time.monotonic,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._rules = tuple(rules)
         self._places = Places(workspace, working_directory, root)
         self._rehearsed_commands = rehearsed_commands
         self._functions = functions or {}
         self._fair = fair
+        self._environ = environ
         self._names_files = any(rule.type in FILE_TYPES for rule in rules)
         self._conditions: dict[str, Condition] = {}
         self._kept: dict[int, tuple[Mapping[str, Any], tuple[Rule, ...]]] = {}
@@ -181,7 +184,9 @@ class RuleChecker:
             given = arguments(values, answer, data, self._places.workspace)
             return _timed(await judge_function(rule, rule.function, given, self._fair), began)
         limit = rule.config.timeout_seconds
-        ended = await run_command(rule.command, cwd=rule.folder, timeout_seconds=limit, fair=self._fair)
+        ended = await run_command(
+            rule.command, cwd=rule.folder, timeout_seconds=limit, environment=self._environ, fair=self._fair
+        )
         return _timed(judge_command(rule, ended), began)
 
 
