@@ -4,7 +4,7 @@ The status document, the diagnosis and rows are made elsewhere, for the command 
 a promise needs a type, and tests hold every answer against it.
 """
 
-from mozart_nb.jupyter.server.api.models.base import Document, Seconds, Time
+from mozart_nb.jupyter.server.api.models.base import Document, Seconds, Text, Time
 from mozart_nb.jupyter.server.api.models.batches import (
     AnswerColumnDocument,
     AnswerList,
@@ -17,7 +17,6 @@ from mozart_nb.jupyter.server.api.models.batches import (
     Question,
     QuestionList,
     Rule,
-    Text,
 )
 from mozart_nb.jupyter.server.api.models.jobs import (
     ConductorDocument,

@@ -12,3 +12,11 @@ Seconds = Annotated[float | None, msgspec.Meta(description="seconds; null: unkno
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is always there."""
+
+
+class Text(Document, frozen=True, kw_only=True):
+    """A text without secrets, cut in the middle where it is long; `size` counts the characters of all of it."""
+
+    text: str
+    size: int
+    is_cut: bool

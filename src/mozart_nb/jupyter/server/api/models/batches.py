@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mozart_nb.consumers.rows import BATCH_COLUMNS
 from mozart_nb.jupyter.server.api.columns import row_type
-from mozart_nb.jupyter.server.api.models.base import Document, Time
+from mozart_nb.jupyter.server.api.models.base import Document, Text, Time
 
 if TYPE_CHECKING:
     BatchRow = dict[str, Any]
@@ -24,14 +24,6 @@ class BatchList(Document, frozen=True, kw_only=True):
     limit: int
     counts: dict[str, int]
     version: str
-
-
-class Text(Document, frozen=True, kw_only=True):
-    """A text without secrets, cut in the middle where it is long; `size` counts the characters of all of it."""
-
-    text: str
-    size: int
-    is_cut: bool
 
 
 class Rule(Document, frozen=True, kw_only=True):

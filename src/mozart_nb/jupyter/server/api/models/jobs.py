@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mozart_nb.jupyter.server.api.models.base import Document, Seconds, Time
+from mozart_nb.jupyter.server.api.models.base import Document, Seconds, Text, Time
 
 
 class Counts(Document, frozen=True, kw_only=True):
