@@ -53,7 +53,7 @@ class Channel:
         self._waiting = 0
         self._finished: Future[None] | None = None
         self._carriage = Carriage(layout)
-        self._spectator = Spectator(layout, host, self._is_watched, self._hear_elsewhere)
+        self._spectator = Spectator(layout, host, self._carriage, self._is_watched, self._hear_elsewhere)
         self._kept: tuple[JobState, tuple[int, int]] | None = None
         self._lock = threading.Lock()
 
@@ -71,7 +71,10 @@ class Channel:
     @property
     def carried(self) -> Carried | None:
         """How the conductor has a job that nobody runs at this moment; None where it has not, or is gone for good."""
-        return self._carriage.coming if self.run is None and self.owner is None else None
+        if self.run is not None or self.owner is not None:
+            return None
+        spectator = self._spectator
+        return spectator.carried if spectator.is_watching else self._carriage.coming
 
     @property
     def beginning(self) -> Literal["running", "pausing", "waiting"] | None:

@@ -12,6 +12,8 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MozartError, UnknownJobError
+from mozart_nb.hosts.carriage import Carriage
+from mozart_nb.hosts.conductor.carried import Carried
 from mozart_nb.hosts.loops import Host
 from mozart_nb.looking.following import OWNER_EVERY, POLL_SECONDS, Follower
 
@@ -33,11 +35,19 @@ class Spectator:
     """
 
     def __init__(
-        self, layout: Layout, host: Host, is_wanted: Callable[[], bool], hear: Callable[[Sequence[ev.Event]], None]
+        self,
+        layout: Layout,
+        host: Host,
+        carriage: Carriage,
+        is_wanted: Callable[[], bool],
+        hear: Callable[[Sequence[ev.Event]], None],
     ) -> None:
         self.owner: Owner | None = None
         """Who runs it, as it was last seen."""
+        self.carried: Carried | None = None
+        """How the conductor had it, if it is going to run it, before the journal was last read."""
         self._layout = layout
+        self._carriage = carriage
         self._host = host
         self._is_wanted = is_wanted
         self._hear = hear
@@ -72,12 +82,14 @@ class Spectator:
 
     def watch_if_wanted(self) -> None:
         if self._is_wanted() and not self.is_watching:
-            self.owner = living_owner(self._layout)
+            self.owner, self.carried = living_owner(self._layout), self._carriage.coming
             self._following = self._host.spawn(self._watch())
 
     async def _watch(self) -> None:
         polls = 0
         while self._is_wanted():
+            # Before the journal is read: what the conductor has let go of is told in full there.
+            carried = self._carriage.coming
             try:
                 await self._catch_up()
                 self._trouble = ""
@@ -88,7 +100,8 @@ class Spectator:
             if polls % OWNER_EVERY == 0 or self.owner is None:
                 await self._look_for_owner()
             polls += 1
-            rest = POLL_SECONDS if self.owner is not None else IDLE_SECONDS
+            self.carried = carried
+            rest = POLL_SECONDS if self.owner is not None or carried is not None else IDLE_SECONDS
             await asyncio.sleep(MEND_SECONDS if self._trouble else rest)
 
     def _lose_track(self, error: Exception) -> None:
