@@ -46,6 +46,7 @@ class JobStarter(JobReader):
         fresh: bool = False,
         max_concurrent: int = 0,
         self_healing: bool = False,
+        escalation: bool = False,
         conductor: bool = False,
         confirmations: Confirmations | None = None,
         ask: Ask | None = None,
@@ -53,7 +54,8 @@ class JobStarter(JobReader):
         """Run it, or go on with it: as `mozart run` does. What was decided is the last of `notices`.
 
         A job that runs already is attached to, an unfinished one goes on, a completed one is left alone. `limit` runs
-        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there. With `conductor` it is the
+        so many batches, `batches` those of `3,7-9`; `fresh` archives what was there; `escalation` asks before a batch
+        fails whose retries are used up. With `conductor` it is the
         conductor that runs it, which is started where it is not there, and the job outlives this process. Raises
         `MisuseError`, and `JobChangedError` when its config is not the one it was planned with.
         """
@@ -66,6 +68,7 @@ class JobStarter(JobReader):
             "start_batch": start_batch,
             "max_concurrent": max_concurrent,
             "self_healing": self_healing,
+            "escalation": escalation,
         }
         options = run_options(self._prepared.plan.count, fresh=fresh, **asked)
         decision = self._decide(fresh)
@@ -153,6 +156,7 @@ class JobStarter(JobReader):
         reload: JobStarter | None = None,
         infer: bool = False,
         self_healing: bool = False,
+        escalation: bool = False,
         max_concurrent: int = 0,
         conductor: bool = False,
         confirmations: Confirmations | None = None,
@@ -171,7 +175,11 @@ class JobStarter(JobReader):
         elif self._channel.run is not None or self._channel.look() is not None:
             hint = f"`%mozart pause {self.job_id}` first"
             raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
-        asked: dict[str, Any] = {"max_concurrent": max_concurrent, "self_healing": self_healing}
+        asked: dict[str, Any] = {
+            "max_concurrent": max_concurrent,
+            "self_healing": self_healing,
+            "escalation": escalation,
+        }
         options = run_options(self._prepared.plan.count, batches=batches, **asked)
         options = ev.RunOptions(only=options.only, keep_failed=keep_failed, **asked)
         how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}

@@ -139,6 +139,7 @@ class ResumeWish:
     keep_failed: bool = False
     infer: bool = False
     self_healing: bool = False
+    escalation: bool = False
     yes: bool = False
     conductor: bool | None = None
     detach: bool = False
@@ -174,7 +175,9 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
             output.say(_resuming(state, wish))
     if goes_there:
         return run_there(output, _submission(prepared, wish), layout=prepared.layout, detach=wish.detach)
-    options = RunOptions(keep_failed=wish.keep_failed, self_healing=wish.self_healing)
+    options = RunOptions(
+        keep_failed=wish.keep_failed, self_healing=wish.self_healing, escalation=wish.escalation
+    )
     return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer, healings=healings)
 
 
@@ -187,6 +190,7 @@ def _submission(prepared: Prepared, wish: ResumeWish) -> Submission:
         keep_failed=wish.keep_failed,
         infer=wish.infer,
         self_healing=wish.self_healing,
+        escalation=wish.escalation,
         yes=wish.yes,
         handover=wish.handover,
     )
@@ -207,7 +211,8 @@ def _infer_from_nothing(output: Output, job_id: str, config: Path, wish: ResumeW
             infer=True,
         )
         return run_there(output, there, layout=prepared.layout, detach=wish.detach)
-    return drive(output, prepared, RunOptions(self_healing=wish.self_healing), yes=wish.yes, infer=True)
+    options = RunOptions(self_healing=wish.self_healing, escalation=wish.escalation)
+    return drive(output, prepared, options, yes=wish.yes, infer=True)
 
 
 def _reloaded(output: Output, prepared: Prepared, wish: ResumeWish) -> Prepared | None:

@@ -54,6 +54,7 @@ class RunWish:
     max_concurrent: int = 0
     strict: bool = False
     self_healing: bool = False
+    escalation: bool = False
     conductor: bool | None = None
     detach: bool = False
 
@@ -105,6 +106,7 @@ def _run_there(output: Output, prepared: Prepared, file: Path, wish: RunWish) ->
         start_batch=wish.start_batch,
         max_concurrent=wish.max_concurrent,
         self_healing=wish.self_healing,
+        escalation=wish.escalation,
         yes=wish.yes,
     )
     return run_there(output, submission, layout=None if wish.rehearse else prepared.layout, detach=wish.detach)
@@ -120,6 +122,7 @@ def options_of(wish: RunWish, total: int) -> RunOptions:
         max_concurrent=wish.max_concurrent,
         fresh=wish.fresh,
         self_healing=wish.self_healing,
+        escalation=wish.escalation,
     )
 
 

@@ -100,6 +100,10 @@ class CrossBatchConfig(Section):
     lookback_batches: Count = Field(3, description="How many batches to look back; 0 means all earlier ones.")
 
 
+WORKTREES: Final = ".worktrees"
+"""Folder of the worktrees in a workspace, unless `isolation.worktree_base` names another."""
+
+
 class IsolationConfig(Section):
     """A git worktree of its own for the job, so that sessions do not touch your checkout."""
 

@@ -89,6 +89,7 @@ def run_options(
     max_concurrent: int = 0,
     fresh: bool = False,
     self_healing: bool = False,
+    escalation: bool = False,
 ) -> RunOptions:
     """What the engine is told beyond the config, for a job of `total` batches. Raises `MisuseError` for others."""
     if start_batch > total:
@@ -100,4 +101,5 @@ def run_options(
         max_concurrent=max_concurrent,
         fresh=fresh,
         self_healing=self_healing,
+        escalation=escalation,
     )

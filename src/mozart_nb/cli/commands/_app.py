@@ -36,6 +36,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer questions with ye
 SelfHealing = Annotated[
     bool, typer.Option("--self-healing", "-H", help="Mend what can be mended before a batch is given up.")
 ]
+Escalation = Annotated[
+    bool, typer.Option("--escalation", "-e", help="Ask before a batch fails whose retries are used up.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key for this run: `retry.max_retries=5`."),
