@@ -315,7 +315,7 @@ def batch_table(page: BatchPage, wish: BatchWish, key: str, to: To, *, problem: 
     path = to.run(key)
     sorting = f"{'-' if wish.descending else ''}{wish.sort}"
     asked: dict[str, object] = {
-        "at": at, "q": wish.text, "numbers": wish.numbers, "sort": sorting if sorting != "batch" else "",
+        "at": at, "q": wish.text, "numbers": "" if problem else wish.numbers, "sort": sorting if sorting != "batch" else "",
     }  # fmt: skip
     values = {**asked, "status": list(wish.statuses)}
 
@@ -328,7 +328,7 @@ def batch_table(page: BatchPage, wish: BatchWish, key: str, to: To, *, problem: 
         if many or status in wish.statuses:
             chips.append(Chip(status, here({**asked, "status": status}), many, wish.statuses == (status,), status))
     what = " or ".join(wish.statuses)
-    if wish.text or wish.numbers:
+    if wish.text or asked["numbers"]:
         what = f"{what} that fit".strip()
     return BatchTable(
         rows=[_row(view, key, to) for view in page.batches],
