@@ -127,7 +127,7 @@ class Carrier:
         self.prioritise(found.layout, carried.priority)
         try:
             channel.begin(found.wish)
-        except MozartError:
+        except Exception:
             await self.let_go(found.layout)
             raise
         self.running[carried.key] = running
