@@ -46,7 +46,7 @@
       }
     }
 
-    function makeTab(path) {
+    function makeTab(path, id) {
       const content = new apputils.IFrame({
         referrerPolicy: "same-origin",
         sandbox: ["allow-same-origin", "allow-scripts", "allow-forms", "allow-popups", "allow-downloads"],
@@ -54,7 +54,8 @@
       content.url = addressOf(path);
       content.addClass("mozart-pages");
       const tab = new apputils.MainAreaWidget({ content });
-      tab.id = `mozart-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+      // A reload of Lab finds the tab's old place by its name, so it keeps it.
+      tab.id = id || `mozart-${Date.now()}-${Math.random().toString(36).slice(2)}`;
       tab.path = path || "";
       tab.title.label = "Mozart";
       tab.title.caption = "Jobs of mozart_nb";
@@ -68,8 +69,13 @@
       const frame = tab.content.node.querySelector("iframe");
       frame.addEventListener("load", () => {
         tab.path = pathOf(frame);
-        const title = (frame.contentDocument && frame.contentDocument.title) || "";
-        tab.title.label = title.split(" · ")[0] || "Mozart";
+        const page = frame.contentDocument;
+        const rename = () => {
+          tab.title.label = ((page && page.title) || "").replace(/ · mozart$/, "") || "Mozart";
+        };
+        rename();
+        const title = page && page.querySelector("title");  // a live page says in its title how far it is
+        if (title) new MutationObserver(rename).observe(title, { childList: true, characterData: true, subtree: true });
         void tracker.save(tab);
       });
     }
@@ -101,7 +107,7 @@
           if (!opensTabs || args.newWindow) {
             return void window.open(addressOf(args.path), "_blank", "noopener");
           }
-          const tab = makeTab(args.path);
+          const tab = makeTab(args.path, args.id);
           follow(tab, tracker);
           await tracker.add(tab);
           app.shell.add(tab, "main");
@@ -115,15 +121,16 @@
         const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
         if (!link || !isPlain || !opensTabs || !link.href.startsWith(`${home}/`)) return;
         event.preventDefault();
+        event.stopPropagation();
         void app.commands.execute(COMMAND, { path: link.href.slice(home.length) });
-      });
+      }, true);
       if (palette) palette.addItem({ command: COMMAND, category: "Mozart", args: { inPalette: true } });
       if (tiles) tiles.add({ command: COMMAND, category: "Other", rank: 1 });
       if (restorer && opensTabs) {
         void restorer.restore(tracker, {
           command: COMMAND,
           name: (tab) => tab.id,
-          args: (tab) => ({ path: tab.path }),
+          args: (tab) => ({ path: tab.path, id: tab.id }),
         });
       }
     }
