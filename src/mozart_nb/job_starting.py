@@ -102,6 +102,7 @@ class JobStarter(JobReader):
         """Have the conductor run it; `how` as for `send`."""
         self.notices += staying_behind(how.get("reload") or prepared)
         sent = send(prepared, say=self.notices.append, **how)
+        self._channel.look()  # whoever waits now waits for that
         said = sent.said if sent.decision != "run" else f"the conductor runs job `{self.job_id}`"
         self.notices += [one for one in (*sent.notices, said) if one and one not in self.notices]
 

@@ -266,8 +266,7 @@ class Channel:
         """Who else runs it at this moment, as the disk says it."""
         if self.run is not None:
             return None
-        self._spectator.owner = living_owner(self.layout)
-        return self._spectator.owner
+        return self._spectator.look()
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,11 @@ class Spectator:
             return self.state or JobState()
         return self._follower.state
 
+    def look(self) -> Owner | None:
+        """Who runs it at this moment, as the disk says it; and whether the conductor is going to."""
+        self.owner, self.carried = living_owner(self._layout), self._carriage.coming
+        return self.owner
+
     def forget(self, *, owner_too: bool = False) -> None:
         """What was read is out of date: this very process has written since."""
         self._follower = None
@@ -82,7 +87,7 @@ class Spectator:
 
     def watch_if_wanted(self) -> None:
         if self._is_wanted() and not self.is_watching:
-            self.owner, self.carried = living_owner(self._layout), self._carriage.coming
+            self.look()
             self._following = self._host.spawn(self._watch())
 
     async def _watch(self) -> None:
