@@ -27,7 +27,7 @@ from mozart_nb.hosts.conductor.seats import (
     nobody,
 )
 
-EVEN_WITHIN_SECONDS: Final = 5.0
+EVEN_WITHIN_SECONDS: Final = 1.0
 """A seat held now weighs as much as having had one for so long."""
 
 MOST_CREDIT_SECONDS: Final = 300.0
