@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -30,8 +30,17 @@ def command_page(written: str, table: Table) -> str:
     shown = [(name, one) for name, one in program.commands.items() if not one.hidden]  # type: ignore[attr-defined]
     for panel, commands in groupby(shown, key=lambda pair: pair[1].rich_help_panel):
         parts.append(f"## {panel}\n")
-        parts += [_command(name, one, table) for name, one in commands]
+        parts += [_command(*pair, table) for name, one in commands for pair in _below(name, one)]
     return "\n".join(parts)
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The command, or those of a group under their full names."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for own, one in command.commands.items():
+        yield from _below(f"{name} {own}", one)
 
 
 def _command(name: str, command: Any, table: Table) -> str:

@@ -37,6 +37,7 @@ FOLDER: Final = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # the pages that have a module of their own, wherever this is started from
 
 from command_page import command_page  # noqa: E402
+from conductor_page import conductor_page  # noqa: E402
 from file_page import file_page  # noqa: E402
 
 _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
@@ -54,6 +55,7 @@ def pages() -> dict[str, str]:
         "learning.md": with_columns("learning.md"),
         "history.md": with_columns("history.md"),
         "files.md": file_page(_written("the structures and tables of what is written"), _table, _every_field),
+        "conductor.md": conductor_page(FOLDER / "conductor.md", _table),
         "commands.md": command_page(_written("the commands in cli.commands"), _table),
     }
 

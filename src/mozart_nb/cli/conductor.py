@@ -243,7 +243,7 @@ def release(output: Output) -> int:
     """Held jobs go on."""
     with ConductorClient.connect() as client:
         jobs = client.call("release")
-    output.say(f"{plural(len(jobs), 'job')} go on: {', '.join(jobs)}" if jobs else "no job is held")
+    output.say(f"{plural(len(jobs), 'job')} released: {', '.join(jobs)}" if jobs else "no job is held")
     if output.json:
         output.document({"released": jobs})
     return OK

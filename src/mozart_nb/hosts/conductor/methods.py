@@ -211,13 +211,13 @@ def server_for(process: Process) -> Server:
 
 
 def params_of(method: Method, call: rpc.Call) -> asked.Params:
-    """The parameters of a call, checked; those in order are taken in the order of the fields.
+    """The parameters of a call, checked.
 
     Raises `ConductorError` with the number for invalid parameters.
     """
     given = call.params
     if not isinstance(given, Mapping):
-        names = method.params.__struct_fields__
+        names = in_order(method.params)
         if len(given) > len(names):
             raise _invalid(f"`{method.name}` takes at most {len(names)} parameters")
         given = dict(zip(names, given, strict=False))
@@ -225,6 +225,11 @@ def params_of(method: Method, call: rpc.Call) -> asked.Params:
         return msgspec.convert(given, method.params)
     except (msgspec.ValidationError, MisuseError) as error:
         raise _invalid(str(error)) from error
+
+
+def in_order(params: type[asked.Params]) -> list[str]:
+    """The names of parameters that are given without names: those that are required come first."""
+    return [field.name for field in sorted(msgspec.structs.fields(params), key=lambda field: not field.required)]
 
 
 def _invalid(why: str) -> ConductorError:
