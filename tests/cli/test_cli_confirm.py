@@ -96,7 +96,9 @@ async def test_an_answer_is_a_letter_or_a_word_with_what_belongs_to_it(
     terminal: Terminal, typed: str, reply: Reply
 ) -> None:
     terminal.types(typed)
-    assert await AtTerminal(terminal.output, answers=terminal.answers).ask(question()) == reply
+    said = await AtTerminal(terminal.output, answers=terminal.answers).ask(question())
+    assert (said.action, said.text) == (reply.action, reply.text)
+    assert said.by == ("nobody" if typed == "\x04" else "terminal")
 
 
 async def test_the_question_names_batch_and_trigger_and_shows_what_will_be_sent(terminal: Terminal) -> None:
@@ -133,7 +135,7 @@ async def test_a_question_nobody_wants_any_more_lets_go_at_once_and_the_next_one
     next_one = asyncio.create_task(person.ask(question(3)))
     await asyncio.sleep(0.15)
     terminal.types("s later\n")
-    assert await next_one == Reply(action="skip", text="later")
+    assert await next_one == Reply(action="skip", text="later", by="terminal")
 
 
 async def test_questions_of_parallel_batches_are_asked_one_after_the_other(terminal: Terminal) -> None:
@@ -143,9 +145,9 @@ async def test_questions_of_parallel_batches_are_asked_one_after_the_other(termi
     assert terminal.shown.count("waits for you") == 1
     tasks[1].cancel()
     terminal.types("p\n")
-    assert await tasks[0] == Reply()
+    assert await tasks[0] == Reply(by="terminal")
     terminal.types("s\n")
-    assert await tasks[2] == Reply(action="skip")
+    assert await tasks[2] == Reply(action="skip", by="terminal")
     assert terminal.shown.count("waits for you") == 2
 
 

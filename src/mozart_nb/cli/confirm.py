@@ -18,10 +18,12 @@ from typing import Final, Literal, TextIO
 
 from rich.text import Text
 
+from mozart_nb.cli.editor import edit
 from mozart_nb.cli.live import Runs, Watcher
 from mozart_nb.cli.output import Output
-from mozart_nb.engine.confirm import NOBODY, NobodyToAsk, WithoutAsking
+from mozart_nb.engine.confirm import BY_NOBODY, NOBODY, NobodyToAsk, WithoutAsking, asked_text
 from mozart_nb.engine.ports import Confirmations, Question, Reply
+from mozart_nb.errors import MozartError
 from mozart_nb.healing import Ask, always
 from mozart_nb.words import clean, one_line
 
@@ -32,7 +34,7 @@ SHOWN_CHARACTERS: Final = 300
 """How much of the prompt is shown before somebody asks for all of it."""
 
 Aside = Callable[[], AbstractContextManager[None]]
-Choice = Literal["proceed", "skip", "abort", "add", "view"]
+Choice = Literal["proceed", "skip", "abort", "add", "retry", "edit", "view"]
 
 _CHOICES: Final[dict[str, Choice]] = {
     **dict.fromkeys(("p", "proceed", "y", "yes"), "proceed"),
@@ -41,10 +43,21 @@ _CHOICES: Final[dict[str, Choice]] = {
     **dict.fromkeys(("t", "text", "add"), "add"),
     **dict.fromkeys(("v", "view"), "view"),
 }
+_OF_ESCALATION: Final[dict[str, Choice]] = {
+    **dict.fromkeys(("r", "retry"), "retry"),
+    **dict.fromkeys(("e", "edit"), "edit"),
+    **{word: choice for word, choice in _CHOICES.items() if choice in ("skip", "abort", "view")},
+}
 _HELP: Final = (
     "p  proceed · s [reason]  skip the batch · a [reason]  abort: the job pauses · t [text]  add text to the prompt"
     " · v  view the whole prompt"
 )
+_HELP_OF_ESCALATION: Final = (
+    "r  retry with fresh budgets · e  edit the prompt and retry · s [reason]  skip the batch · "
+    "a [reason]  abort: the batch fails · v  view the whole prompt"
+)
+BY: Final = "terminal"
+"""Who answers, as the journal names it."""
 
 
 def confirmations_for(output: Output, *, yes: bool, aside: Aside = nullcontext) -> Confirmations:
@@ -99,7 +112,7 @@ class AtTerminal:
         """The person's answer. The end of the input, or a host in the background, means that nobody is there."""
         async with self._turn:
             if not _is_in_foreground(self._answers):
-                return Reply(action="abort", text=f"{NOBODY}: the job runs in the background")
+                return Reply(action="abort", text=f"{NOBODY}: the job runs in the background", by=BY_NOBODY)
             with self._aside():
                 await self._show(question)
                 return await self._answer(question)
@@ -115,33 +128,44 @@ class AtTerminal:
                 return (answer or "").strip().lower() in ("y", "yes")
 
     async def _show(self, question: Question) -> None:
-        names = ", ".join(question.triggers)
+        names = asked_text(question) if question.kind == "escalation" else ", ".join(question.triggers)
         head = f"batch {question.batch}, attempt {question.attempt} ({question.mode}) waits for you: {names}"
-        message = [Text(clean(question.message))] if question.message else []
+        message = [Text(clean(question.message))] if question.message and question.kind == "confirmation" else []
         prompt = Text(f"prompt: {one_line(question.prompt, SHOWN_CHARACTERS)}", style="bright_black")
-        await self._print(Text(clean(head), style="bold yellow"), *message, prompt, Text(_HELP))
+        await self._print(Text(clean(head), style="bold yellow"), *message, prompt, Text(_help(question)))
 
     async def _print(self, *lines: Text) -> None:
         """In a thread: a terminal that stands still (Ctrl-S) holds up nothing but the question."""
         await asyncio.to_thread(self._console.print, Text("\n").join(lines), soft_wrap=True)
 
     async def _answer(self, question: Question) -> Reply:
+        choices = _OF_ESCALATION if question.kind == "escalation" else _CHOICES
         while True:
             line = await self._line("your answer: ")
             if line is None:
-                return Reply(action="abort", text=NOBODY)
+                return Reply(action="abort", text=NOBODY, by=BY_NOBODY)
             word, _, rest = line.strip().partition(" ")
-            match _CHOICES.get(word.lower()), rest.strip():
-                case "proceed", "":
-                    return Reply()
+            match choices.get(word.lower()), rest.strip():
+                case "proceed" | "retry" as action, "":
+                    return Reply(action=action, by=BY)
                 case "skip" | "abort" as action, reason:
-                    return Reply(action=action, text=reason)
+                    return Reply(action=action, text=reason, by=BY)
                 case "add", text if added := text or await self._lines():
-                    return Reply(action="add", text=added)
+                    return Reply(action="add", text=added, by=BY)
+                case "edit", "" if edited := await self._edited(question.prompt):
+                    return Reply(action="retry", text=edited, by=BY)
                 case "view", "":
                     await self._print(Text(clean(question.prompt)))
                 case _:
-                    await self._print(Text(_HELP))
+                    await self._print(Text(_help(question)))
+
+    async def _edited(self, prompt: str) -> str:
+        """The prompt as the person's editor leaves it; nothing where it was not changed, or there is no editor."""
+        try:
+            return await edit(prompt)
+        except MozartError as error:
+            await self._print(Text(clean(error.message)))
+            return ""
 
     async def _lines(self) -> str:
         """Several lines, up to an empty one; nothing when the first is empty."""
@@ -172,6 +196,10 @@ class AtTerminal:
             return await answer or None
         finally:
             unwanted.set()
+
+
+def _help(question: Question) -> str:
+    return _HELP_OF_ESCALATION if question.kind == "escalation" else _HELP
 
 
 def _read_line(stream: TextIO, unwanted: threading.Event) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mozart_nb.codes import lookup
+from mozart_nb.consumers.isolation import isolation_document
 from mozart_nb.consumers.progress import Progress, Pulse, Wait, progress_of
 from mozart_nb.consumers.rows import (
     BATCH_COLUMNS,
@@ -60,6 +61,7 @@ def status_document(
         "circuit_breaker": _breaker(state),
         "error": _error(progress),
         "remedies": list(job.remedies),
+        "isolation": isolation_document(state),
         "batches": listed,
         "batches_omitted": state.total - len(listed),
     }
@@ -81,6 +83,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "cancelled": progress.cancelled,
         "running": progress.running,
         "waiting": progress.waiting,
+        "waiting_for_answers": progress.questions,
         "pending": progress.pending,
         "percent": progress.percent,
         "eta_seconds": None if progress.eta_seconds is None else round(progress.eta_seconds, 1),
@@ -152,7 +155,7 @@ def _wait(wait: Wait) -> dict[str, Any]:
         "seconds_left": round(wait.seconds, 1),
         "code": wait.code or None,
         "source": wait.source,
-        "message": wait.message,
+        "message": masked(wait.message),
         "batch": wait.batch or None,
         "probing_batch": wait.probing or None,
     }

@@ -10,6 +10,7 @@ from typing import Final
 
 from mozart_nb.codes import lookup
 from mozart_nb.consumers.progress import Progress, RunningBatch, Wait
+from mozart_nb.events import CHOICES
 from mozart_nb.words import amount, clock, dollars, one_line, plural, time_of_day
 
 SILENT_SECONDS: Final = 10
@@ -25,7 +26,8 @@ def count_phrases(progress: Progress) -> list[str]:
         for number, word in (
             (progress.running - progress.parked, "running" if progress.is_live else "left running"),
             (progress.parked, "with the service"),
-            (progress.waiting, "waiting"),
+            (progress.waiting - progress.questions, "waiting"),
+            (progress.questions, "waiting for you"),
             (progress.failed, "failed"),
             (progress.blocked, "blocked"),
             (progress.skipped, "skipped"),
@@ -74,6 +76,8 @@ def wait_text(wait: Wait) -> str:
         if wait.probing:
             return f"circuit breaker: batch {wait.probing} tries again"
         return f"circuit breaker: {wait.message}, one tries again in {clock(wait.seconds)}"
+    if wait.kind == "answer":
+        return f"waits for you: batch {wait.batch}: {one_line(wait.message, 200)}"
     if wait.kind == "pause":
         return f"pause between batches: {clock(wait.seconds)}"
     reason = f": {wait.code} {one_line(wait.message, 80)}" if wait.code else ""
@@ -117,6 +121,11 @@ def next_steps(progress: Progress, mozart: str = "mozart") -> Sequence[str]:
         reloads = " --reload-config" if "--reload-config" in advice and mozart == "mozart" else ""
         steps = [f"{mozart} errors {job}", f"{mozart} resume {job}{reloads}"]
         return (f"{advice}; then: {' · '.join(steps)}",) if advice else (" · ".join(steps),)
+    if progress.is_live and progress.questions:
+        first = next((wait for wait in progress.waits if wait.kind == "answer"), None)
+        number, kind = (first.batch, first.source) if first is not None else ("BATCH", "")
+        choices = "|".join(CHOICES["escalation" if kind == "escalation" else "confirmation"])
+        return (f"{mozart} questions {job} · {mozart} reply {job} {number} {choices}",)
     if progress.is_live:
         watch = " --watch" if mozart == "mozart" else ""
         return (f"{mozart} status {job}{watch} · {mozart} pause {job} · {mozart} cancel {job}",)

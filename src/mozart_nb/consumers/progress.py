@@ -18,8 +18,11 @@ from mozart_nb.job.model import JobConfig
 ShownStatus = Literal[
     "pending", "running", "waiting", "pausing", "paused", "completed", "failed", "cancelled", "interrupted"
 ]
-WaitKind = Literal["limit", "breaker", "retry", "completion", "healed", "pause"]
+WaitKind = Literal["limit", "breaker", "retry", "completion", "healed", "pause", "answer"]
 Doing = Literal["preparing", "working", "checking", "healing"]
+
+MOST_QUESTIONS = 3
+"""Open questions that are shown one by one."""
 
 LIVE: frozenset[str] = frozenset({"running", "waiting", "pausing"})
 """Statuses that are only true while a host runs the job."""
@@ -71,7 +74,8 @@ class Wait:
     """Something that holds batches back until `until` (epoch seconds).
 
     `batch` is the batch that is due first (0: the wait concerns the job), `probing` the batch that tries whether a
-    limit or the breaker is over, 0 if none does yet.
+    limit or the breaker is over, 0 if none does yet. For how long a question (`answer`) is open nobody knows;
+    `source` says what kind of question it is.
     """
 
     kind: WaitKind
@@ -122,6 +126,8 @@ class Progress:
     limit_usd: float | None = None
     concurrency: tuple[int, int] | None = None
     """How many sessions may run at once, now and at most; None where the config is not known."""
+    questions: int = 0
+    """Batches that a person is being asked about."""
     parked: int = 0
     """Of the running batches, those whose request a service answers hours later."""
 
@@ -136,9 +142,14 @@ class Progress:
 
 
 def shown_status(state: JobState, *, is_live: bool = True) -> ShownStatus:
-    """The job's status; `interrupted` when nobody runs it although its last word says so."""
+    """The job's status; `interrupted` when nobody runs it although its last word says so.
+
+    A job of which nothing runs but questions wait for a person is `waiting`.
+    """
     if not is_live and state.status in LIVE:
         return "interrupted"
+    if state.status == "running" and state.job.questions and not state.count("running"):
+        return "waiting"
     return state.status
 
 
@@ -187,6 +198,7 @@ def progress_of(
         saved_usd=job.saved_usd,
         limit_usd=config.cost_limits.max_cost_per_job if config and config.cost_limits.is_active else None,
         concurrency=concurrency_of(state, config) if config is not None else None,
+        questions=len(job.questions),
         parked=len(state.agenda.parked),
     )
 
@@ -240,7 +252,7 @@ def _eta(
     job = state.job
     if status == "completed":
         return 0.0
-    if status not in ("running", "waiting") or not job.run_completed or state.agenda.parked:
+    if status not in ("running", "waiting") or not job.run_completed or state.agenda.parked or job.questions:
         return None
     left = _left_to_start(state)
     at_once = _at_once(state, config, left)
@@ -298,6 +310,7 @@ def _wait_left(state: JobState, now: float) -> float:
 def _waits(state: JobState, config: JobConfig | None, now: float) -> Iterator[Wait]:
     """What holds batches back now: the account, the breaker, back-offs, the pause between batches."""
     job = state.job
+    yield from _questions(state)
     if job.limit is not None:
         limit = job.limit
         left = max(0.0, limit.until - now)
@@ -313,6 +326,14 @@ def _waits(state: JobState, config: JobConfig | None, now: float) -> Iterator[Wa
     rest_over = job.last_settled_at + config.pause_between_batches_seconds if config and job.last_settled_at else 0.0
     if rest_over > now and not state.agenda.running and due is None and job.limit is None:
         yield Wait("pause", rest_over, rest_over - now, source="pause_between_batches_seconds")
+
+
+def _questions(state: JobState) -> Iterator[Wait]:
+    """The questions that wait longest for a person; a person can do something about it, so they come first."""
+    for number in state.job.questions[:MOST_QUESTIONS]:
+        asked = state.batches[number].question
+        if asked is not None:
+            yield Wait("answer", 0.0, 0.0, asked.code, asked.kind, asked.text, batch=number)
 
 
 def _due(batch: BatchState, until: float, now: float) -> Wait:

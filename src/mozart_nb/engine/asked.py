@@ -5,13 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mozart_nb.codes import lookup
-from mozart_nb.events import Mode, QuestionKind, ReplyAction
-
-CHOICES: dict[QuestionKind, tuple[ReplyAction, ...]] = {
-    "confirmation": ("proceed", "skip", "abort", "add"),
-    "escalation": ("retry", "skip", "abort"),
-}
-"""What may be answered to which kind of question."""
+from mozart_nb.events import CHOICES, Mode, QuestionKind, ReplyAction
 
 LONGEST_TEXT = 200_000
 """Characters that an answer may bring: an edited prompt stands in the journal."""

@@ -56,6 +56,7 @@ from mozart_nb.events.job import (
 from mozart_nb.events.limits import BreakerClosed, BreakerHalfOpen, BreakerOpened, LimitCleared, LimitHit
 from mozart_nb.events.questions import BatchAnswered, BatchAsked, BatchContinued, BatchQuestionWithdrawn
 from mozart_nb.events.records import (
+    CHOICES,
     FORMAT,
     Finding,
     Mode,
@@ -87,6 +88,7 @@ from mozart_nb.events.sessions import (
 )
 
 __all__ = [
+    "CHOICES",
     "FORMAT",
     "VOLATILE",
     "Answer",

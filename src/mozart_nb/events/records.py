@@ -15,6 +15,12 @@ RuleStatus = Literal["passed", "failed", "skipped", "rehearsed"]
 QuestionKind = Literal["confirmation", "escalation"]
 ReplyAction = Literal["proceed", "skip", "abort", "add", "retry"]
 
+CHOICES: dict[QuestionKind, tuple[ReplyAction, ...]] = {
+    "confirmation": ("proceed", "skip", "abort", "add"),
+    "escalation": ("retry", "skip", "abort"),
+}
+"""What may be answered to which kind of question."""
+
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one session, as the backend reported them.

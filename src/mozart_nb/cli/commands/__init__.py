@@ -5,7 +5,19 @@ What a command does is imported when it is called, so that `--help` is quick.
 
 from __future__ import annotations
 
-from mozart_nb.cli.commands import check, conductor, dashboard, errors, jobs, learning, look, notify, past, run
+from mozart_nb.cli.commands import (
+    check,
+    conductor,
+    dashboard,
+    errors,
+    jobs,
+    learning,
+    look,
+    notify,
+    past,
+    questions,
+    run,
+)
 from mozart_nb.cli.commands._app import app
 
 __all__ = ["app"]
@@ -13,6 +25,7 @@ __all__ = ["app"]
 for panel in (
     run,
     jobs,
+    questions,
     errors,
     look,
     dashboard,

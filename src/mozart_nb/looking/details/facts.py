@@ -60,6 +60,8 @@ def _reasons(state: JobState, number: int, record: BatchState) -> Iterator[str]:
             first = state.batches.get(record.blocked_by)
             if first is not None and first.code:
                 yield f"batch {first.number}: {first.code} {first.message or lookup(first.code).meaning}"
+        case "waiting" if record.question is not None:
+            yield f"waits for a person's answer: {record.question.text}"
         case "waiting" if record.due:
             yield f"{record.mode} at {time_of_day(record.due)}"
         case "pending" | "waiting":
