@@ -18,6 +18,12 @@ MOST_TOLD: Final = 100
 MOST_CHANGED: Final = 2_000
 """Batches that are named in one; of more it is said that it may be any."""
 
+LONGEST_EVENT: Final = 16_384
+"""Bytes of an event that is told whole; one that blocks 100,000 batches names all of them."""
+
+MOST_BYTES: Final = 131_072
+"""Bytes of events in one piece of news."""
+
 _FAMILIES: Final = ("job", "limit", "breaker", "worktree", "remote")
 _MATTERS: Final = frozenset(
     {
@@ -98,13 +104,28 @@ def batches_of(event: ev.Event) -> Sequence[int] | None:
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def frames(told: Iterable[ev.Event]) -> bytes:
-    """Events of a journal, each with its number as `id`, as messages without a name of their own."""
-    return b"".join(_frame(event) for event in told)
+def pack(told: Iterable[ev.Event]) -> tuple[tuple[ev.Event, ...], bytes]:
+    """As many of these events as one piece of news has room for, and the same as messages."""
+    kept: list[ev.Event] = []
+    parts: list[bytes] = []
+    size = 0
+    for event in told:
+        part = _frame(event)
+        size += len(part)
+        if size > MOST_BYTES and kept:
+            break
+        kept.append(event)
+        parts.append(part)
+    return tuple(kept), b"".join(parts)
 
 
 def _frame(event: ev.Event) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (event.seq, encode_event(without_secrets(event)))
+    """An event of a journal with its number as `id`; a message without a name of its own."""
+    document = encode_event(without_secrets(event))
+    if len(document) > LONGEST_EVENT:
+        named = {"kind": ev.kind_of(event), "seq": event.seq, "at": event.at, "batch": getattr(event, "batch", 0)}
+        document = _encode({**named, "cut": True})
+    return b"id: %d\ndata: %s\n\n" % (event.seq, document)
 
 
 def status_frame(reading: Reading, changed: frozenset[int] | None, skipped: int) -> bytes:

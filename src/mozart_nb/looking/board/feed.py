@@ -14,7 +14,7 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.ends import events_since
 from mozart_nb.consumers.progress import shown_status
 from mozart_nb.errors import MozartError, UnknownJobError
-from mozart_nb.looking.board.digest import Digest, frames, named, status_frame
+from mozart_nb.looking.board.digest import Digest, named, pack, status_frame
 from mozart_nb.looking.board.shapes import News, NewsKind
 from mozart_nb.looking.board.watched import Reading, Watched
 
@@ -167,11 +167,12 @@ class Feed:
         if is_far:
             encoded = named("reload", {"seq": last}) + status
             return News("reload", last, place, batches=None, progress=progress, encoded=encoded)
-        told: tuple[ev.Event, ...] = ()
+        missed: list[ev.Event] = []
         if since is not None and since < last:
-            told = tuple(event for event in events_since(self._watched.layout, since) if event.seq <= last)
+            missed = [event for event in events_since(self._watched.layout, since) if event.seq <= last]
+        told, encoded = pack(missed)
         changed = frozenset[int]() if since is None or since == last else None
-        return News("events", last, place, told, 0, changed, progress, frames(told) + status)
+        return News("events", last, place, told, len(missed) - len(told), changed, progress, encoded + status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +198,19 @@ def _news(reading: Reading, known: _Seen, digest: Digest) -> News:
         return News("reset", seq, record, batches=None, progress=reading.progress, encoded=encoded)
     if seq - known.seq != digest.count:
         digest.lose_count()
-    told = tuple(digest.told)
+    told, encoded = pack(digest.told)
     skipped = max(0, digest.count - len(told))
-    encoded = frames(told) + status_frame(reading, digest.changed, skipped)
-    return News("events", seq, record, told, skipped, digest.changed, reading.progress, encoded)
+    status = status_frame(reading, digest.changed, skipped)
+    return News("events", seq, record, told, skipped, digest.changed, reading.progress, encoded + status)
 
 
 def _after(news: News, seq: int, record: str) -> News:
     """`news` without what this listener has been told already."""
     if news.kind != "events" or news.record != record or not news.events or news.events[0].seq > seq:
         return news
-    told = tuple(event for event in news.events if event.seq > seq)
-    status = news.encoded[len(frames(news.events)) :]
-    return replace(news, events=told, seq=max(seq, news.seq), encoded=frames(told) + status)
+    known = pack(news.events)[1]
+    told, encoded = pack(event for event in news.events if event.seq > seq)
+    return replace(news, events=told, seq=max(seq, news.seq), encoded=encoded + news.encoded[len(known) :])
 
 
 def _reset(record: str) -> bytes:

@@ -24,10 +24,9 @@ MOST_NAMED: Final = 100
 def events(ask: Ask[queries.EventsQuery, None]) -> models.EventList:
     since = ask.query.since or 0
     page = ask.board.events(ask.key, since=since, limit=ask.query.limit)
-    following = page.events[-1].seq if page.events else since
-    return models.EventList(
-        events=showing.events(page.events), next=following, last_seq=page.last_seq, record=page.record
-    )
+    shown = showing.events(page.events)
+    following = page.events[len(shown) - 1].seq if shown else since
+    return models.EventList(events=shown, next=following, last_seq=page.last_seq, record=page.record)
 
 
 def logs(ask: Ask[queries.LogsQuery, None]) -> models.LogList:

@@ -21,6 +21,9 @@ from mozart_nb.looking.details.batch import Excerpt
 from mozart_nb.looking.questions import OpenQuestion
 from mozart_nb.masking import masked
 
+MOST_BYTES: Final = 1 << 20
+"""Bytes of events in one answer; it is more only where one of them alone is."""
+
 LONGEST_CELL: Final = 20_000
 """Characters of a text in a row of answers."""
 
@@ -205,8 +208,16 @@ def _shown(value: Any) -> Any:
 
 
 def events(found: Iterable[Event]) -> list[Any]:
-    """Events as they stand in the journal."""
-    return [msgspec.Raw(encode_event(without_secrets(event))) for event in found]
+    """Events as they stand in the journal, as many as one answer has room for."""
+    documents: list[Any] = []
+    size = 0
+    for event in found:
+        document = encode_event(without_secrets(event))
+        size += len(document)
+        if documents and size > MOST_BYTES:
+            break
+        documents.append(msgspec.Raw(document))
+    return documents
 
 
 def log_entry(event: Event) -> models.LogEntry:
