@@ -15,6 +15,8 @@ from support.lab import PATIENCE_SECONDS, SCREENSHOTS, chromium, find_chromium
 from support.notebook_environment import notebook_environment
 from support.web import Web, running_web
 
+pytestmark = pytest.mark.browser
+
 PATIENCE = PATIENCE_SECONDS * 1000
 
 

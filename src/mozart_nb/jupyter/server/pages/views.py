@@ -315,8 +315,11 @@ def batch_table(page: BatchPage, wish: BatchWish, key: str, to: To, *, problem: 
     path = to.run(key)
     sorting = f"{'-' if wish.descending else ''}{wish.sort}"
     asked: dict[str, object] = {
-        "at": at, "q": wish.text, "numbers": "" if problem else wish.numbers, "sort": sorting if sorting != "batch" else "",
-    }  # fmt: skip
+        "at": at,
+        "q": wish.text,
+        "numbers": "" if problem else wish.numbers,
+        "sort": sorting if sorting != "batch" else "",
+    }
     values = {**asked, "status": list(wish.statuses)}
 
     def here(more: Mapping[str, object]) -> str:

@@ -21,13 +21,14 @@ from mozart_nb.jupyter.looks.text import duration, shown, shown_line
 from mozart_nb.jupyter.looks.theme import LOOKS, look_of
 from mozart_nb.looking.details import AttemptDetails
 from mozart_nb.looking.history import describe
+from mozart_nb.looking.questions import PROMPT_EXCERPT
 from mozart_nb.words import clock, cost, count, dollars, moment, percent, plural, rough_eta, roughly, spans, time_of_day
 
 __all__ = [
     "answer_hint", "attempt_cost", "attempt_look", "attempt_words", "choice_hint", "choice_label", "clock", "cost",
-    "count", "counts", "doing", "duration", "facts", "kind", "line", "line_mark", "moment", "money", "number", "parts",
-    "plural", "reason", "rough_eta", "roughly", "rule_look", "rule_what", "share", "shares", "shares_words", "spans",
-    "symbol", "text", "time_of_day", "wait", "waited", "why_run",
+    "count", "counts", "doing", "duration", "facts", "is_whole", "kind", "line", "line_mark", "moment", "money",
+    "number", "parts", "plural", "reason", "rough_eta", "roughly", "rule_look", "rule_what", "share", "shares",
+    "shares_words", "spans", "symbol", "text", "time_of_day", "wait", "waited", "why_run",
 ]  # fmt: skip
 
 _QUOTED: Final = re.compile("`([^`]+)`")
@@ -200,6 +201,11 @@ def choice_label(choice: str) -> str:
 def choice_hint(choice: str) -> str:
     """What the button does."""
     return _HINTS.get(choice, "")
+
+
+def is_whole(prompt: str) -> bool:
+    """Whether that is all of a prompt, and not only how it begins."""
+    return 0 < len(prompt) < PROMPT_EXCERPT
 
 
 def answer_hint(question: Any) -> str:

@@ -2,6 +2,14 @@
 import { post, problemNote, sentence } from "./api.js";
 
 export function watchActions(live) {
+  document.addEventListener("click", (event) => {
+    const batch = event.target.closest("button[data-edits]")?.dataset.edits;
+    if (!batch) return;
+    const field = document.getElementById(`question-text-${batch}`);
+    field.value = document.getElementById(`question-prompt-text-${batch}`).textContent;
+    field.rows = Math.min(20, field.value.split("\n").length + 2);
+    field.focus();
+  });
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-action]");
     if (!button) return;
