@@ -6,7 +6,6 @@ import asyncio
 import io
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,8 @@ from typing import TextIO
 import msgspec
 import pytest
 from rich.console import Console
-from support.commands import PATIENCE_SECONDS, mozart, wait_for, write_job
+from support.at_work import AtWork
+from support.commands import mozart, wait_for, write_job
 
 from mozart_nb.cli.confirm import AtTerminal, confirmations_for
 from mozart_nb.cli.output import Output
@@ -202,60 +202,6 @@ def test_a_rehearsal_asks_nobody(tmp_path: Path) -> None:
 
 
 # --- a whole command at a terminal ------------------------------------------------------------------------------------
-
-_TAKE_TERMINAL = """import os, sys
-os.open(os.ttyname(0), os.O_RDWR)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
-
-
-class AtWork:
-    """`mozart …` at a terminal of its own, which controls it as a person's does."""
-
-    def __init__(self, *args: str | Path) -> None:
-        self._ours, theirs = os.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, "-m", "mozart_nb", *map(str, args)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"},
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self.screen = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._ours, 65536)
-            except OSError:  # its last process has gone
-                return
-            if not data:
-                return
-            self.screen += data.decode(errors="replace")
-
-    def until(self, text: str) -> None:
-        wait_for(lambda: text in self.screen or self.process.poll() is not None)
-        assert text in self.screen, self.screen
-
-    def types(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def end(self) -> int:
-        code = self.process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
-        return code
-
-    def __enter__(self) -> AtWork:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.end()
-        os.close(self._ours)
 
 
 def test_a_person_answers_at_the_terminal_and_the_display_comes_back(tmp_path: Path) -> None:
