@@ -69,14 +69,12 @@ def test_a_tab_comes_back_after_a_reload_with_the_page_that_was_open(window: Lab
     expect(pages_in(window).locator("h1").first).to_have_text("History")
 
 
-@pytest.mark.parametrize(
-    "path", ["https://evil.example/", "//evil.example/", "../lab", "\\\\evil.example", "javascript:0"]
-)
-def test_a_tab_shows_nothing_but_our_pages(window: LabPage, path: str) -> None:
-    window.command("mozart:open", path=path)
-    frame = window.page.locator(".mozart-pages iframe")
-    frame.wait_for(state="attached")
-    assert str(frame.get_attribute("src")).startswith(f"{window.lab.url}mozart")
+def test_a_tab_shows_nothing_but_our_pages(window: LabPage) -> None:
+    for path in ("https://evil.example/", "//evil.example/", "../lab", "\\\\evil.example", "javascript:0"):
+        window.command("mozart:open", path=path)
+        frame = window.page.locator(".mozart-pages iframe").last
+        frame.wait_for(state="attached")
+        assert str(frame.get_attribute("src")).startswith(f"{window.lab.url}mozart")
 
 
 def test_the_link_below_a_cell_opens_the_run_of_its_job(window: LabPage) -> None:
