@@ -115,6 +115,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     workspace: str
     owner: dict[str, Any] | None
     hooks: list[dict[str, Any]]
+    isolation: dict[str, Any] | None
     progress: dict[str, Any]
     timing: Timing
     cost: dict[str, Any]

@@ -122,6 +122,7 @@ class Diagnosis(Document, frozen=True, kw_only=True):
     is_healthy: bool
     headline: str
     cause: str
+    next: str
     reason: str
     error: dict[str, Any] | None
     progress: dict[str, Any]
