@@ -171,6 +171,7 @@ def healer_for(
         where=prepared.loaded.place_of,
         respell=checker.respell,
         alias=composer.alias,
+        worktree=Path(prepared.places.worktree) if prepared.places.worktree else None,
     )
     return JobHealer(site, state, outputs=outputs, ask=ask)
 

@@ -673,6 +673,33 @@ def test_unknown_keys_are_issues_too() -> None:
     assert (issue.severity, issue.suggestion) == (Severity.WARNING, "did you mean `retry`?")
 
 
+ISOLATED = QUIET + "isolation: {enabled: true}\n"
+GIT = {"/bin/git": "", "/jobs/.git/": ""}
+
+
+def test_isolation_needs_git_and_a_repository() -> None:
+    path = {"env": {"PATH": "/usr/bin:/bin"}}
+    assert "in no git repository" in only("V134", ISOLATED, {"/bin/git": "", "/jobs/": ""}, **path).message
+    assert "`git` is not on PATH" in only("V134", ISOLATED, {"/jobs/.git/": ""}, **path).message
+    assert "V134" not in codes(ISOLATED, GIT, **path)
+    assert "V134" not in codes(ISOLATED, {"/bin/git": "", "/.git": ""}, **path)
+    assert "V134" not in codes(
+        ISOLATED, {"/bin/git": "", "/jobs/HEAD": "", "/objects/": "", "/refs/": ""} | GIT, **path
+    )
+    assert "V134" not in codes(QUIET + "isolation: {enabled: true, mode: none}\n", {}, **path)
+    strict = QUIET + "isolation: {enabled: true, fallback_on_error: false}\n"
+    assert "will not begin" in only("V134", strict, {"/bin/git": "", "/jobs/": ""}, **path).message
+
+
+def test_a_rule_of_an_isolated_job_that_looks_into_the_checkout_is_an_issue() -> None:
+    rule = "validations: [{type: file_exists, path: '/jobs/out-{batch_num}.md'}]\nisolation: {enabled: true}\n"
+    issue = only("V135", HEAD + PROMPT + rule, GIT)
+    assert (issue.path, issue.severity) == ("validations.0.path", Severity.WARNING)
+    for fine in ("out.md", "{workspace}/out.md", "/jobs/ws/out.md", "/elsewhere/out.md"):
+        text = HEAD + PROMPT + f"validations: [{{type: file_exists, path: '{fine}'}}]\nisolation: {{enabled: true}}\n"
+        assert "V135" not in codes(text + "workspace: /jobs/ws\n" if "ws" in fine else text, GIT)
+
+
 def test_keys_without_effect_are_issues() -> None:
     assert codes(QUIET + "bridge: {}\n") == ["V119"]
 

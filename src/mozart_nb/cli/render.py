@@ -8,6 +8,7 @@ from rich.text import Text
 
 from mozart_nb.cli.output import STYLES
 from mozart_nb.codes import lookup
+from mozart_nb.consumers.isolation import isolation_phrases
 from mozart_nb.consumers.phrases import count_phrases, money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.engine.state import JobRecord, JobState
@@ -141,6 +142,11 @@ def remedy_lines(state: JobState) -> Iterator[Text]:
         yield Text(f"  self-healing: {whose}{text}")
     if len(found) > MAX_REMEDIES:
         yield line(f"and {len(found) - MAX_REMEDIES:,} more: see `mozart errors {state.job.job_id}`", indent=2)
+
+
+def isolation_lines(state: JobState) -> Iterator[Text]:
+    """Where the work of an isolated job is."""
+    return (line(phrase, indent=2) for phrase in isolation_phrases(state))
 
 
 def hook_lines(results: Iterable[HookResult]) -> Iterator[Text]:

@@ -16,7 +16,7 @@ from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.live import Watcher
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, PAUSED, Output, exit_code_of
-from mozart_nb.cli.render import remedy_lines, summary_lines
+from mozart_nb.cli.render import isolation_lines, remedy_lines, summary_lines
 from mozart_nb.cli.waiting import wait_until
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.phrases import next_steps
@@ -189,7 +189,7 @@ def report(output: Output, prepared: Prepared, state: JobState, *, already: bool
     else:
         for line in summary_lines(progress, state.job):
             output.say(line)
-        for line in remedy_lines(state):
+        for line in (*isolation_lines(state), *remedy_lines(state)):
             output.say(line)
         if state.job.reused:
             output.say(_kept(state))

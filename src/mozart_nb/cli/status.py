@@ -17,6 +17,7 @@ from mozart_nb.cli.render import (
     count_line,
     head_line,
     hook_lines,
+    isolation_lines,
     remedy_lines,
     running_lines,
     wait_lines,
@@ -86,7 +87,7 @@ def _show(output: Output, found: Found, wanted: Sequence[int] | None) -> None:
     if progress.reason and progress.status != "completed":
         code = f"{progress.code}: " if progress.code else ""
         output.show(f"  {code}{one_line(progress.reason, 500)}")
-    for text in remedy_lines(found.state):
+    for text in (*isolation_lines(found.state), *remedy_lines(found.state)):
         output.show(text)
     for text in hook_lines(found.hooks):
         output.show(text)

@@ -22,7 +22,7 @@ def find_workspace(case: Case) -> Finding | None:
         return None
     if os.path.lexists(site.workspace):
         return Finding(cause=f"{site.workspace} is no folder", advice="Move it away: the workspace belongs there.")
-    inside = site.working_directory.is_relative_to(site.workspace)
+    inside = site.worktree is None and site.working_directory.is_relative_to(site.workspace)
     folders = [site.workspace, *([site.working_directory] if inside else [])]
     return Finding(
         cause=f"the workspace {site.workspace} did not exist",
@@ -49,6 +49,11 @@ def find_folders(case: Case) -> Finding | None:
 def find_working_directory(case: Case) -> Finding | None:
     """A working directory is somebody's checkout or data: an empty folder in its place would mend nothing."""
     site = case.site
+    if site.has_lost_worktree:
+        return Finding(
+            cause=f"the job's worktree {site.worktree} does not exist any more",
+            advice="Resume the job: its worktree is made again from its branch.",
+        )
     if site.working_directory.is_dir() or site.working_directory.is_relative_to(site.workspace):
         return None
     return Finding(
@@ -71,6 +76,8 @@ def _missing_folder(path: str, site: Site) -> str:
     """The folder of `path` with links resolved, if it may be made; else "". Links must not lead out of the job."""
     folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
     if os.path.lexists(folder):
+        return ""
+    if site.worktree is not None and site.has_lost_worktree and Path(path).is_relative_to(site.worktree):
         return ""
     roots = [os.path.realpath(root) for root in (site.workspace, site.working_directory)]
     return folder if any(Path(folder).is_relative_to(root) for root in roots) else ""

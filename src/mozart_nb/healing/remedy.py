@@ -24,7 +24,7 @@ class Site:
 
     `environ` is what sessions see of the environment. `where` names the place of a key of the job file for people.
     `respell` gives rules (counted from 1) another path, `alias` lets templates use a name for another one, both for
-    this run only.
+    this run only. `worktree`: the git worktree that the working directory is in, if it is in one.
     """
 
     config: JobConfig
@@ -35,6 +35,12 @@ class Site:
     where: Callable[[KeyPath], str]
     respell: Callable[[Mapping[int, str]], None]
     alias: Callable[[str, str], None]
+    worktree: Path | None = None
+
+    @property
+    def has_lost_worktree(self) -> bool:
+        """Whether sessions work in a worktree that is gone: git makes it again, not a folder of that name."""
+        return self.worktree is not None and not (self.worktree / ".git").exists()
 
 
 @dataclass(frozen=True)

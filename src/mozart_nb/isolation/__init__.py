@@ -6,7 +6,7 @@ commit is ever without a name in the repository.
 
 from mozart_nb.isolation.git import Git, GitError
 from mozart_nb.isolation.keeper import WorktreeKeeper
-from mozart_nb.isolation.setting_up import Wanted, set_up
+from mozart_nb.isolation.setting_up import Wanted, branch_name, set_up
 from mozart_nb.isolation.worktree import Worktree
 
-__all__ = ["Git", "GitError", "Wanted", "Worktree", "WorktreeKeeper", "set_up"]
+__all__ = ["Git", "GitError", "Wanted", "Worktree", "WorktreeKeeper", "branch_name", "set_up"]

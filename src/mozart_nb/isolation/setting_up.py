@@ -132,9 +132,14 @@ async def _made(git: Git, wanted: Wanted, repository: Repository, start: str) ->
     raise GitError(f"no free name for a branch {wanted.prefix}/{wanted.job_id}, nor for a folder in {wanted.base}")
 
 
+def branch_name(job_id: str) -> str:
+    """A job's id in letters that git takes as the last part of a branch's name."""
+    return _NO_BRANCH.sub("_", job_id)
+
+
 def _names(job_id: str) -> Iterator[str]:
-    """`notes`, `notes-2`, `notes-3`, …, in letters that git takes in the name of a branch."""
-    name = _NO_BRANCH.sub("_", job_id)
+    """`notes`, `notes-2`, `notes-3`, …"""
+    name = branch_name(job_id)
     yield name
     yield from (f"{name}-{number}" for number in count(2))
 

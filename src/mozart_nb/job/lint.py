@@ -16,6 +16,7 @@ from mozart_nb.errors import Problem
 from mozart_nb.job import (
     lint_answers,
     lint_disk,
+    lint_isolation,
     lint_money,
     lint_notebook,
     lint_places,
@@ -39,6 +40,7 @@ RULES: Final[Mapping[str, Rule]] = {
     **lint_notebook.RULES,
     **lint_secrets.RULES,
     **lint_disk.RULES,
+    **lint_isolation.RULES,
 }
 """V-code → the rule that finds it; codes that loading finds are in `NOTICED`."""
 

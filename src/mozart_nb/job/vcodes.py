@@ -87,6 +87,8 @@ V_CODES: Final[dict[str, VCode]] = {
         VCode("V131", _W, "the log file cannot be written where it should be"),
         VCode("V132", _W, "name or workspace are of another version than the file (`-v3.yaml`)"),
         VCode("V133", _W, "the job file of a hook does not exist yet"),
+        VCode("V134", _W, "`isolation` where there is no git repository, or no `git` on PATH"),
+        VCode("V135", _W, "with `isolation`, a rule looks into the checkout, where sessions do not work"),
     )
 }
 

@@ -12,7 +12,7 @@ from mozart_nb.engine.off import NotIsolated
 from mozart_nb.engine.ports import Ending, Isolation
 from mozart_nb.engine.state import IsolationState, JobState
 from mozart_nb.errors import IsolationError
-from mozart_nb.isolation import Git, GitError, Wanted, Worktree, WorktreeKeeper, set_up
+from mozart_nb.isolation import Git, GitError, Wanted, Worktree, WorktreeKeeper, branch_name, set_up
 from mozart_nb.job.outputs import WORKTREES, IsolationConfig
 from mozart_nb.plans.prepared import Prepared
 
@@ -40,6 +40,22 @@ def worktree_base(prepared: Prepared) -> Path:
     """The folder in which the job's worktree is made."""
     base = prepared.loaded.config.isolation.worktree_base
     return prepared.places.workspace / WORKTREES if base is None else prepared.loaded.resolve(base)
+
+
+def intended(prepared: Prepared) -> dict[str, str] | None:
+    """The worktree that a run would work in, as far as the job file says; None for a job that is not isolated.
+
+    Git is not asked: names may be taken, and then a number is added.
+    """
+    if not is_isolated(prepared):
+        return None
+    config = prepared.loaded.config.isolation
+    name = branch_name(prepared.job_id)
+    return {
+        "worktree": str(worktree_base(prepared) / name),
+        "branch": f"{config.branch_prefix}/{name}",
+        "begins_at": config.source_branch or "the current commit",
+    }
 
 
 async def workplace(prepared: Prepared, state: JobState, clock: SystemClock, *, takes_over: bool = False) -> Workplace:

@@ -10,6 +10,7 @@ from mozart_nb.job.model import JobConfig
 from mozart_nb.job.plan import Plan
 from mozart_nb.job.tokens import ERROR
 from mozart_nb.plans.estimating import estimate
+from mozart_nb.plans.isolating import intended
 from mozart_nb.plans.prepared import Prepared, standing
 from mozart_nb.plans.previews import Preview, spread
 from mozart_nb.words import percent
@@ -39,6 +40,7 @@ def plan_document(prepared: Prepared, options: RunOptions, *, show: int = 0) -> 
         "backend": config.backend.type,
         "workspace": str(prepared.places.workspace),
         "working_directory": str(prepared.places.working_directory),
+        "isolation": intended(prepared),
         "standing": found.kind,
         "done": found.state.count("completed") + found.state.count("skipped") if found.state else 0,
         "total_batches": plan.count,

@@ -44,6 +44,9 @@ def plan_lines(plan: Document) -> Iterator[str]:
     yield f"backend      {plan['backend']}, {plan['max_concurrent']} at once"
     yield f"workspace    {plan['workspace']}"
     yield f"directory    {plan['working_directory']}"
+    if (tree := plan["isolation"]) is not None:
+        yield f"isolation    worktree {tree['worktree']}"
+        yield f"             branch {tree['branch']}, from {tree['begins_at']}"
     yield f"this call    {_selection(plan['selected'], total)}"
     if plan["standing"] != "new":
         yield f"on disk      {plan['standing']}, {plan['done']:,} of {total:,} done"

@@ -29,6 +29,7 @@ from mozart_nb.looking.diagnosis.findings import (
     SessionOutput,
     Trouble,
 )
+from mozart_nb.looking.diagnosis.isolated import isolation_facts
 from mozart_nb.looking.diagnosis.reading import Read, read
 from mozart_nb.looking.diagnosis.steps import Standing, first_step, next_steps
 from mozart_nb.looking.diagnosis.troubles import troubles_of
@@ -101,6 +102,7 @@ def _diagnosis(
     now: float,
 ) -> Diagnosis:
     progress, state, job, config = found.progress, found.state, found.state.job, found.config
+    around = replace(around, facts=(*around.facts, *isolation_facts(found)))
     groups = tuple(_fitting(progress, journal.failures.groups(config, job.cost_usd)))
     troubles = (*plan_troubles(found), *troubles_of(found, around))
     unmended = [group for group in groups if group.unresolved]

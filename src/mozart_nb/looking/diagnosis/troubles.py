@@ -13,6 +13,7 @@ from mozart_nb.consumers.log.files import log_file
 from mozart_nb.engine.ports import NOT_PERMITTED
 from mozart_nb.hooks import HookResult
 from mozart_nb.looking.diagnosis.findings import Environment, Fact, Severity, Trouble
+from mozart_nb.looking.diagnosis.isolated import isolation_troubles
 from mozart_nb.looking.diagnosis.silence import silence_troubles
 from mozart_nb.looking.finding import Found
 from mozart_nb.words import clean, one_line, plural, spans
@@ -34,6 +35,7 @@ def troubles_of(found: Found, around: Environment) -> Iterator[Trouble]:
         *_denial_troubles(found),
         *_notification_troubles(found.layout.notifications),
         *_log_troubles(found),
+        *isolation_troubles(found),
         *_hook_troubles(found.hooks, found.layout.job_id),
     ]
     yield from sorted(told, key=lambda trouble: trouble.severity != "error")
