@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.conductor_here import conducting, job_file, until
+from support.obedient import write_obedient
 
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.follow import read_events, read_state
@@ -53,6 +54,10 @@ def done_in(file: Path) -> int:
         return read_state(layout_of(file)).count("completed")
     except UnknownJobError:
         return 0
+
+
+def opened(file: Path) -> list[ev.SessionOpened]:
+    return [event for event in read_events(layout_of(file)) if isinstance(event, ev.SessionOpened)]
 
 
 def started(file: Path) -> Counter[int]:
@@ -237,6 +242,42 @@ async def test_sessions_that_do_not_finish_in_time_are_ended_and_done_again(tmp_
     async with conducting(tmp_path / "c") as conductor:
         await over(conductor)
     assert status_of(file) == "completed"
+
+
+async def test_sessions_that_outlive_their_host_go_on_and_are_picked_up_by_the_next_one(tmp_path: Path):
+    prompt = f"open_(); time.sleep(1.5); open('{tmp_path}/{{{{ batch_num }}}}.txt', 'x').close(); done('it is done')"
+    file = job_file(
+        tmp_path / "notes",
+        2,
+        backend={"type": "claude_cli", "cli_path": write_obedient(tmp_path), "timeout_seconds": 60},
+        prompt={"template": prompt},
+    )
+    async with conducting(tmp_path / "c") as conductor:
+        await conductor.submit(Wanted(file=str(file)))
+        await until(lambda: layout_of(file).exists and len(opened(file)) == 2)
+    assert read_state(layout_of(file)).agenda.running  # they were not waited for
+    async with conducting(tmp_path / "c") as conductor:
+        await over(conductor)
+    assert status_of(file) == "completed"
+    assert len(opened(file)) == 2  # nothing was paid twice
+    assert any(isinstance(event, ev.SessionAdopted) for event in read_events(layout_of(file)))
+
+
+async def test_who_ran_it_meanwhile_has_the_last_word(tmp_path: Path):
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
+    async with conducting(tmp_path / "c") as conductor:
+        await conductor.submit(Wanted(file=str(file)))
+        await until(lambda: done_in(file) > 1)
+    job = Job.at(layout_of(file)).resume()
+    before = done_in(file)
+    await until(lambda: done_in(file) > before)
+    job.pause()
+    await job
+    before = done_in(file)
+    async with conducting(tmp_path / "c") as conductor:
+        await over(conductor)
+        assert len(conductor.register) == 0
+    assert (status_of(file), done_in(file)) == ("paused", before)
 
 
 async def test_a_job_that_a_person_paused_stays_paused(tmp_path: Path):

@@ -93,6 +93,8 @@ def _stop(output: Output, where: Place, running: Identity, seconds: float | None
 
 def _kill(where: Place, running: Identity) -> None:
     """The lock says that this very process runs, so its number is not that of another one by now."""
+    if not running.is_here:
+        raise WorldError(f"the conductor runs on another machine, {running.host}", hint="`mozart stop --force` there")
     with contextlib.suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGKILL)
     if not _is_gone(where, running, KILL_SECONDS):

@@ -18,6 +18,7 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.confirm import WithoutAsking
 from mozart_nb.engine.ports import Confirmations
+from mozart_nb.engine.state import JobState
 from mozart_nb.errors import JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask, always
 from mozart_nb.hooks import hooks_of
@@ -194,7 +195,7 @@ def going_on(carried: Carried, confirmations: Confirmations) -> Beginning:
     if found.kind == "completed":
         return _hooks_left(prepared, found, ())
     state = found.state
-    if state is not None and state.is_settled and not carried.was_stopped:
+    if state is not None and state.is_settled and not _is_ours(carried, state):
         return Beginning(prepared, "nothing", None, f"job `{job.job_id}` is {state.status}", (), found)
     wanted = wanted_of(carried)
     options = _options(wanted, prepared)
@@ -206,6 +207,11 @@ def going_on(carried: Carried, confirmations: Confirmations) -> Beginning:
         options = msgspec.structs.replace(options, limit=left)
     wish = Wish(prepared, msgspec.structs.replace(options, keep_failed=True), _asking(wanted, confirmations))
     return _if_able(Beginning(prepared, "run", wish, _going_on(found), (), found))
+
+
+def _is_ours(carried: Carried, state: JobState) -> bool:
+    """Whether it is paused because a conductor stopped, and nobody else has run it, and paused it, since then."""
+    return carried.was_stopped and carried.stopped_at in (0, state.job.seq)
 
 
 def wanted_of(carried: Carried) -> Wanted:

@@ -32,7 +32,8 @@ class Carried(msgspec.Struct, omit_defaults=True):
     """One job. `folder` holds its state; `wish` is how it was asked for, as the method `submit` takes it.
 
     `since` is when it was accepted (epoch seconds), `done_before` how many batches were done when it began here,
-    `has_begun` whether it ever did, and `was_stopped` whether it paused because the conductor stopped.
+    `has_begun` whether it ever did, `was_stopped` whether it paused because the conductor stopped, and `stopped_at` the
+    number of the last event then (0: not known): later ones are those of somebody else's run.
     """
 
     job_id: str
@@ -45,6 +46,7 @@ class Carried(msgspec.Struct, omit_defaults=True):
     done_before: int = 0
     has_begun: bool = False
     was_stopped: bool = False
+    stopped_at: int = 0
 
     @property
     def layout(self) -> Layout:

@@ -68,6 +68,8 @@ class Carrier:
         """Told that a job does not run any more."""
         self.running: dict[str, Running] = {}
         self.ended: deque[dict[str, Any]] = deque(maxlen=200)
+        self.orphans_seen: tuple[float, list[Layout]] = (float("-inf"), [])
+        """When jobs of dead hosts were last looked for (monotonic seconds), and which there were."""
         self.is_stopping = False
         self.started_at = time.time()
         self._threads = ThreadPoolExecutor(THREADS, "mozart conductor")
@@ -122,6 +124,8 @@ class Carrier:
     async def begin(self, found: Beginning, carried: Carried) -> None:
         """Its place in the register is on disk by now. Raises what keeps the run from beginning."""
         assert found.wish is not None
+        if self.is_stopping:
+            return  # it is noted, and the next conductor begins it
         channel = channel_of(found.layout, lambda: self.host)
         running = Running(carried, channel, found.wish)
         self.prioritise(found.layout, carried.priority)
@@ -154,6 +158,8 @@ class Carrier:
             reason = error.message if isinstance(error, MozartError) else f"{type(error).__name__}: {error}"
         self.forget(carried.layout)
         goes_on = self.is_stopping and carried.was_stopped and status in ("paused", "interrupted")
+        if goes_on and state is not None:
+            carried.stopped_at = state.job.seq
         if not goes_on and self.register.get(carried.layout) is carried:
             self.register.drop(carried)
         about = {"job_id": carried.job_id, "folder": carried.folder, "status": status}

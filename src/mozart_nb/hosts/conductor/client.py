@@ -72,6 +72,8 @@ class ConductorClient:
                 message = other._receive()
                 told = message.get("params") or {}
                 yield from told.get("events", ())
+                if isinstance(fault := told.get("error"), dict):
+                    raise error_of(fault)
                 if told.get("is_over"):
                     return
 
@@ -159,7 +161,9 @@ def ensure_running(say: Callable[[str], None] = lambda text: None) -> ConductorC
 
 
 def _connected(where: Place, timeout_seconds: float) -> socket.socket:
-    """Tries again while the conductor is just starting."""
+    """Tries again while the conductor is just starting. Raises `ConductorAbsentError`."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConductorAbsentError("there is no conductor: this system has no Unix sockets", hint="run jobs in place")
     end = time.monotonic() + timeout_seconds
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -203,6 +207,11 @@ def _absent(where: Place, error: OSError) -> ConductorAbsentError:
     identity = where.identity()
     if identity is None:
         return ConductorAbsentError("the conductor is not running", hint="`mozart start` starts it")
+    if not identity.is_here:
+        text = f"the conductor runs on another machine, {identity.host}, which shares this home"
+        return ConductorAbsentError(
+            text, hint="`mozart stop` there first, or set MOZART_NB_HOME to a folder of this one"
+        )
     text = f"the conductor (pid {identity.pid}) does not answer at {identity.socket} ({error.strerror or error})"
     return ConductorAbsentError(text, hint="`mozart conductor-status` looks at it, `mozart stop --force` ends it")
 

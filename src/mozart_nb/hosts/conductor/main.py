@@ -23,7 +23,7 @@ from mozart_nb.hosts.conductor.asking import adopt_for_ever
 from mozart_nb.hosts.conductor.carried import Register
 from mozart_nb.hosts.conductor.log import Log
 from mozart_nb.hosts.conductor.methods import server_for
-from mozart_nb.hosts.conductor.place import Identity, Place, held, place, sign
+from mozart_nb.hosts.conductor.place import Identity, Place, held, place, require_sockets, sign
 from mozart_nb.hosts.conductor.pressure import PressureChanged
 from mozart_nb.hosts.conductor.process import Process, limits_of
 from mozart_nb.hosts.conductor.seats import Granted
@@ -45,8 +45,7 @@ def run_conductor(say: Callable[[str], None], *, where: Place | None = None, ech
     `say` is told where it listens, and with `echo` everything it does. Raises `MisuseError` where one runs already,
     `ConfigError`, and `WorldError` where it cannot keep or open what it needs.
     """
-    if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
-        raise WorldError("the conductor needs Unix sockets, which this system does not have", hint="run jobs in place")
+    require_sockets()
     found = where or place()
     read = read_settings()
     with held(found) as lock:
@@ -54,14 +53,13 @@ def run_conductor(say: Callable[[str], None], *, where: Place | None = None, ech
             identity = found.identity()
             who = f" (pid {identity.pid})" if identity is not None else ""
             raise MisuseError(f"the conductor is running already{who}", hint="`mozart conductor-status` shows it")
-        os.umask(0o077)
         os.chdir(found.folder)  # nothing depends on where it was started
         path = Path(read.settings.socket).expanduser() if read.settings.socket else found.socket
         if not path.is_absolute():
             raise MisuseError("`socket` in conductor.yaml must be an absolute path")
         listening = bound(path)
         try:
-            sign(lock, Identity(os.getpid(), str(path), time.time(), __version__))
+            sign(lock, Identity(os.getpid(), str(path), time.time(), __version__, socket.gethostname()))
             say(f"the conductor (pid {os.getpid()}) listens at {path}")
             asyncio.run(_serve(found, read, listening, say if echo else None))
         finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import stat
 import tempfile
 import time
@@ -34,12 +35,18 @@ _LOCAL_DISK: Final = "set MOZART_NB_HOME to a folder on a local disk"
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A conductor as its lock file names it. `started_at` is epoch seconds."""
+    """A conductor as its lock file names it. `started_at` is epoch seconds, `host` the name of its machine."""
 
     pid: int
     socket: str
     started_at: float
     version: str = ""
+    host: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine: homes may be shared by several."""
+        return self.host in ("", socket.gethostname())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,12 @@ class Place:
                 return True
             portalocker.unlock(file)
         return False
+
+
+def require_sockets() -> None:
+    """Raises `WorldError` where the system has no Unix sockets, as on Windows."""
+    if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
+        raise WorldError("the conductor needs Unix sockets, which this system does not have", hint="run jobs in place")
 
 
 def place() -> Place:
@@ -171,7 +184,7 @@ def _lock(file: BinaryIO, seconds: float) -> bool:
         try:
             portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
         except portalocker.AlreadyLocked:
-            if time.monotonic() >= end or _identity_of(file) is not None:
+            if time.monotonic() >= end:
                 return False
             time.sleep(0.02)
         except portalocker.LockException as error:
@@ -180,13 +193,6 @@ def _lock(file: BinaryIO, seconds: float) -> bool:
             ) from error
         else:
             return True
-
-
-def _identity_of(file: BinaryIO) -> Identity | None:
-    file.seek(0)
-    with contextlib.suppress(msgspec.DecodeError):
-        return msgspec.json.decode(file.read(), type=Identity)
-    return None
 
 
 def sign(file: BinaryIO, identity: Identity) -> None:

@@ -33,10 +33,11 @@ class Process:
         """Let go of all jobs and end; the second time at once."""
         self.log.tell("conductor.stopping", by=by, is_repeated=self._stopping is not None)
         patience = self.settings.shutdown_seconds if seconds is None else seconds
-        task = asyncio.get_running_loop().create_task(self.conductor.stop(patience))
-        if self._stopping is None:
-            self._stopping = task
-            task.add_done_callback(lambda _: self._stopped.set())
+        if self._stopping is not None:
+            self.conductor.spawn(self.conductor.stop(patience))
+            return
+        self._stopping = asyncio.get_running_loop().create_task(self.conductor.stop(patience))
+        self._stopping.add_done_callback(lambda _: self._stopped.set())
 
     async def until_stopped(self) -> None:
         """Until everything has been let go of."""

@@ -34,7 +34,8 @@ WATCH_SECONDS: Final = 0.25
 """Between two looks at a job's journal."""
 MOST_AT_ONCE: Final = 500
 """Events in one burst of a watch."""
-MANY: Final = 10_000
+ORPHAN_SECONDS: Final = 5.0
+"""Between two looks for jobs whose host died."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -123,7 +124,7 @@ def questions(wanted: OfJob) -> list[dict[str, Any]]:
 async def watch(conductor: Conductor, layout: Layout, since_seq: int) -> AsyncIterator[Sequence[msgspec.Raw]]:
     """Bursts of events of a job after number `since_seq`, until nobody runs it and it does not wait to be run."""
     while not layout.exists:
-        if conductor.register.get(layout) is None:
+        if await conductor.in_thread(_is_over, conductor, layout):
             return
         await asyncio.sleep(WATCH_SECONDS)
     tip = (await conductor.in_thread(load_for_reading, layout)).tip
@@ -159,7 +160,9 @@ def _raw(events: Sequence[ev.Event]) -> list[msgspec.Raw]:
 
 
 def _is_over(conductor: Conductor, layout: Layout) -> bool:
-    return key_of(layout) not in conductor.running and conductor.register.get(layout) is None and living(layout) is None
+    one = conductor.register.get(layout)
+    is_coming = one is not None and one.phase not in ("held", "notebook")
+    return not is_coming and key_of(layout) not in conductor.running and living(layout) is None
 
 
 # --- the conductor itself ---------------------------------------------------------------------------------------------
@@ -177,9 +180,17 @@ def health(conductor: Conductor) -> dict[str, Any]:
         "uptime_seconds": round(time.time() - conductor.started_at, 1),
         "jobs": {phase: phases.count(phase) for phase in dict.fromkeys(phases)},
         "carried": carried,
-        "orphans": [{"job_id": one.job_id, "folder": str(one.workspace)} for one in orphans()],
+        "orphans": [{"job_id": one.job_id, "folder": str(one.workspace)} for one in _orphans(conductor)],
         "ended": list(conductor.ended)[-10:],
     }
+
+
+def _orphans(conductor: Conductor) -> list[Layout]:
+    """Looked for now and then only: pages ask for the health of the conductor all the time."""
+    now = time.monotonic()
+    if now - conductor.orphans_seen[0] >= ORPHAN_SECONDS:
+        conductor.orphans_seen = (now, orphans())
+    return conductor.orphans_seen[1]
 
 
 def ready(conductor: Conductor) -> dict[str, Any]:

@@ -111,7 +111,8 @@ class Conductor(Carrier):
                 return
             try:
                 found = await self.in_thread(going_on, carried, self.confirmations)
-                await self._go_on(carried, found)
+                if not self.is_stopping:
+                    await self._go_on(carried, found)
             except MozartError as error:
                 self.hold(carried, error.message)
             except OSError as error:
@@ -122,10 +123,9 @@ class Conductor(Carrier):
         if found.kind == "nothing":
             self.register.drop(carried)
             self.log.tell("job.over", job_id=carried.job_id, reason=found.said)
-        elif found.kind == "attach" and carried.phase == "notebook":
-            self.register.drop(carried)  # a notebook has it
-        elif found.kind == "attach":
-            self.hold(carried, found.said)
+        elif found.kind == "attach":  # it belongs to whoever runs it
+            self.register.drop(carried)
+            self.log.tell("job.let_go", job_id=carried.job_id, reason=found.said)
         elif found.kind == "notebook":
             self.move(carried, "notebook", found.said)
         elif self._is_full:

@@ -12,7 +12,7 @@ from typing import Final
 
 from mozart_nb.errors import ConductorAbsentError, MozartError
 from mozart_nb.hosts.conductor.client import ConductorClient
-from mozart_nb.hosts.conductor.place import Place, place
+from mozart_nb.hosts.conductor.place import Place, place, require_sockets
 
 READY_SECONDS: Final = 30.0
 """How long a conductor may take until it answers; importing everything takes a second, on a busy machine several."""
@@ -34,6 +34,7 @@ def start(where: Place | None = None, *, seconds: float = READY_SECONDS) -> Cond
     Raises `ConductorAbsentError` with its last words when it ends, or does not answer in time. Where another one was
     faster that one is connected to.
     """
+    require_sockets()
     found = where or place()
     found.make()
     began = _size(found.output)
