@@ -249,13 +249,43 @@ def test_a_process_number_that_was_given_away_again_is_no_process_of_ours(wanted
     assert f"pid {os.getpid()} started" in repo.locked()[0]
 
 
-def test_a_worktree_in_use_by_another_process_is_refused(wanted: Wanted) -> None:
-    first, other = make(wanted), psutil.Process().parent()
+def test_whoever_takes_a_job_over_takes_the_lock_over_although_the_first_host_still_runs(
+    wanted: Wanted, repo: Repo
+) -> None:
+    first = make(wanted)
+    (first.admin / "locked").write_text(lock_of_a_living_process())
+    make(wanted, known(first))
+    assert f"pid {os.getpid()} started" in repo.locked()[0]
+
+
+def lock_of_a_living_process() -> str:
+    other = psutil.Process().parent()
     assert other is not None
-    reason = f"mozart job notes: host {socket.gethostname()} pid {other.pid} started {other.create_time():.0f}"
-    (first.admin / "locked").write_text(reason)
-    with pytest.raises(GitError, match=f"in use by process {other.pid}"):
+    return f"mozart job notes: host {socket.gethostname()} pid {other.pid} started {other.create_time():.0f}"
+
+
+def test_a_worktree_of_nobody_knows_whom_that_is_in_use_is_refused(wanted: Wanted) -> None:
+    first = make(wanted)
+    (first.admin / "locked").write_text(lock_of_a_living_process())
+    (first.admin / "mozart.json").unlink()
+    with pytest.raises(GitError, match="in use by process"):
         make(wanted, known(first))
+
+
+def test_a_copy_of_a_job_does_not_take_the_worktree_of_the_first(wanted: Wanted, tmp_path: Path) -> None:
+    first = make(wanted)
+    wanted.owner.mkdir(parents=True)
+    with pytest.raises(GitError, match="belongs to the job in"):
+        make(wanted, known(first), owner=tmp_path / "copy/.mozart/notes")
+
+
+def test_a_worktree_on_something_that_is_not_mounted_is_not_given_up(wanted: Wanted, repo: Repo) -> None:
+    first = make(wanted, locks=False)
+    repo.git("worktree", "lock", "--reason", "on a stick", str(first.path))
+    shutil.rmtree(first.path)
+    with pytest.raises(GitError, match=r"somebody has locked it \(on a stick\)"):
+        make(wanted, known(first))
+    assert repo.worktrees() == [first.path]
 
 
 def test_the_lock_of_a_person_stays(wanted: Wanted, repo: Repo) -> None:

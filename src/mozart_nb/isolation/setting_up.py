@@ -10,6 +10,8 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from mozart_nb.engine.state import IsolationState
 from mozart_nb.isolation.git import WORK_SECONDS, Git, GitError, alone
 from mozart_nb.isolation.hiding import hide
@@ -27,14 +29,17 @@ from mozart_nb.isolation.repository import (
 )
 from mozart_nb.isolation.rescue import latest_commit, rescue
 from mozart_nb.isolation.worktree import (
+    BEING_MADE,
     Note,
     Worktree,
     admin_of,
     admins_of,
     fill,
     is_free,
+    is_ours,
     is_same,
     lock,
+    lock_of,
     read_note,
     refuse_if_used,
     remove,
@@ -191,11 +196,7 @@ async def _clear_away(git: Git, wanted: Wanted, repository: Repository) -> None:
 def _is_half_made(admin: Path) -> bool:
     """Whether files are missing because git, or whoever called it, was killed."""
     note = read_note(admin)
-    try:
-        is_beginning = (admin / "locked").read_text(encoding="utf-8").strip() == "initializing"
-    except OSError:
-        is_beginning = False
-    return is_beginning if note is None else not note.ready
+    return lock_of(admin) == BEING_MADE if note is None else not note.ready
 
 
 async def _is_untouched(git: Git, path: Path, note: Note) -> bool:
@@ -215,11 +216,11 @@ async def _again(git: Git, wanted: Wanted, repository: Repository, earlier: Isol
     """The worktree that an earlier run worked in, or the same once more from its branch."""
     path = _place(wanted, earlier)
     if (path / ".git").exists():
-        return await _as_it_was(git, repository, earlier, path)
+        return await _as_it_was(git, wanted, repository, earlier, path)
     told, heads = [], [earlier.head]
     for place, admin in admins_of(repository).items():
         if is_same(place, path):
-            refuse_if_used(path, _text(admin / "locked"))
+            _refuse_what_is_not_ours(wanted, place, admin)
             heads.insert(0, latest_commit(admin))
             await rescue(git, repository, earlier.branch, admin)
             await remove(git, repository, path)
@@ -244,7 +245,21 @@ def _place(wanted: Wanted, earlier: IsolationState) -> Path:
     return there if (there / ".git").exists() and not (here / ".git").exists() else here
 
 
-async def _as_it_was(git: Git, repository: Repository, earlier: IsolationState, path: Path) -> Worktree:
+def _refuse_what_is_not_ours(wanted: Wanted, path: Path, admin: Path) -> None:
+    """Raise `GitError` for a worktree of a job elsewhere: a copy of its record knows of it, too. One moved is ours."""
+    note, reason = read_note(admin), lock_of(admin)
+    if reason is not None and not is_ours(reason) and not path.exists():
+        raise GitError(f"{path} is not there, and somebody has locked it ({reason}): bring it back, or unlock it")
+    if note is not None and is_same(Path(note.owner), wanted.owner):
+        return
+    if note is not None and Path(note.owner).exists():
+        raise GitError(f"{path} belongs to the job in {note.owner}: start this copy over with --fresh")
+    refuse_if_used(path, reason)
+    if note is not None:
+        write_note(admin, msgspec.structs.replace(note, owner=str(wanted.owner)))
+
+
+async def _as_it_was(git: Git, wanted: Wanted, repository: Repository, earlier: IsolationState, path: Path) -> Worktree:
     admin = await admin_of(git, path)
     if admin is None or not is_same(admin.parent.parent, repository.common):
         await git.run(repository.root, "worktree", "repair", str(path))
@@ -256,6 +271,7 @@ async def _as_it_was(git: Git, repository: Repository, earlier: IsolationState, 
         if (registered / ".git").exists():
             raise GitError(f"{path} is a copy of the worktree {registered}: start over with --fresh")
         await git.do(repository.root, "worktree", "repair", str(path))
+    _refuse_what_is_not_ours(wanted, path, admin)
     told = []
     checked_out = (await git.run(path, "symbolic-ref", "--quiet", "HEAD")).output.strip()
     if checked_out != BRANCHES + earlier.branch:

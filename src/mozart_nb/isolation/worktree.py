@@ -24,6 +24,9 @@ from mozart_nb.isolation.git import WORK_SECONDS, Git, GitError
 from mozart_nb.isolation.repository import BRANCHES, Listed, Repository
 
 NOTE: Final = "mozart.json"
+BEING_MADE: Final = "initializing"
+"""What git itself writes into the lock of a worktree that is not finished yet."""
+
 _REASON: Final = re.compile(r"mozart job \S+: host (?P<host>\S+) pid (?P<pid>\d+) started (?P<started>\d+)")
 _SAME_PROCESS_SECONDS: Final = 2
 _POLL_SECONDS: Final = 0.5
@@ -115,19 +118,22 @@ async def lock(git: Git, worktree: Worktree, job_id: str) -> None:
 
 
 async def unlock(git: Git, worktree: Worktree) -> None:
-    """Take a lock of ours away, also one that an earlier host has left. Raises `GitError` when it is in use."""
-    reason = _reason(worktree.admin)
-    if reason is not None and (reason == "initializing" or _REASON.match(reason)):
-        refuse_if_used(worktree.path, reason)
+    """Take a lock of ours away, also one that an earlier host has left: whoever holds the job's own lock may."""
+    if is_ours(lock_of(worktree.admin)):
         await git.do(worktree.repository.root, "worktree", "unlock", str(worktree.path))
 
 
-def refuse_if_used(path: Path, reason: str) -> None:
+def is_ours(reason: str | None) -> bool:
+    """Whether a lock was taken by a job, or by git while it made the worktree; not by a person."""
+    return reason is not None and (reason == BEING_MADE or _REASON.match(reason) is not None)
+
+
+def refuse_if_used(path: Path, reason: str | None) -> None:
     """Raise `GitError` when the process that a lock of ours names still runs and is not this one.
 
     A number that has been given to another process since is told by when that one was started.
     """
-    named = _REASON.match(reason)
+    named = _REASON.match(reason or "")
     if named is None or named["host"] != socket.gethostname() or int(named["pid"]) == os.getpid():
         return
     started = _started(int(named["pid"]))
@@ -135,7 +141,8 @@ def refuse_if_used(path: Path, reason: str) -> None:
         raise GitError(f"{path} is in use by process {named['pid']} ({reason})")
 
 
-def _reason(admin: Path) -> str | None:
+def lock_of(admin: Path) -> str | None:
+    """Why a worktree is locked; None when it is not."""
     try:
         return (admin / "locked").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
