@@ -95,7 +95,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """One with few connections, whose clients must not dawdle."""
     root = tmp_path_factory.mktemp("narrow")
     settings = Path(notebook_environment(root)["JUPYTER_CONFIG_DIR"]) / "mozart_dashboard_config.json"
-    settings.write_text(json.dumps({"DashboardServer": {"most_connections": 20, "idle_seconds": 0.5}}))
+    narrow = {"most_connections": 20, "idle_seconds": 0.5, "base_url": "/tools/"}
+    settings.write_text(json.dumps({"DashboardServer": narrow, "MozartApp": {"body_seconds": 0.5}}))
     with running_web(root, "standalone") as running:
         yield running
 
@@ -106,6 +107,22 @@ def test_a_client_that_dawdles_over_its_head_is_cut_off(narrow: Web) -> None:
         began = time.monotonic()
         assert line.recv(1) == b""
         assert time.monotonic() - began < 10
+
+
+def test_a_client_that_dawdles_over_its_body_is_cut_off(narrow: Web) -> None:
+    head = f"POST {narrow.base}/mozart/api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {narrow.token}\r\n"
+    with closing(narrow.connect()) as line:
+        line.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+        began = time.monotonic()
+        assert line.recv(1) == b""
+        assert time.monotonic() - began < 10
+
+
+def test_below_a_prefix_its_links_keep_to_it(narrow: Web) -> None:
+    assert narrow.base == "/tools"
+    page = narrow.ask("/mozart/")
+    assert page.status == 200
+    assert 'href="/tools/mozart/history"' in page.text
 
 
 def test_there_are_only_so_many_connections_and_they_come_back(narrow: Web) -> None:

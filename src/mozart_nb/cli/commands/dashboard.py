@@ -23,7 +23,7 @@ def dashboard(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
     """Pages for all jobs in a browser, and the REST API, until Ctrl-C. It runs no jobs: nothing stops with it."""
-    from mozart_nb.jupyter.server.standalone import serve
+    from mozart_nb.jupyter.server.standalone import is_loopback, serve
 
     output = output_of(ctx, json=False)
 
@@ -32,4 +32,9 @@ def dashboard(
         output.out.print(f"Pages of all jobs: {url}", soft_wrap=True, markup=False, highlight=False)
         output.say("Ctrl-C ends them; jobs go on.")
 
+    if not is_loopback(host):
+        output.warn(
+            f"the pages are reachable at {host}, unencrypted: whoever reads along has the token. A tunnel is safer:"
+            " `ssh -L 8000:127.0.0.1:8000 …`"
+        )
     serve(host=host, port=port, open_browser=not no_browser, say=say)

@@ -13,6 +13,7 @@ from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinja
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado.routing import PathMatches, Rule
+from traitlets import Float
 
 from mozart_nb.job.secrets import secrets_of_environment
 from mozart_nb.jupyter.server.routes import PREFIX, LateRoutes, all_routes
@@ -39,6 +40,8 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
     default_url = PREFIX
     load_other_extensions = False
     file_url_prefix = "/render"
+
+    body_seconds = Float(20.0, config=True, help="How long a client may take to send the body of a request.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

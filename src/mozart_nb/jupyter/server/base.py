@@ -39,9 +39,6 @@ T = TypeVar("T")
 BODY_LIMIT_BYTES: Final = 1 << 20
 """The largest body of a request; a job file is a few kilobytes."""
 
-BODY_TIMEOUT_SECONDS: Final = 20.0
-"""How long a client may take to send its body."""
-
 WORTH_COMPRESSING_BYTES: Final = 1024
 
 _READING: Final = ("GET", "HEAD", "OPTIONS")
@@ -109,7 +106,7 @@ class MozartHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHa
         self._received = bytearray()
         connection = cast("Any", self.request.connection)  # HTTP/1 is all that tornado speaks
         connection.set_max_body_size(self.body_limit_bytes)
-        connection.set_body_timeout(BODY_TIMEOUT_SECONDS)
+        connection.set_body_timeout(self.app.body_seconds)
         await super().prepare()
         if self._finished:  # sent to the login page
             return
@@ -174,6 +171,8 @@ class MozartHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHa
         error = kwargs.get("exc_info", (None, None, None))[1]
         if status == 413:
             self.set_header("Connection", "close")  # nobody reads the rest of the body
+        if status == 503:
+            self.set_header("Retry-After", "1")
         if isinstance(error, Refusal):
             return error.document
         if isinstance(error, web.HTTPError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tornado.iostream import IOStream
 from traitlets import Float, Integer
 from traitlets.config import Config
 
-from mozart_nb.jupyter.server.base import BODY_LIMIT_BYTES, BODY_TIMEOUT_SECONDS
+from mozart_nb.jupyter.server.base import BODY_LIMIT_BYTES
 
 PORT: Final = 8000
 """Where the earlier tool's dashboard listened, too. The next free one is taken where this is in use."""
@@ -95,7 +96,7 @@ class DashboardServer(ServerApp):
             max_buffer_size=4 * BODY_LIMIT_BYTES,
             max_header_size=HEAD_LIMIT_BYTES,
             idle_connection_timeout=self.idle_seconds,
-            body_timeout=BODY_TIMEOUT_SECONDS,
+            body_timeout=self.idle_seconds,
         )
         self._http_server.most_connections = self.most_connections
 
@@ -116,7 +117,17 @@ class DashboardServer(ServerApp):
         if self.open_browser:
             self.write_browser_open_file()
             self.launch_browser()
-        self._say(self.local_url if self.ip in ("127.0.0.1", "::1", "localhost") else self.connect_url)
+        self._say(self.local_url if is_loopback(self.ip) else self.connect_url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def serve(*, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
