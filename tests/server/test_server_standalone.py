@@ -178,6 +178,32 @@ def test_the_printed_address_opens_the_pages_until_a_signal_ends_them(tmp_path: 
         assert not list(runtime.glob("jpserver-*"))
 
 
+JOB = """
+name: watched
+workspace: ./workspace
+backend: {type: rehearsal}
+batch: {size: 1, total_items: 2}
+prompt: {template: "Say {{ batch_num }}."}
+"""
+
+
+def test_it_ends_at_once_and_quietly_however_many_watch(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+    run = [sys.executable, "-m", "mozart_nb", "run", str(tmp_path / "job.yaml"), "-q"]
+    subprocess.run(run, env=notebook_environment(tmp_path), check=True)
+    with running_web(tmp_path, "standalone") as web, ExitStack() as watching:
+        for _ in range(5):
+            line = watching.enter_context(closing(web.connect()))
+            head = (
+                f"GET /mozart/api/jobs/watched/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: token {web.token}"
+            )
+            line.sendall(f"{head}\r\nAccept: text/event-stream\r\n\r\n".encode())
+            assert line.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        web.process.send_signal(signal.SIGTERM)
+        assert web.process.wait(20) == 0
+        assert not re.search(r"Traceback|destroyed|never retrieved|ERROR", web.log), web.log
+
+
 def test_a_port_that_is_taken_is_said_and_not_swapped_for_another(tmp_path: Path, standalone: Web) -> None:
     with started(tmp_path, "--port", str(urlsplit(standalone.address).port)) as process:
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
