@@ -19,6 +19,7 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Request
 from mozart_nb.errors import MisuseError
+from mozart_nb.events import ReplyAction
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
@@ -27,6 +28,7 @@ from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_starting import JobStarter
+from mozart_nb.looking.questions import OpenQuestion, open_question, open_questions, require_answer
 from mozart_nb.plans.borrowing import given_for
 from mozart_nb.plans.checking import require_valid
 from mozart_nb.plans.outlook import plan_document
@@ -163,7 +165,7 @@ class Job(JobStarter):
 
     def cancel(self) -> Job:
         """End its sessions at once; it settles as cancelled and can still be resumed."""
-        if self.runs_here or self._channel.look() is not None:
+        if self.runs_here or self._channel.look() is not None or self._channel.carried is not None:
             self._channel.request(Request(kind="cancel", by="notebook"))
             return self
         if self.status in ("completed", "cancelled", "pending"):
@@ -182,6 +184,30 @@ class Job(JobStarter):
             self._channel.request(Request(kind="retry", by="notebook", batches=numbers))
             return self
         return self.resume(batches=",".join(str(number) for number in numbers))
+
+    def answer(self, batch: int, action: ReplyAction, text: str = "", *, attempt: int = 0) -> Job:
+        """Answer the open question about a batch, whichever process runs the job. The first answer counts.
+
+        `proceed`, `skip`, `abort`, or `add` with the `text` for the end of its prompt; `retry` for one that is about to
+        fail, with `text` instead of its prompt if it is given. With an `attempt` it counts for that question only.
+        Raises `MisuseError` for what is no answer, or when nothing is asked or nobody runs the job.
+        """
+        question = self.read(lambda state: open_question(state, batch))
+        action = require_answer(question, batch, action, text, self.job_id)
+        request = Request(
+            kind="answer",
+            by="notebook",
+            batches=(batch,),
+            action=action,
+            text=text,
+            attempt=attempt or question.attempt,
+        )
+        self._channel.request(request)
+        return self
+
+    def questions(self) -> list[OpenQuestion]:
+        """What the job asks of a person now, the longest waiting first; `answer` answers."""
+        return self.read(open_questions)
 
     def plan(self, *, show: int = 0, **options: Any) -> dict[str, Any]:
         """What a run would do, with estimated tokens and cost; `show` renders the prompt of that batch."""

@@ -13,7 +13,8 @@ from support.engine import World
 from support.virtual_time import run_virtual
 from support.watched import Comms, Publisher, ToldJob, recorded_comms
 
-from mozart_nb.engine.ports import Question, Reply
+from mozart_nb import events as ev
+from mozart_nb.engine.ports import Question, Reply, Request
 from mozart_nb.jupyter.dashboard.dashboard import Dashboard
 from mozart_nb.jupyter.dashboard.questions import RENDER_SECONDS, WidgetConfirmations
 
@@ -67,11 +68,11 @@ class Desk:
 @pytest.mark.parametrize(
     ("button", "words", "reply"),
     [
-        ("proceed", "", Reply()),
-        ("skip", "not today", Reply(action="skip", text="not today")),
-        ("abort", "", Reply(action="abort")),
-        ("add", "Only on staging.", Reply(action="add", text="Only on staging.")),
-        ("add", "  ", Reply()),
+        ("proceed", "", Reply(by="notebook")),
+        ("skip", "not today", Reply(action="skip", text="not today", by="notebook")),
+        ("abort", "", Reply(action="abort", by="notebook")),
+        ("add", "Only on staging.", Reply(action="add", text="Only on staging.", by="notebook")),
+        ("add", "  ", Reply(by="notebook")),
     ],
 )
 def test_a_person_answers_with_a_button(comms: Comms, button: str, words: str, reply: Reply) -> None:
@@ -102,7 +103,7 @@ def test_a_question_waits_as_long_as_it_takes(comms: Comms) -> None:
         await asyncio.sleep(2_000)
         assert not asking.done()
         desk.controls().answers["proceed"].click()
-        assert await asking == Reply()
+        assert await asking == Reply(by="notebook")
         desk.close()
 
     tell(story)
@@ -140,7 +141,7 @@ def test_a_dashboard_that_is_just_being_drawn_is_waited_for(comms: Comms) -> Non
         comms.opened[desk.controls().root.comm.comm_id].hear(_view_count=1)
         await asyncio.sleep(1)
         desk.controls().answers["proceed"].click()
-        assert await asking == Reply()
+        assert await asking == Reply(by="notebook")
         desk.close()
 
     tell(story)
@@ -253,6 +254,110 @@ def test_a_job_asks_in_its_dashboard_and_does_what_it_is_told(comms: Comms) -> N
         state = await running
         assert state.status == "completed"
         assert state.status_of(2) == "skipped"
+        desk.close()
+
+    tell(story)
+
+
+# --- questions of other processes -------------------------------------------------------------------------------------
+
+
+def asked(batch: int = 7, **more: Any) -> ev.BatchAsked:
+    return ev.BatchAsked(
+        batch=batch, attempt=1, triggers=("deploy",), message="Is the window open?", prompt="Deploy <b>7</b>", **more
+    )
+
+
+def test_a_question_of_another_process_is_shown_and_answered_by_a_request(comms: Comms) -> None:
+    async def story() -> None:
+        desk = Desk(comms)
+        desk.job.start(7)
+        desk.job.happen(asked())
+        await asyncio.sleep(1)
+        controls = desk.controls()
+        assert "Batch 7, attempt 1 (first) waits for you: trigger `deploy`" in controls.asked.value
+        assert "Deploy &lt;b&gt;7&lt;/b&gt;" in controls.asked.value
+        controls.words.value = "not today"
+        controls.answers["skip"].click()
+        await asyncio.sleep(1)
+        assert desk.job.answered == [(7, "skip", "not today", 1)]
+        desk.job.happen(ev.BatchAnswered(batch=7, attempt=1, action="skip", by="notebook"))
+        await asyncio.sleep(1)
+        assert controls.question.children == ()
+        desk.close()
+
+    tell(story)
+
+
+def test_a_batch_that_is_about_to_fail_can_be_tried_again_with_another_prompt(comms: Comms) -> None:
+    async def story() -> None:
+        desk = Desk(comms)
+        desk.job.start(7)
+        desk.job.happen(asked(about="escalation", code="E003"))
+        await asyncio.sleep(1)
+        controls = desk.controls()
+        shown = [one.description for one in controls.question.children[1].children[:5]]
+        assert shown == ["Retry", "Edit prompt", "Retry with this prompt", "Skip", "Abort"]
+        assert "its budgets are used up: E003" in controls.asked.value
+        controls.words.value = "because of the network"
+        controls.answers["retry"].click()
+        await asyncio.sleep(1)
+        controls.answers["edit"].click()
+        await asyncio.sleep(1)
+        assert controls.words.value == "Deploy <b>7</b>"
+        controls.words.value = "Deploy it slowly"
+        controls.answers["retry_edited"].click()
+        await asyncio.sleep(1)
+        assert desk.job.answered == [(7, "retry", "", 1), (7, "retry", "Deploy it slowly", 1)]
+        desk.close()
+
+    tell(story)
+
+
+def test_a_question_that_is_asked_here_is_not_shown_twice(comms: Comms) -> None:
+    async def story() -> None:
+        desk = Desk(comms)
+        desk.job.start(7, 8)
+        desk.job.happen(asked(), asked(8))
+        asking = asyncio.create_task(desk.person.ask(question()))
+        await asyncio.sleep(1)
+        assert "and 1 question more" in desk.controls().asked.value
+        desk.controls().answers["proceed"].click()
+        assert await asking == Reply(by="notebook")
+        assert desk.job.answered == []
+        desk.close()
+
+    tell(story)
+
+
+def test_a_host_that_died_asks_nothing_any_more(comms: Comms) -> None:
+    async def story() -> None:
+        desk = Desk(comms)
+        desk.job.start(7)
+        desk.job.happen(asked())
+        desk.job.has_host = False
+        desk.dashboards[0].questions_changed()
+        await asyncio.sleep(1)
+        assert desk.controls().question.children == ()
+        desk.close()
+
+    tell(story)
+
+
+def test_what_was_answered_elsewhere_disappears_here(comms: Comms) -> None:
+    world = World(3, checkpoints={"enabled": True, "triggers": [{"name": "second", "batch_nums": [2]}]})
+
+    async def story() -> None:
+        desk = Desk(comms)
+        world.person = desk.person
+        world.requests._due = [(40, Request(kind="answer", batches=(2,), action="skip", by="page"))]
+        running = asyncio.create_task(world.drive())
+        await asyncio.sleep(30)
+        assert desk.controls().question.children
+        state = await running
+        assert state.status_of(2) == "skipped"
+        await asyncio.sleep(1)
+        assert desk.controls().question.children == ()
         desk.close()
 
     tell(story)

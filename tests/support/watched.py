@@ -41,6 +41,7 @@ class ToldJob:
         self.pulses: dict[int, Pulse] = {}
         self.error: Exception | None = None
         self.asked: list[tuple[str, tuple[int, ...]]] = []
+        self.answered: list[tuple[int, str, str, int]] = []
         self.has_host = True
         self._observers: list[Callable[[Sequence[ev.Event]], None]] = []
         shape = ev.PlanShape(total=batches, total_items=batches)
@@ -97,6 +98,9 @@ class ToldJob:
 
     def retry(self, batches: Iterable[int] = ()) -> None:
         self.asked.append(("retry", tuple(batches)))
+
+    def answer(self, batch: int, action: ev.ReplyAction, text: str = "", *, attempt: int = 0) -> None:
+        self.answered.append((batch, action, text, attempt))
 
     # --- whole stories ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from mozart_nb.events import ReplyAction
 from mozart_nb.jupyter.dashboard.controls import FILTERS, SLIDER_STEPS
 from mozart_nb.jupyter.dashboard.questions import WidgetConfirmations
 
@@ -43,7 +44,9 @@ class Acts:
             "on": lambda _: self._step_time(+1),
             "now": lambda _: self._go_live(),
             "views": dashboard.views_changed,
-            **{action: self._answer(action) for action in ("proceed", "add", "skip", "abort")},
+            **{action: self._answer(action) for action in ("proceed", "add", "skip", "abort", "retry")},
+            "retry_edited": self._answer("retry", is_edited=True),
+            "edit": self._edit,
         }
 
     def do(self, name: str, value: Any) -> None:
@@ -75,14 +78,21 @@ class Acts:
         person = WidgetConfirmations(self._dashboard.job)
         self._dashboard.job.resume(batches=batches, confirmations=person, ask=person.agrees)
 
-    def _answer(self, action: Any) -> Callable[[Any], None]:
+    def _answer(self, action: ReplyAction, *, is_edited: bool = False) -> Callable[[Any], None]:
         def answer(_: Any) -> None:
             dashboard = self._dashboard
-            if dashboard.desk.open:
-                dashboard.desk.open[0].reply(action, dashboard.controls.words.value)
+            if questions := dashboard.desk.questions(dashboard.job):
+                # A retry takes the words for the prompt only where that was said: they may be a reason.
+                words = "" if action == "retry" and not is_edited else dashboard.controls.words.value
+                questions[0].reply(action, words)
                 dashboard.controls.put(dashboard.controls.words, {"value": ""})
 
         return answer
+
+    def _edit(self, _: Any) -> None:
+        """The prompt goes into the field, where it can be changed."""
+        if questions := self._dashboard.desk.questions(self._dashboard.job):
+            self._dashboard.controls.put(self._dashboard.controls.words, {"value": questions[0].prompt})
 
     # --- batches ------------------------------------------------------------------------------------------------------
 

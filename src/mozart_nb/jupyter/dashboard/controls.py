@@ -193,7 +193,7 @@ class Controls:
     def _make_question(self) -> None:
         self.asked = self._html()
         area = ipywidgets.Textarea(
-            placeholder="a reason, or text for the end of the prompt",
+            placeholder="a reason, or text for the end of the prompt; of a batch that is about to fail, another prompt",
             layout=self._layout(width="420px", height="52px"),
             style=self._words_style,
         )
@@ -202,17 +202,26 @@ class Controls:
             "proceed": self._button("proceed", "Proceed", "Go on"),
             "add": self._button("add", "Add text", "Go on with this text at the end of the prompt"),
             "skip": self._button("skip", "Skip", "Leave this batch out"),
-            "abort": self._button("abort", "Abort", "Do not begin it; the job pauses"),
+            "abort": self._button("abort", "Abort", "Do not begin it, the job pauses; one about to fail fails"),
+            "retry": self._button("retry", "Retry", "Try it again with fresh budgets"),
+            "edit": self._button("edit", "Edit prompt", "Put its prompt into the field, to be changed"),
+            "retry_edited": self._button("retry_edited", "Retry with this prompt", "Send what stands in the field"),
         }
         self.question = self._keep(ipywidgets.VBox((), layout=self._plain))
         self.question.add_class("mozart-asked")
-        self._any_answer = self._bar((*self.answers.values(), self.words))
-        self._yes_or_no = self._bar((self.answers["proceed"], self.answers["abort"]))
+        self._any_answer = self._answer_bar("proceed add skip abort", self.words)
+        self._of_failure = self._answer_bar("retry edit retry_edited skip abort", self.words)
+        self._yes_or_no = self._answer_bar("proceed abort")
+
+    def _answer_bar(self, names: str, *more: Any) -> Any:
+        return self._bar((*(self.answers[name] for name in names.split()), *more))
 
     def question_children(self, choices: Sequence[str]) -> Sequence[Any]:
         """What stands in `question` while one with these choices is open; nothing without choices."""
         if not choices:
             return ()
+        if "retry" in choices:
+            return (self.asked, self._of_failure)
         return (self.asked, self._any_answer if "add" in choices else self._yes_or_no)
 
     def put_question(self, content: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from mozart_nb import events as ev
 from mozart_nb.jupyter.dashboard.batch_index import Filter
 from mozart_nb.jupyter.dashboard.outputs import NOTHING, Outputs, Publisher, here, live_bundle
 from mozart_nb.jupyter.dashboard.painter import Content, Painter, Piece
-from mozart_nb.jupyter.dashboard.questions import RENDER_SECONDS, desk_of
+from mozart_nb.jupyter.dashboard.questions import RENDER_SECONDS, concerns_questions, desk_of
 from mozart_nb.jupyter.dashboard.scenes import Inspector, Now, Scene, Then, Travel
 from mozart_nb.jupyter.dashboard.toast import script, told
 from mozart_nb.jupyter.dashboard.watched import Watched
@@ -250,6 +250,8 @@ class Dashboard:
             self.inspector.refresh()
         if touched:
             self.touch("head", "table", "map", "errors", "verbs", "retry_one")
+        if concerns_questions(events):
+            self.questions_changed()
         turns = [event for event in events if isinstance(event, _TURNS)]
         if turns or not events:  # an empty burst says that a run here is over
             if any(isinstance(one, ev.JobStarted | ev.JobResumed) for one in turns):

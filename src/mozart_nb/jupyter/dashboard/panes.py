@@ -199,7 +199,7 @@ class Panes:
     # --- questions ----------------------------------------------------------------------------------------------------
 
     def asked(self) -> Content:
-        questions = self._dashboard.desk.open
+        questions = self._dashboard.desk.questions(self._dashboard.job)
         if not questions:
             return {"value": ""}
         first = questions[0]
@@ -213,7 +213,7 @@ class Panes:
         }
 
     def question(self) -> Content:
-        questions = self._dashboard.desk.open
+        questions = self._dashboard.desk.questions(self._dashboard.job)
         return {"choices": list(questions[0].choices) if questions else []}
 
     # --- what stays ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.consumers.progress import Progress, Pulse, ShownStatus
 from mozart_nb.engine.ports import Confirmations
 from mozart_nb.engine.state import JobState
-from mozart_nb.events import Event
+from mozart_nb.events import Event, ReplyAction
 from mozart_nb.healing import Ask
 from mozart_nb.hosts.loops import Host
 from mozart_nb.job.model import JobConfig
@@ -56,3 +56,4 @@ class Watched(Protocol):
     ) -> Any: ...
     def cancel(self) -> Any: ...
     def retry(self, batches: Iterable[int] = ()) -> Any: ...
+    def answer(self, batch: int, action: ReplyAction, text: str = "", *, attempt: int = 0) -> Any: ...
