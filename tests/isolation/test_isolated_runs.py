@@ -273,6 +273,19 @@ def test_isolation_that_is_off_is_off(isolation: dict[str, object], work: Work, 
     assert (repo.root / "out-1.md").exists()
 
 
+def test_a_workspace_may_be_named_from_where_one_stands(
+    work: Work, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = work.prepared(COMMIT, total=3)
+    work.run(prepared, options=ev.RunOptions(limit=1))
+    [path] = repo.worktrees()
+    monkeypatch.chdir(tmp_path)
+    assert work.run(open_job("notes", Path("ws")), options=ev.RunOptions(limit=1)).status == "paused"
+    assert work.events(prepared, ev.JobIsolated)[-1].worktree == str(path)
+    assert work.run(open_job("notes", Path("ws"))).status == "completed"
+    assert repo.subjects("mozart/notes") == ["batch 3", "batch 2", "batch 1"]
+
+
 # --- other ways to run ------------------------------------------------------------------------------------------------
 
 

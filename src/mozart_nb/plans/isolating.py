@@ -37,9 +37,9 @@ def is_isolated(prepared: Prepared) -> bool:
 
 
 def worktree_base(prepared: Prepared) -> Path:
-    """The folder in which the job's worktree is made."""
+    """The folder in which the job's worktree is made, absolute: a workspace may have been named from here."""
     base = prepared.loaded.config.isolation.worktree_base
-    return prepared.places.workspace / WORKTREES if base is None else prepared.loaded.resolve(base)
+    return (prepared.places.workspace / WORKTREES if base is None else prepared.loaded.resolve(base)).absolute()
 
 
 def intended(prepared: Prepared) -> dict[str, str] | None:
@@ -83,7 +83,7 @@ async def workplace(prepared: Prepared, state: JobState, clock: SystemClock, *, 
 def _wanted(prepared: Prepared, config: IsolationConfig, takes_over: bool) -> Wanted:
     return Wanted(
         job_id=prepared.job_id,
-        owner=prepared.layout.root,
+        owner=prepared.layout.root.absolute(),
         folder=prepared.places.working_directory,
         base=worktree_base(prepared),
         prefix=config.branch_prefix,
@@ -96,7 +96,7 @@ def _wanted(prepared: Prepared, config: IsolationConfig, takes_over: bool) -> Wa
 
 def _own(prepared: Prepared) -> tuple[Path, ...]:
     """Files of the job itself: that they are not committed is nobody's concern."""
-    folders = (prepared.places.workspace, prepared.layout.workspace)
+    folders = (prepared.places.workspace.absolute(), prepared.layout.workspace.absolute())
     return *folders, *(path for path in prepared.needed if path != prepared.places.working_directory)
 
 
