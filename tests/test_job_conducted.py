@@ -14,9 +14,10 @@ from support.conductor import Conductor, conducted
 from support.trial_jobs import config, end_all_runs, until
 
 from mozart_nb import events as ev
-from mozart_nb.checkpoint.follow import look
+from mozart_nb.checkpoint.follow import look, read_events
 from mozart_nb.checkpoint.lock import JobLock
 from mozart_nb.errors import JobBusyError, MisuseError
+from mozart_nb.hosts.steering import Submission, submit
 from mozart_nb.job_handle import Job
 
 __all__ = ["conducted"]
@@ -30,6 +31,10 @@ def space(tmp_path: Path) -> Iterator[Path]:
 
 def slow(space: Path, **sections: Any) -> Job:
     return Job.load(config(space, batches=60, latency=0.1, **sections))
+
+
+def runs_of(job: Job) -> list[ev.JobStarted | ev.JobResumed]:
+    return [event for event in read_events(job.layout) if isinstance(event, (ev.JobStarted, ev.JobResumed))]
 
 
 def pid_of_host(job: Job) -> int:
@@ -76,8 +81,9 @@ def test_it_can_be_paused_and_goes_on_there_with_what_it_was_told(conducted: Con
     assert pid_of_host(job) == conducted.pid
     job.pause().wait(timeout=60)
     assert job.status == "paused"
-    job.resume(conductor=True, batches="1-20").wait(timeout=60)
+    job.resume(batches="1-20").wait(timeout=60)
     assert (job.status, job.progress().completed) == ("paused", 20)
+    assert {run.pid for run in runs_of(job)} == {conducted.pid}, "a handle goes on where it began"
 
 
 def test_starting_over_archives_what_was_there_and_runs_there(conducted: Conductor, space: Path) -> None:
@@ -147,6 +153,31 @@ def test_a_job_that_runs_here_is_handed_over_and_nothing_is_done_twice(conducted
     assert "conductor" in next(event.reason for event in heard if isinstance(event, ev.JobPaused))
 
 
+def test_nobody_lets_go_of_a_job_that_cannot_go_on_there(conducted: Conductor, space: Path) -> None:
+    conducted.start()
+
+    def short(answer: str) -> bool:
+        return len(answer) < 1000
+
+    rules = [{"type": "python", "function": "short"}]
+    job = Job.load(config(space, batches=60, latency=0.1, validations=rules), namespace={"short": short}).start()
+    until(lambda: job.progress().completed)
+    with pytest.raises(MisuseError, match="its rules call `short` of this notebook"):
+        job.hand_over()
+    with pytest.raises(MisuseError, match="notebook function `short`"):
+        submit(Submission(job_id="trial", workspace=space, handover=True))
+    assert (job.status, job.runs_here) == ("running", True)
+
+
+def test_start_and_resume_of_a_job_that_runs_here_say_and_do_what_moves_it(conducted: Conductor, space: Path) -> None:
+    conducted.start()
+    job = slow(space).start()
+    assert job.start(conductor=True).notices[-1] == "`job.hand_over()` gives it to the conductor"
+    until(lambda: job.progress().completed)
+    job.resume(conductor=True).wait(timeout=60)
+    assert (job.status, len(runs_of(job))) == ("completed", 2)
+
+
 def test_a_job_that_nobody_runs_goes_on_there(conducted: Conductor, space: Path) -> None:
     conducted.start()
     job = Job.load(config(space)).start(limit=2).wait(timeout=60)
@@ -186,4 +217,6 @@ def test_a_job_in_the_queue_waits_and_can_be_taken_out_of_it(conducted: Conducto
     assert later.start().notices[-1] == "the conductor has job `later` already, and has not begun yet"
     later.pause().wait(timeout=60)
     assert (later.status, later.is_live) == ("pending", False)
+    later.start(conductor=True).cancel().wait(timeout=60)
+    assert (later.is_live, len(later.events())) == (False, 0)
     Job.open("trial", space).cancel().wait(timeout=60)

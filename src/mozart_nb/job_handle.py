@@ -19,7 +19,6 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.ports import Request
 from mozart_nb.errors import MisuseError
-from mozart_nb.events import ReplyAction
 from mozart_nb.hosts.interrupts import interrupted, is_cell
 from mozart_nb.hosts.kernel import shell
 from mozart_nb.hosts.local_run import Wish
@@ -185,7 +184,7 @@ class Job(JobStarter):
             return self
         return self.resume(batches=",".join(str(number) for number in numbers))
 
-    def answer(self, batch: int, action: ReplyAction, text: str = "", *, attempt: int = 0) -> Job:
+    def answer(self, batch: int, action: str, text: str = "", *, attempt: int = 0) -> Job:
         """Answer the open question about a batch, whichever process runs the job. The first answer counts.
 
         `proceed`, `skip`, `abort`, or `add` with the `text` for the end of its prompt; `retry` for one that is about to
@@ -193,12 +192,11 @@ class Job(JobStarter):
         Raises `MisuseError` for what is no answer, or when nothing is asked or nobody runs the job.
         """
         question = self.read(lambda state: open_question(state, batch))
-        action = require_answer(question, batch, action, text, self.job_id)
         request = Request(
             kind="answer",
             by="notebook",
             batches=(batch,),
-            action=action,
+            action=require_answer(question, batch, action, text, self.job_id),
             text=text,
             attempt=attempt or question.attempt,
         )

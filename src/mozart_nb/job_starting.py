@@ -32,6 +32,7 @@ class JobStarter(JobReader):
         super().__init__(prepared, inputs)
         self._loaded = loaded
         self._is_recorded = prepared.as_frozen
+        self._goes_there = False
         self.notices: list[str] = []
         """What was said about the job file, and about the last start."""
         self.issues: Sequence[Issue] = ()
@@ -47,7 +48,7 @@ class JobStarter(JobReader):
         max_concurrent: int = 0,
         self_healing: bool = False,
         escalation: bool = False,
-        conductor: bool = False,
+        conductor: bool | None = None,
         confirmations: Confirmations | None = None,
         ask: Ask | None = None,
     ) -> Self:
@@ -55,10 +56,11 @@ class JobStarter(JobReader):
 
         A job that runs already is attached to, an unfinished one goes on, a completed one is left alone. `limit` runs
         so many batches, `batches` those of `3,7-9`; `fresh` archives what was there; `escalation` asks before a batch
-        fails whose retries are used up. With `conductor` it is the
-        conductor that runs it, which is started where it is not there, and the job outlives this process. Raises
-        `MisuseError`, and `JobChangedError` when its config is not the one it was planned with.
+        fails whose retries are used up. With `conductor` it is the conductor that runs it, which is started where it is
+        not there, and the job outlives this process; None: as this handle did it last. Raises `MisuseError`, and
+        `JobChangedError` when its config is not the one it was planned with.
         """
+        conductor = self._goes_there if conductor is None else conductor
         if not fresh:
             self._follow_its_record()
         self._require_same_here()
@@ -74,6 +76,8 @@ class JobStarter(JobReader):
         decision = self._decide(fresh)
         if decision.said:
             self.notices.append(decision.said)
+        if decision.kind == "attach" and conductor and self._channel.run is not None:
+            self.notices.append("`job.hand_over()` gives it to the conductor")
         if decision.kind == "nothing" and self.has_hooks_left:
             self.notices.append("what it starts when it is completed was cut short and is done now")
             self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
@@ -84,7 +88,7 @@ class JobStarter(JobReader):
                 self._send(self._prepared, plants=self._is_unplanned, **how, **asked)
             else:
                 self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
-            self._is_recorded = True
+            self._goes_there, self._is_recorded = conductor, True
         return self
 
     def _look_over(self, options: ev.RunOptions, *, fresh: bool) -> None:
@@ -159,7 +163,7 @@ class JobStarter(JobReader):
         self_healing: bool = False,
         escalation: bool = False,
         max_concurrent: int = 0,
-        conductor: bool = False,
+        conductor: bool | None = None,
         confirmations: Confirmations | None = None,
         ask: Ask | None = None,
     ) -> Self:
@@ -167,9 +171,12 @@ class JobStarter(JobReader):
 
         A pause that has not settled yet is withdrawn. `keep_failed` leaves failed batches, `batches` names the only
         ones to run, `reload` is the same job with a new config, `infer` takes batches for completed whose rules pass.
-        With `conductor` a job that nobody runs goes on there.
+        With `conductor` it goes on there, and is handed over if it runs here; None: as this handle did it last.
+
         Raises `MisuseError` when the config of a running job is to change, `UnknownJobError` when its record is gone.
         """
+        if conductor and self._channel.run is not None and reload is None:
+            return self.hand_over()
         self._require_record()
         if reload is None:
             self._follow_its_record()
@@ -194,7 +201,9 @@ class JobStarter(JobReader):
         if self._channel.look() is not None:
             self._ask_other_process()
             return self
+        conductor = self._goes_there if conductor is None else conductor
         conductor = conductor or self._channel.carried is not None
+        self._goes_there = conductor
         if conductor:
             there = {"batches": batches, "keep_failed": keep_failed, "infer": infer, **asked}
             self._send(self._prepared, reload=how.get("reload"), **there)
@@ -213,6 +222,7 @@ class JobStarter(JobReader):
         self._require_record()
         self._follow_its_record()
         self._send(self._prepared, handover=True)
+        self._goes_there = True
         return self
 
     def _ask_other_process(self) -> None:

@@ -59,7 +59,8 @@ def run_there(output: Output, wish: Submission, *, layout: Layout | None = None,
         return OK
     try:
         if sent.decision != "nothing":
-            output.say(f"job `{sent.job_id}` is run by the conductor: showing it; Ctrl-C ends the showing only")
+            who = "" if sent.decision == "attach" else " is run by the conductor"
+            output.say(f"job `{sent.job_id}`{who}: showing it; Ctrl-C ends the showing only")
             _show_until_over(output, layout)
     except KeyboardInterrupt:
         output.say(f"detached; {_with_it(sent)}")

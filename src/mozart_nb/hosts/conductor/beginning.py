@@ -78,6 +78,7 @@ def _of_description(wanted: Wanted, confirmations: Confirmations) -> Beginning:
     if found.kind == "running" and found.state is not None and not wanted.handover:
         _require_same(prepared, found)
     if found.kind == "running" and wanted.handover:
+        require_able(prepared)
         return Beginning(prepared, "attach", None, "", notices, found)
     decision = decide(prepared, found, fresh=wanted.fresh)
     if decision.kind == "nothing":
@@ -140,7 +141,8 @@ def _of_record(wanted: Wanted, confirmations: Confirmations) -> Beginning:
     wish = Wish(prepared, options, how)
     if found.kind == "running":
         said = f"job `{job.job_id}` is already running: {found.owner}"
-        return Beginning(prepared, "attach", wish, said, (), found)
+        attach = Beginning(prepared, "attach", wish, said, (), found)
+        return _if_able(attach) if wanted.handover else attach  # nobody lets go of what cannot go on here
     return _if_able(Beginning(prepared, "run", wish, _going_on(found), (), found))
 
 

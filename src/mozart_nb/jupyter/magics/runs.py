@@ -84,7 +84,8 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
     if wish.dry_run or wish.show:
         return Outcome(plan_page(job.plan(show=wish.show, **options)))
     known = len(job.notices)
-    options |= {"self_healing": wish.self_healing or settings.self_healing, **_asking(notebook, job)}
+    options |= {"self_healing": wish.self_healing or settings.self_healing, "escalation": wish.escalation}
+    options |= _asking(notebook, job)
     options["conductor"] = _goes_to_conductor(notebook, job, wish.conductor)
     if wish.reload_config and job.layout.exists:
         job = _reload(notebook, job, options)
@@ -96,10 +97,10 @@ def _run(notebook: Notebook, wish: RunWish, make: Callable[[dict[str, Any]], Job
     return _shown(notebook, job, wish)
 
 
-def _goes_to_conductor(notebook: Notebook, job: Job, wanted: bool | None) -> bool:
-    """As the option says, or the settings where nothing of the job needs this kernel."""
+def _goes_to_conductor(notebook: Notebook, job: Job, wanted: bool | None) -> bool | None:
+    """As the option says, or the settings where nothing of the job needs this kernel; None: as it was before."""
     if wanted is not None or not notebook.settings.goes_to_conductor:
-        return bool(wanted)
+        return wanted
     try:
         require_sendable(job.prepared)
     except MisuseError as error:
@@ -180,6 +181,7 @@ def resume(notebook: Notebook, given: Namespace) -> Outcome:
         infer=given.infer,
         max_concurrent=given.max_concurrent or notebook.settings.max_concurrent,
         self_healing=given.self_healing or notebook.settings.self_healing,
+        escalation=given.escalation,
         conductor=_goes_to_conductor(notebook, reload or job, given.conductor),
         **_asking(notebook, job),
     )
