@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from support.anthropic_server import AnthropicServer, Call, Reply, text, use
+from support.commands import Started, wait_for
 from support.host_process import Host, run_host
 from support.repositories import COMMIT, Repo, Work
 
@@ -64,6 +66,26 @@ def test_a_host_killed_while_it_puts_the_worktree_away_is_made_up_for(work: Work
     assert (state.status, state.job.opened_sessions) == ("completed", 2)
     assert repo.files("mozart/notes") == {"README.md", ".gitattributes", "out-1.md", "out-2.md"}
     assert repo.worktrees() == []
+
+
+def test_a_checkout_that_takes_too_long_can_be_given_up(work: Work, repo: Repo, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\ntest -e {tmp_path}/quick || sleep 30\ncat\n")
+    slow.chmod(0o700)
+    repo.commit({".gitattributes": "*.big filter=slow\n", "a.big": "x"})
+    repo.git("config", "filter.slow.smudge", str(slow))
+    prepared = work.prepared(COMMIT)
+    with Started("run", tmp_path / "ws.yaml", cwd=tmp_path) as host:
+        wait_for((tmp_path / "begun").exists)
+        host.signal(signal.SIGINT)
+        time.sleep(0.2)  # two at once would be one
+        host.signal(signal.SIGINT)
+        ended = host.end()
+    assert (ended.exit_code, "interrupted" in ended.stderr) == (3, True), ended
+    (tmp_path / "quick").touch()
+    assert work.run(prepared).status == "completed"
+    assert repo.branches() == {"main", "mozart/notes"}
+    assert "a.big" in repo.files("mozart/notes")
 
 
 class Committer:

@@ -86,6 +86,8 @@ async def _host(prepared: Prepared, options: RunOptions, grace_seconds: float, r
     with _signals(stops.stop), _seldom_collected():
         try:
             return await run_job(prepared, options, on_start=stops.attach, **run)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         finally:
             stops.close()
 
@@ -118,6 +120,7 @@ class _Stops:
         self._driver: Driver | None = None
         self._waiting: list[Request] = []
         self._asked = False
+        self._work = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
 
     def attach(self, driver: Driver) -> None:
@@ -128,6 +131,9 @@ class _Stops:
             self._on_start(driver)
 
     def stop(self, name: str) -> None:
+        if self._asked and self._driver is None and self._work is not None:
+            self._work.cancel()  # whatever it takes so long to make ready: a git worktree of a million files
+            return
         if self._asked:
             self._request(Request(kind="detach", by=name))
             return
