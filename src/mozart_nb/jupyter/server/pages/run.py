@@ -262,6 +262,8 @@ class Run(Page):
     """`/mozart/jobs/{key}/run`."""
 
     async def get(self, key: str) -> None:
+        if self.shows_shared():
+            return
         view = await self.in_thread(_reader(self).read, self.board, key, self.query, self.to)
         seconds = READING_SECONDS if view.is_reading else REFRESH_SECONDS
         follows = self.live(seconds, self.to.events(key) if view.job.progress.is_live else "")

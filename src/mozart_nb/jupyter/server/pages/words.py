@@ -26,9 +26,9 @@ from mozart_nb.words import clock, cost, count, dollars, moment, percent, plural
 
 __all__ = [
     "answer_hint", "attempt_cost", "attempt_look", "attempt_words", "choice_hint", "choice_label", "clock", "cost",
-    "count", "counts", "doing", "duration", "facts", "is_whole", "kind", "line", "line_mark", "moment", "money",
-    "number", "parts", "plural", "reason", "rough_eta", "roughly", "rule_look", "rule_what", "share", "shares",
-    "shares_words", "spans", "symbol", "text", "time_of_day", "wait", "waited", "why_run",
+    "count", "counts", "doing", "duration", "facts", "is_whole", "kind", "line", "line_mark", "lines_kept", "moment",
+    "money", "number", "parts", "plural", "reason", "rough_eta", "roughly", "rule_look", "rule_what", "share",
+    "shares", "shares_words", "spans", "symbol", "text", "time_of_day", "wait", "waited", "why_run",
 ]  # fmt: skip
 
 _QUOTED: Final = re.compile("`([^`]+)`")
@@ -124,6 +124,14 @@ def reason(progress: Progress) -> Reason | None:
         advice = "nothing is lost; Resume goes on where it stopped"
         return Reason(look, text=progress.reason or "Nobody runs this job any more.", advice=advice)
     return Reason(look, text=progress.reason) if progress.reason else None
+
+
+def lines_kept(progress: Progress, most: int) -> int:
+    """Lines that stay free while batches come and go, so that what stands below does not jump."""
+    if progress.status != "running" or progress.concurrency is None:
+        return 0
+    at_once = min(progress.concurrency[1], progress.running + progress.pending + progress.waiting)
+    return min(at_once, most + 1)
 
 
 def doing(batch: RunningBatch) -> str:

@@ -33,12 +33,12 @@ class Live {
     const { live, events } = this.main.dataset;
     if (document.hidden || !live) {
       this.hangUp();
-      this.show(live ? this.state : "");
+      if (!live) this.show("");
       return;
     }
     if (events) this.listen(events);
     else this.close();
-    if (!events) this.show(this.fails ? "lost" : "polling");
+    if (!events && !this.fails) this.show("polling");
     this.plan(isBack ? 0 : undefined);
   }
 
@@ -49,7 +49,7 @@ class Live {
     stream.address = address;
     stream.onopen = () => this.show("live");
     stream.onerror = () => {
-      this.show(this.fails ? "lost" : "polling");
+      if (!this.fails) this.show("polling");
       if (stream.readyState === EventSource.CLOSED && this.stream === stream) this.stream = null;
     };
     const heard = () => this.plan(LEAST_MS / 3);
@@ -134,11 +134,12 @@ class Live {
     this.state = state;
     const place = document.getElementById("link-state");
     if (!place) return;
-    const said = { live: "live", polling: "up to date", lost: "not up to date", "": "" }[state ?? ""];
+    const usual = { live: "live", polling: "up to date", lost: "not up to date", "": "" }[state ?? ""];
+    const said = state === "lost" && words ? words : usual;
     place.hidden = !said;
     place.dataset.state = state ?? "";
     if (place.textContent !== said) place.textContent = said;
-    place.title = words ?? { live: "Changes appear as they happen", polling: "Looked at every few seconds" }[state] ?? "";
+    place.title = { live: "Changes appear as they happen", polling: "Looked at every few seconds" }[state] ?? "";
   }
 
   close() {
