@@ -16,7 +16,12 @@ from support.addresses import changing, is_api, path_of
 from support.notebook_environment import notebook_environment
 from support.web import Web, running_web
 
+from mozart_nb.jupyter.server.api.stream import HEARTBEAT_SECONDS, MOST_STREAMS
+from mozart_nb.jupyter.server.app import MozartApp
+from mozart_nb.jupyter.server.base import BODY_LIMIT_BYTES
 from mozart_nb.jupyter.server.routes import all_routes
+from mozart_nb.jupyter.server.standalone import DashboardServer
+from mozart_nb.jupyter.server.workers import THREADS, WAITING
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/user/ann@lab.example/"
@@ -84,6 +89,24 @@ def test_the_origin_that_was_allowed_is_let_in_and_no_other(theirs: Web) -> None
 def test_kernels_of_the_server_are_told_where_its_pages_begin(theirs: Web) -> None:
     notice = Path(theirs.environ["JUPYTER_RUNTIME_DIR"]) / f"mozart_nb-{theirs.process.pid}.json"
     assert json.loads(notice.read_text())["mozart_url"] == f"{PREFIX}mozart"
+
+
+def test_every_setting_of_ours_stands_in_the_documentation_with_its_default() -> None:
+    page = (ROOT / "docs/server.md").read_text()
+    for kind in (DashboardServer, MozartApp):
+        own = kind.class_own_traits(config=True)
+        ours = {name for name in own if name in vars(kind)} - {"name", "description", "default_url", "extension_url"}
+        assert ours
+        for name in ours:
+            assert f"| `{kind.__name__}.{name}` | `{own[name].default_value}` |" in page
+
+
+def test_the_limits_in_the_documentation_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/server.md").read_text()
+    assert f"more than {THREADS + WAITING} requests at once" in page
+    assert f"more than {BODY_LIMIT_BYTES >> 20} MiB" in page
+    assert f"At most {MOST_STREAMS} clients listen" in page
+    assert f"every {HEARTBEAT_SECONDS:.0f} seconds" in page
 
 
 # --- as it is installed -----------------------------------------------------------------------------------------------

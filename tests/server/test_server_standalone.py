@@ -95,7 +95,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """One with few connections, whose clients must not dawdle."""
     root = tmp_path_factory.mktemp("narrow")
     settings = Path(notebook_environment(root)["JUPYTER_CONFIG_DIR"]) / "mozart_dashboard_config.json"
-    narrow = {"most_connections": 20, "idle_seconds": 0.5, "base_url": "/tools/"}
+    narrow: dict[str, object] = {"most_connections": 20, "idle_seconds": 0.5, "base_url": "/tools/"}
+    narrow["local_hostnames"] = ["localhost", "lab.example"]
     settings.write_text(json.dumps({"DashboardServer": narrow, "MozartApp": {"body_seconds": 0.5}}))
     with running_web(root, "standalone") as running:
         yield running
@@ -116,6 +117,13 @@ def test_a_client_that_dawdles_over_its_body_is_cut_off(narrow: Web) -> None:
         began = time.monotonic()
         assert line.recv(1) == b""
         assert time.monotonic() - began < 10
+
+
+def test_behind_a_proxy_it_answers_to_the_name_it_was_given_and_to_pages_of_that_name(narrow: Web) -> None:
+    proxied = {"Host": "lab.example", "Origin": "https://lab.example", "Cookie": narrow.sign_in("lab.example").header}
+    assert narrow.ask("/mozart/", headers=proxied, signed_in=False).status == 200
+    assert narrow.ask("/mozart/", headers=proxied | {"Origin": "https://a.example"}, signed_in=False).status == 403
+    assert narrow.ask("/mozart/", headers=proxied | {"Host": "a.example"}, signed_in=False).status == 403
 
 
 def test_below_a_prefix_its_links_keep_to_it(narrow: Web) -> None:

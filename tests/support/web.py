@@ -113,9 +113,9 @@ class Web:
             connection.endheaders(body)
             return _reply(connection.getresponse())
 
-    def sign_in(self) -> Cookies:
-        """The cookies of a browser that opened the server's address with the token."""
-        answer = self.ask(f"/mozart?token={self.token}", signed_in=False)
+    def sign_in(self, host: str = "") -> Cookies:
+        """The cookies of a browser that opened the server's address with the token; `host` is a name a proxy has."""
+        answer = self.ask(f"/mozart?token={self.token}", headers={"Host": host} if host else {}, signed_in=False)
         header = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
         return Cookies(header, answer.cookies["_xsrf"])
 
