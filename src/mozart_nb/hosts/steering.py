@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
@@ -21,6 +22,7 @@ from mozart_nb.errors import MisuseError
 from mozart_nb.hosts.carriage import Carriage
 from mozart_nb.hosts.conductor.client import ensure_running
 from mozart_nb.looking.finding import find
+from mozart_nb.looking.logs import last_events
 from mozart_nb.words import plural
 
 Action = Literal["pause", "resume", "cancel", "retry", "modify", "answer"]
@@ -32,6 +34,9 @@ REPLIES: Final[tuple[Reply, ...]] = ("proceed", "skip", "abort", "add", "retry")
 
 REQUEST_SECONDS: Final = 600.0
 """How long a request that nobody has taken stays good: its host may be busy, but not for a night."""
+
+_LET_GO_SECONDS: Final = 0.05
+_LET_GO_TRIES: Final = 100
 
 Say = Callable[[str], None]
 
@@ -162,7 +167,7 @@ def steer(
     """
     if action == "answer" and (len(batches) != 1 or not reply):
         raise MisuseError("an answer is to the question of one batch", job_id=layout.job_id)
-    holder = living(layout)
+    holder = _working(layout)
     if holder is not None and action != "modify":
         return _ask_host(layout, holder, action, by, tuple(batches), action_text, reply)
     about: dict[str, Any] = {"job_id": layout.job_id, "workspace": str(layout.workspace), **(options or {})}
@@ -181,6 +186,21 @@ def living(layout: Layout) -> Owner | None:
     """Who runs the job at this moment, as the disk says it; hosts on other machines are believed."""
     found = owner(layout)
     return found if found is not None and found.alive is not False else None
+
+
+def _working(layout: Layout) -> Owner | None:
+    """Who runs the job. One whose job has just settled holds it only until all is put away, and takes no requests."""
+    for _ in range(_LET_GO_TRIES):
+        holder = living(layout)
+        if holder is None or not _has_settled(layout):
+            return holder
+        time.sleep(_LET_GO_SECONDS)
+    return living(layout)
+
+
+def _has_settled(layout: Layout) -> bool:
+    last = last_events(layout, 1)
+    return bool(last) and isinstance(last[0], ev.JobPaused | ev.JobCompleted | ev.JobFailed | ev.JobCancelled)
 
 
 def _ask_host(

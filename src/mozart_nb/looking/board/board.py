@@ -108,6 +108,10 @@ class Board:
         """The key of a job that may have just come into being."""
         return self._places.key_of(layout)
 
+    def remember(self, layout: Layout) -> None:
+        """Know a job that the user's index may not have: a rehearsal in its scratch folder."""
+        self._places.remember(layout)
+
     # --- one job ------------------------------------------------------------------------------------------------------
 
     def look(self, key: str) -> JobLook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,6 +20,8 @@ DIGITS: Final = 6
 
 REFRESH_SECONDS: Final = 2.0
 """How long the list of places is believed; a key that is not in it is looked for at once."""
+
+MOST_REMEMBERED: Final = 100
 
 LEAST_SECONDS: Final = 0.25
 """However often unknown keys are asked for, the disk is not asked more often than that."""
@@ -51,6 +53,16 @@ class Places:
         self._keys: dict[str, Layout] = {}
         self._full: dict[str, Layout] = {}
         self._shared: dict[str, list[str]] = {}
+        self._more: OrderedDict[Layout, None] = OrderedDict()
+
+    def remember(self, layout: Layout) -> None:
+        """A job that no list may have: a rehearsal in its scratch folder. The last hundred are known."""
+        with self._lock:
+            self._more[layout] = None
+            self._more.move_to_end(layout)
+            while len(self._more) > MOST_REMEMBERED:
+                self._more.popitem(last=False)
+            self._looked_at = float("-inf")
 
     def all(self) -> dict[str, Layout]:
         """Key → place of every known job, the one that did something last first."""
@@ -79,7 +91,7 @@ class Places:
             for age in (REFRESH_SECONDS, 0.0):
                 self._look(age)
                 for key, known in self._keys.items():
-                    if known == layout:
+                    if known.job_id == layout.job_id and known.workspace.resolve() == layout.workspace.resolve():
                         return key
         return key_for(layout)
 
@@ -93,7 +105,10 @@ class Places:
         now = self._monotonic()
         if now - self._looked_at < age:
             return
-        found = self._layouts()
+        found = list(self._layouts())
+        places = {(layout.workspace.resolve(), layout.job_id) for layout in found}
+        more = [layout for layout in self._more if (layout.workspace.resolve(), layout.job_id) not in places]
+        found += [layout for layout in more if layout.exists]
         often = Counter(layout.job_id for layout in found)
         self._keys = {key_for(layout, is_unique=often[layout.job_id] == 1): layout for layout in found}
         self._full = {key_for(layout): layout for layout in found}

@@ -99,7 +99,9 @@ def create(ask: Ask[queries.Query, queries.CreateBody]) -> Reply:
         priority=body.priority,
     )
     done = submit(wish)
-    key = ask.board.key_of(Layout(done.workspace, done.job_id))
+    layout = Layout(done.workspace, done.job_id)
+    ask.board.remember(layout)
+    key = ask.board.key_of(layout)
     document = models.Created(
         key=key,
         job_id=done.job_id,
