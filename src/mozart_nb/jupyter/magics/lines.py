@@ -51,6 +51,7 @@ class RunWish:
     max_concurrent: int = 0
     strict: bool = False
     self_healing: bool = False
+    escalation: bool = False
     conductor: bool | None = None
     workspace: str = ""
     dashboard: bool | None = None
@@ -169,11 +170,27 @@ def _parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     for option in verb.options:
         if option.dest not in given:
             setattr(given, option.dest, [] if option.is_list else option.default)
+    if verb.words:
+        _sort_words(verb, given)
     missing = _missing(verb, given)
     if missing:
         raise OptionError(f"{verb.command}: {missing} is missing", hint=f"`{verb.command} --help` shows how it is used")
     vars(given).pop(_GIVEN, None)
     return given
+
+
+def _sort_words(verb: Verb, given: argparse.Namespace) -> None:
+    """The last words are those that have to be there; the place before them may be left out."""
+    typed = vars(given).pop(_WORDS)
+    count = len(verb.words)
+    if len(typed) > count + 1:
+        raise _unexpected(verb, typed[count + 1 :])
+    if len(typed) < count:
+        hint = f"`{verb.command} --help` shows how it is used"
+        raise OptionError(f"{verb.command}: {verb.words[len(typed)].metavar} is missing", hint=hint)
+    given.job = typed[0] if len(typed) > count else ""
+    for word, value in zip(verb.words, typed[-count:], strict=True):
+        setattr(given, word.metavar.lower(), value)
 
 
 def _missing(verb: Verb, given: argparse.Namespace) -> str:
@@ -221,6 +238,7 @@ class _Parser(argparse.ArgumentParser):
         raise OptionError(message or f"`{self.prog}` gave up ({status})")
 
 
+_WORDS: Final = "typed words"
 _GIVEN: Final = "given options"
 """Name in the namespace, while it is parsed, of: `dest` → the option as it was typed."""
 
@@ -245,10 +263,14 @@ class _Once(argparse.Action):
 def _parser(verb: Verb, *, says_required: bool = False) -> _Parser:
     """`says_required`: for the page of help; what is missing is said by `_missing`."""
     parser = _Parser(verb)
-    if verb.place is not None:
+    if verb.words and not says_required:
+        parser.add_argument(_WORDS, nargs="*", default=[])
+    elif verb.place is not None:
         dest = "file" if verb.place.metavar == "FILE" else "job"
         nargs = None if says_required and verb.place.is_required else "?"
         parser.add_argument(dest, metavar=verb.place.metavar, nargs=nargs, default="", help=verb.place.help)
+    for word in verb.words if says_required else ():
+        parser.add_argument(word.metavar.lower(), metavar=word.metavar, help=word.help)
     for option in verb.options:
         _add(parser, option, says_required=says_required)
     parser.add_argument(*HELP_FLAGS, action="store_true", help="Show this page.")

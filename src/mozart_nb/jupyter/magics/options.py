@@ -44,6 +44,8 @@ class Verb:
     summary: str
     options: tuple[Option, ...]
     place: Place | None = None
+    words: tuple[Place, ...] = ()
+    """What has to follow the place, in this order; the parsed words are named as the metavars are, in small letters."""
     remark: str = ""
 
     @property
@@ -98,6 +100,7 @@ _WHERE = _value("--workspace", "DIR", "Where the job is, if its id is not enough
 _DEBUG = _flag("--debug", "Show Python tracebacks.")
 _STRICT = _flag("--strict", "Unknown keys are errors.")
 _HEALING = _flag("--self-healing", "Mend what can be mended before a batch is given up.", short="-H")
+_ESCALATION = _flag("--escalation", "Ask before a batch fails whose retries are used up.", short="-e")
 _SET = _value(
     "--set", "KEY=VALUE", "Change a key: `retry.max_retries=5`.", dest="overrides", kind=_key_value, is_list=True
 )
@@ -137,6 +140,7 @@ _RUN: Final = (
     _MAX,
     _STRICT,
     _HEALING,
+    _ESCALATION,
     _CONDUCTOR,
     _NO_CONDUCTOR,
     _WORKSPACE,
@@ -168,6 +172,7 @@ VERBS: Final[dict[str, Verb]] = {
                 _CONFIG,
                 _flag("--reload-config", "Read the job file anew."),
                 _HEALING,
+                _ESCALATION,
                 _CONDUCTOR,
                 _NO_CONDUCTOR,
                 _flag("--handover", "Have whoever runs it now, this kernel too, hand it over to the conductor."),
@@ -198,6 +203,21 @@ VERBS: Final[dict[str, Verb]] = {
             "Check the rules of failed batches again, executing nothing; those that pass are completed.",
             (_DRY_RUN, _WHERE, _DEBUG),
             _ID,
+        ),
+        Verb("questions", "What a job asks of a person.", (_WHERE, _DEBUG), _ID),
+        Verb(
+            "reply",
+            "Answer what a job asks about a batch, whoever runs it. The first answer counts.",
+            (
+                _value("--text", "TEXT", "What to add, the prompt to retry with, or the reason."),
+                _WHERE,
+                _DEBUG,
+            ),
+            _ID,
+            words=(
+                Place("BATCH", "The batch that it asks about."),
+                Place("ANSWER", "`proceed`, `skip`, `abort` or `add`; before it fails `retry`, `skip` or `abort`."),
+            ),
         ),
         Verb("status", "How a job stands; without an ID, how the jobs here stand.", (_WHERE, _DEBUG), _ID),
         Verb(

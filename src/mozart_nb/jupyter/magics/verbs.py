@@ -28,6 +28,7 @@ from mozart_nb.jupyter.magics.logs import logs
 from mozart_nb.jupyter.magics.mending import mend_file
 from mozart_nb.jupyter.magics.notebook import Notebook, Outcome, Work
 from mozart_nb.jupyter.magics.pages import estimate_page, jobs_page, sent_page, tested_page
+from mozart_nb.jupyter.magics.questions import questions, reply
 from mozart_nb.jupyter.magics.runs import modify, resume, run_file
 from mozart_nb.jupyter.magics.text_view import wait_in_terminal
 from mozart_nb.looking.finding import Found, find, known_layouts
@@ -229,6 +230,8 @@ _VERBS: Final[dict[str, Callable[[Notebook, Namespace], Outcome]]] = {
     "cancel": _cancel,
     "modify": modify,
     "recover": _recover,
+    "questions": questions,
+    "reply": reply,
     "status": _status,
     "list": _list,
     "batches": _batches,
