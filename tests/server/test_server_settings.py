@@ -123,11 +123,14 @@ def test_installing_the_package_enables_both_extensions() -> None:
     assert (ROOT / "labextension" / package["jupyterlab"]["_build"]["load"]).is_file()
 
 
+_PARTS = ("static", "templates", "sign_in")
+
+
 def test_no_template_or_static_file_is_left_out_of_the_wheel() -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("what is built leaves out what git ignores, and there is no repository here")
     server = ROOT / "src/mozart_nb/jupyter/server"
-    files = [path for folder in ("static", "templates") for path in (server / folder).rglob("*") if path.is_file()]
+    files = [path for folder in _PARTS for path in (server / folder).rglob("*") if path.is_file()]
     assert len(files) > 10
     ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ignored.stdout == ""

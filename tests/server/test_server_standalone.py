@@ -76,6 +76,21 @@ def test_the_login_form_lets_in_with_the_token_and_nobody_changes_passwords_ther
         assert standalone.ask("/login?next=/mozart", "POST", headers=sent, body=body, signed_in=False).status == status
 
 
+def test_what_jupyter_itself_renders_there_is_ours_to_look_at_and_never_shows_the_token(standalone: Web) -> None:
+    for path, status, heading in (("/login", 200, "Sign in"), ("/logout", 200, "Signed out"), ("/x", 404, "Not Found")):
+        for signed_in in (True, False):
+            answer = standalone.ask(path, signed_in=signed_in)
+            if answer.status == 302:  # there is nothing to sign in for
+                continue
+            assert (answer.status, f"<h1>{heading}</h1>" in answer.text) == (status, True), path
+            assert standalone.token not in answer.text
+            assert "<script" not in answer.text
+            assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+    for link in re.findall(r'(?:href|src)="([^"]+)"', standalone.ask("/login", signed_in=False).text):
+        assert standalone.ask(link).status == 200
+
+
 def test_what_the_user_has_opened_for_lab_stays_shut_here(tmp_path: Path) -> None:
     settings = Path(notebook_environment(tmp_path)["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.json"
     opened = {"ServerApp": {"allow_origin": "*", "disable_check_xsrf": True, "allow_remote_access": True}}

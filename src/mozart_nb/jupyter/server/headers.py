@@ -14,6 +14,15 @@ COMMON: Final = {
     "Cache-Control": "private, no-cache",
 }
 
+OF_A_SERVER_OF_OUR_OWN: Final = {
+    **COMMON,
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'self'"
+    ),
+}
+"""For what Jupyter Server itself answers there: the sign-in and static files. No script is needed for them."""
+
 _FRAME_ANCESTORS = re.compile(r"(?:^|;)\s*(frame-ancestors\s[^;]*)", re.IGNORECASE)
 
 

@@ -19,7 +19,9 @@ from tornado.iostream import IOStream
 from traitlets import Float, Integer
 from traitlets.config import Config
 
+from mozart_nb.jupyter.server.app import HERE
 from mozart_nb.jupyter.server.base import BODY_LIMIT_BYTES
+from mozart_nb.jupyter.server.headers import OF_A_SERVER_OF_OUR_OWN
 
 PORT: Final = 8000
 """Where the earlier tool's dashboard listened, too. The next free one is taken where this is in use."""
@@ -80,7 +82,10 @@ class DashboardServer(ServerApp):
         self.root_dir = self._empty_folder.name
 
     def init_webapp(self) -> None:
-        """Jupyter Server's own handlers, but for those that stay."""
+        """Jupyter Server's own handlers, but for those that stay, in our looks: its error pages show the token."""
+        theirs = self.tornado_settings.get("headers", {})
+        self.tornado_settings["headers"] = {**OF_A_SERVER_OF_OUR_OWN, **theirs}
+        self.extra_template_paths = [str(HERE / "sign_in"), *self.extra_template_paths]
         super().init_webapp()
         rules = self.web_app.wildcard_router.rules
         rules[:] = [rule for rule in rules if rule.target in KEPT]
