@@ -194,6 +194,15 @@ def test_every_key_of_the_earlier_tool_works_or_is_named_in_one_warning() -> Non
     assert "notifications.1.type" in paths
 
 
+def test_the_escalation_of_the_earlier_tool_is_that_of_checkpoints() -> None:
+    assert load(HEAD + "learning: {escalation_enabled: true}\n").config.checkpoints.escalation
+    both = load(HEAD + "learning: {escalation_enabled: true}\ncheckpoints: {escalation: false}\n")
+    assert not both.config.checkpoints.escalation
+    assert not load(HEAD + "learning: {apply: true}\n").config.checkpoints.escalation
+    problem = only_problem(HEAD + "learning:\n  escalation_enabled: perhaps\n")
+    assert (problem.line, problem.path) == (5, "learning.escalation_enabled")
+
+
 @pytest.mark.parametrize("backend", ["ollama", "recursive_light"])
 def test_a_backend_of_the_earlier_tool_that_does_not_exist_here_is_an_error(backend: str) -> None:
     problem = only_problem(HEAD + f"backend: {{type: {backend}}}\n")

@@ -32,6 +32,8 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
     ev.BatchBlocked: "WARNING",
     ev.BatchHealing: "WARNING",
     ev.BatchHealed: "WARNING",
+    ev.BatchAsked: "WARNING",
+    ev.BatchQuestionWithdrawn: "WARNING",
     ev.ValidationFailed: "WARNING",
     ev.SessionAbandoned: "WARNING",
     ev.LimitHit: "WARNING",
@@ -47,7 +49,7 @@ _LEVELS: Final[dict[type[ev.Event], Level]] = {
 }
 _is_bare = re.compile(r"[\w.,:;/@#%+*()<>\-]+").fullmatch
 _LEFT_OUT: Final = frozenset(
-    "seq at stdout_tail stderr_tail answer_at answer_size files marker config_digest prompt_hash".split()
+    "seq at stdout_tail stderr_tail answer_at answer_size files marker config_digest prompt prompt_hash".split()
 )
 _NOTHING: Final = object()
 _ALWAYS: Final = frozenset({"batch", "attempt", "cost_usd"})

@@ -10,7 +10,7 @@ from typing import Any, Final
 from mozart_nb.errors import Problem
 from mozart_nb.job.document import KeyPath, Positions
 from mozart_nb.job.fields import field_type, keys_of, shape_of
-from mozart_nb.job.known import UNSUPPORTED
+from mozart_nb.job.known import MOVED, UNSUPPORTED
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.report import Notice, Respelling, beyond_doubt, locate_written, nearest, notice
 from mozart_nb.job.section import Section
@@ -35,8 +35,20 @@ def canonical(raw: dict[Any, Any], positions: Positions, file: str = "") -> Cano
     `positions` learns which path each renamed key was written as.
     """
     walk = _Walk(positions, file)
-    walk.result.data = walk.section(JobConfig, raw, (), ())
+    walk.result.data = walk.section(JobConfig, _moved(raw, positions), (), ())
     return walk.result
+
+
+def _moved(raw: dict[Any, Any], positions: Positions) -> dict[Any, Any]:
+    """The mapping with keys that stood in another section in the section of theirs; what stands there already wins."""
+    for old, new in MOVED.items():
+        there, here = raw.get(old[0]), raw.get(new[0])
+        if not isinstance(there, dict) or old[1] not in there or not isinstance(here, dict | None):
+            continue
+        rest = {key: value for key, value in there.items() if key != old[1]}
+        raw = {**raw, old[0]: rest, new[0]: {new[1]: there[old[1]], **(here or {})}}
+        positions.written.setdefault(new, old)
+    return raw
 
 
 class _Walk:

@@ -33,7 +33,6 @@ UNSUPPORTED: Final[Mapping[type[Section], Mapping[str, str]]] = {
             "outcome_store_path",
             "min_confidence_threshold",
             "high_confidence_threshold",
-            "escalation_enabled",
             "use_global_patterns",
             "exploration_rate",
             "exploration_min_priority",
@@ -49,6 +48,11 @@ UNSUPPORTED: Final[Mapping[type[Section], Mapping[str, str]]] = {
     ),
 }
 """Per section: key → why it has no effect."""
+
+MOVED: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    ("learning", "escalation_enabled"): ("checkpoints", "escalation"),
+}
+"""Section and key of the earlier tool → where that stands here."""
 
 UNSUPPORTED_BACKENDS: Final = ("ollama", "recursive_light")
 """Backend types of the earlier tool that do not exist here: an error, because nothing could run."""

@@ -105,23 +105,31 @@ WORKTREES: Final = ".worktrees"
 
 
 class IsolationConfig(Section):
-    """A git worktree of its own for the job, so that sessions do not touch your checkout."""
+    """A git worktree of the job's own, on a branch that keeps every commit. Sessions do not touch your checkout."""
 
     enabled: bool = Field(False, description="Run the job in a worktree.")
     mode: Literal["worktree", "none"] = Field("worktree", description="`worktree`, or `none` for no isolation.")
     worktree_base: str | None = Field(
-        None, description="Folder of the worktrees. Unset: `.worktrees` in the workspace."
+        None, description="Folder in which the worktree is made. Unset: `.worktrees` in the workspace."
     )
     branch_prefix: str = Field(
         "mozart",
         pattern=r"^[a-zA-Z][a-zA-Z0-9_-]*$",
-        description="First part of the name of the branch that keeps the work.",
+        description="The branch that keeps the work is `{prefix}/{job id}`.",
     )
-    source_branch: str | None = Field(None, description="Where the worktree starts. Unset: the current commit.")
-    cleanup_on_success: bool = Field(True, description="Remove the worktree after success; the branch stays.")
-    cleanup_on_failure: bool = Field(False, description="Remove the worktree after a failure; the branch stays.")
-    lock_during_execution: bool = Field(True, description="Lock the worktree while the job runs.")
-    fallback_on_error: bool = Field(True, description="Run without isolation when no worktree can be made.")
+    source_branch: str | None = Field(
+        None, description="Branch, tag or commit to begin at. Unset: what is checked out."
+    )
+    cleanup_on_success: bool = Field(
+        True,
+        description="Remove the worktree when the job completes, once everything is committed; the branch stays.",
+    )
+    cleanup_on_failure: bool = Field(False, description="The same when the job fails or is cancelled.")
+    lock_during_execution: bool = Field(True, description="Have git keep the worktree while the job runs.")
+    fallback_on_error: bool = Field(
+        True,
+        description="Work in the checkout itself where no worktree can be made; else the job does not begin.",
+    )
 
 
 class LoggingConfig(Section):
@@ -278,7 +286,8 @@ class CheckpointsConfig(Section):
     escalation: bool = Field(
         False,
         description="Ask before a batch fails whose retries are used up: try it again, with another prompt if need "
-        "be, skip it, or let it fail. `-e` of `run` and `resume` asks as well. Where nobody is there it fails.",
+        "be, skip it, or let it fail. `-e` of `run` and `resume` asks as well. Where nobody is there it fails. "
+        "`learning.escalation_enabled` means the same.",
     )
 
     @model_validator(mode="after")
