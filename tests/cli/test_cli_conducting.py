@@ -145,8 +145,10 @@ def test_a_completed_job_is_left_alone_and_a_fresh_one_starts_over(conducted: Co
     assert mozart("run", job, "--conductor").exit_code == 0
     ended = mozart("run", job, "--conductor", "--limit", "3")
     assert (ended.exit_code, "nothing to do" in ended.stderr) == (0, True), ended
-    ended = mozart("run", job, "--conductor", "--fresh", "--yes")
+    again = slow_job(tmp_path, batches=10)
+    ended = mozart("run", again, "--conductor", "--fresh", "--yes")
     assert (ended.exit_code, "starting over" in ended.stderr) == (0, True), ended
+    assert "batch.completed batch=10 done=10/10" in ended.stderr, "what is shown is the new run, not the old record"
 
 
 def test_a_hook_that_fails_there_counts_as_it_does_here(conducted: Conductor, tmp_path: Path) -> None:

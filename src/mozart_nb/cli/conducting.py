@@ -95,10 +95,11 @@ def _show_until_over(output: Output, layout: Layout) -> None:
     """Until nobody runs it and the conductor does not have it any more; also over a restart of the conductor."""
     carriage = Carriage(layout)
     while _await_host(output, layout, carriage):
-        follower = Follower(layout)
-        config = _config(layout)
-        if watch(output, follower, config):
-            _await_end(follower)
+        follower = _begun(layout)
+        if follower is not None:
+            watch(output, follower, _config(layout))
+        else:
+            time.sleep(POLL_SECONDS)  # it is just beginning, or putting things away
 
 
 def _await_host(output: Output, layout: Layout, carriage: Carriage) -> bool:
@@ -126,10 +127,13 @@ def _why_not_yet(job: str, phase: str, carriage: Carriage) -> str:
     return ""
 
 
-def _await_end(follower: Follower) -> None:
-    """It has settled; its host saves its last words."""
-    while follower.is_alive:
-        time.sleep(POLL_SECONDS / 5)
+def _begun(layout: Layout) -> Follower | None:
+    """None while the record is that of an earlier run, or is being archived at this moment."""
+    try:
+        follower = Follower(layout)
+    except (UnknownJobError, FileNotFoundError):
+        return None
+    return None if follower.state.is_settled else follower
 
 
 def _config(layout: Layout) -> JobConfig | None:
