@@ -265,14 +265,15 @@ def test_methods_that_an_address_does_not_have_are_named(served: Web) -> None:
 
 
 def test_an_action_that_makes_no_sense_is_refused_before_anything_is_started(served: Web) -> None:
-    for body in (
-        {"action": "pause"},
-        {"action": "answer"},
-        {"action": "answer", "batches": [1], "reply": "proceed"},
-        {"action": "modify"},
-        {"action": "resume", "config": "name: x"},
+    for body, status in (
+        ({"action": "pause"}, 409),
+        ({"action": "answer", "batches": [1], "reply": "proceed"}, 409),
+        ({"action": "answer"}, 400),
+        ({"action": "answer", "batches": [1, 2], "reply": "skip"}, 400),
+        ({"action": "modify"}, 400),
+        ({"action": "resume", "config": "name: x"}, 400),
     ):
-        refused(served, f"{REVIEW}/actions", 400, method="POST", document=body)
+        refused(served, f"{REVIEW}/actions", status, method="POST", document=body)
     refused(served, f"{REVIEW}/actions", 400, method="POST", document={"action": "explode"})
     refused(served, f"{API}/jobs/nope/actions", 404, method="POST", document={"action": "pause"})
     assert asked(served, f"{API}/conductor", models.ConductorDocument)["is_running"] is False

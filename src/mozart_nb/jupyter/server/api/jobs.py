@@ -13,7 +13,7 @@ from mozart_nb.errors import CheckpointCorruptError, MisuseError
 from mozart_nb.hosts.steering import Submission, steer, submit
 from mozart_nb.job.load import LoadedJob, load_text
 from mozart_nb.jupyter.server.api import models, queries, showing
-from mozart_nb.jupyter.server.api.operation import Ask, Reply
+from mozart_nb.jupyter.server.api.operation import Ask, NotNowError, Reply
 from mozart_nb.looking.board import JobWish, Plan
 from mozart_nb.looking.board.masks import masked_data
 from mozart_nb.masking import masked
@@ -125,16 +125,23 @@ def act(ask: Ask[queries.Query, queries.ActionBody]) -> Reply:
         config, options = _kept(layout, body.config, ask), {"resume": body.resume}
     elif body.config:
         raise MisuseError(f"`{body.action}` takes no `config`", job_id=layout.job_id)
-    done = steer(
-        layout,
-        body.action,
-        by=ask.by,
-        batches=body.batches,
-        action_text=body.text,
-        reply=body.reply,
-        config=config,
-        options=options,
-    )
+    if body.action == "answer" and (len(body.batches) != 1 or not body.reply):
+        raise MisuseError("an answer is a `reply` to the question of one batch", job_id=layout.job_id)
+    try:
+        done = steer(
+            layout,
+            body.action,
+            by=ask.by,
+            batches=body.batches,
+            action_text=body.text,
+            reply=body.reply,
+            config=config,
+            options=options,
+        )
+    except MisuseError as error:
+        if type(error) is MisuseError:
+            raise NotNowError(error) from error
+        raise
     return Reply(models.Done(said=masked(done.said), via=done.via), 202)
 
 

@@ -24,7 +24,7 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 _PATH_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "key": {
         "description": "`key` of a job, as lists of jobs have it",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[\w.~-]+$"},
+        "schema": {"type": "string"},
     },
     "number": {
         "description": "number of a batch, from 1; of frames: of an event",
@@ -45,7 +45,7 @@ _WHY: Final[Mapping[int, str]] = {
     400: "The request cannot be understood, or cannot be done as asked",
     403: "Not signed in, not allowed, or without XSRF token",
     404: "No such job, batch or address",
-    409: "Another host has it, its record cannot be read, or two workspaces have the id",
+    409: "Not as the job stands: another host has it, it is over, or two workspaces have the id",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The job file has mistakes: `mistakes` has all of them",
@@ -140,8 +140,8 @@ def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             "name": "Last-Event-ID",
             "in": "header",
             "required": False,
-            "description": "the last event that was seen, for an event stream",
-            "schema": {"type": "string", "pattern": r"^\d{1,16}$"},
+            "description": "for an event stream: the last event that was seen; what is no number counts as none",
+            "schema": {"type": "string"},
         }
 
 
@@ -159,6 +159,8 @@ def _responses(resource: Resource, method: str, operation: Operation) -> dict[st
     for status in sorted({*_usual_failures(resource, method), *operation.fails}):
         problem = {"description": _WHY[status], "content": {PROBLEM_TYPE: {"schema": _reference(ProblemDocument)}}}
         found[str(status)] = problem
+        if status == 503:
+            problem["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return found
 
 

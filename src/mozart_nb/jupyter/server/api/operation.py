@@ -16,17 +16,21 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 import msgspec
 from jupyter_server.utils import url_path_join
 
-from mozart_nb.errors import UnknownJobError
+from mozart_nb.errors import MozartError, UnknownJobError
 from mozart_nb.jupyter.server.api.params import ParameterError, read_query
 from mozart_nb.jupyter.server.api.queries import Query
-from mozart_nb.jupyter.server.base import ApiHandler, MozartHandler
+from mozart_nb.jupyter.server.base import ApiHandler, MozartHandler, Refusal
+from mozart_nb.jupyter.server.problems import phrase, problem_of
 from mozart_nb.looking.board import Board
 
 Q = TypeVar("Q")
 B = TypeVar("B")
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-LARGEST_NUMBER: Final = 10_000_000
+LARGEST_NUMBER: Final = 10**15
+"""That an address may hold; plans and journals have fewer of anything."""
+
+RETRY_SECONDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class Reply:
     document: Any
     status: int = 200
     location: str = ""
+
+
+class NotNowError(Exception):
+    """What is asked makes sense, but not as the job stands: 409."""
+
+    def __init__(self, reason: MozartError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +120,23 @@ class OperationHandler(ApiHandler):
         if operation.stream is not None and _wants_stream(self.request.headers.get("Accept", "")):
             await operation.stream(self, ask)
             return
-        reply, encoded = await self.in_thread(_answered, operation, ask)
+        try:
+            reply, encoded = await self.in_thread(_answered, operation, ask)
+        except NotNowError as error:
+            found = problem_of(error.reason)
+            raise Refusal(msgspec.structs.replace(found, status=409, title=phrase(409))) from error
         if operation.stream is not None:
             self.add_header("Vary", "Accept")
         if reply.location:
             self.set_header("Location", url_path_join(self.base_url, "mozart", reply.location))
         self.set_status(reply.status)
         self.finish(encoded)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As everywhere; what is missing for a moment may be asked for again soon."""
+        if status_code == 503:
+            self.set_header("Retry-After", str(RETRY_SECONDS))
+        super().write_error(status_code, **kwargs)
 
     async def finish_stream(self) -> None:
         """End an answer that was sent piece by piece, with the type that it has."""
@@ -151,7 +173,7 @@ class OperationHandler(ApiHandler):
         text = self.path_kwargs.get("number")
         if text is None:
             return 0
-        if not re.fullmatch(r"\d{1,16}", text, re.ASCII):
+        if not re.fullmatch(r"\d{1,16}", text, re.ASCII) or int(text) > LARGEST_NUMBER:
             self.refuse(404, "There is nothing with this number.")
         return int(text)
 

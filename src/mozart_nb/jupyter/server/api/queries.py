@@ -9,8 +9,8 @@ import msgspec
 from mozart_nb.consumers.lines import Level
 from mozart_nb.looking.board.shapes import BatchSort, JobSort
 
-LONGEST_CONFIG: Final = 512 * 1024
-"""Characters of a job file that is sent."""
+LONGEST_CONFIG: Final = 150_000
+"""Characters of a job file that is sent: whatever they are, they fit into a body as JSON."""
 
 _Meta = msgspec.Meta
 
@@ -28,6 +28,7 @@ JobStatusName = Literal[
 ]
 BatchStatusName = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped", "cancelled"]
 RunStatusName = Literal["", "running", "paused", "completed", "failed", "cancelled", "interrupted"]
+FailureType = Literal["", "transient", "rate_limit", "validation", "timeout", "signal", "fatal", "permanent"]
 Offset = Annotated[int, _Meta(ge=0, le=10_000_000, description="how many to leave out at the beginning")]
 Words = Annotated[str, _Meta(max_length=200)]
 Moment = Annotated[str, _Meta(max_length=64, description="`14:00`, `2h`, `2026-11-21T07:05`")]
@@ -70,7 +71,9 @@ class OutputQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class EventsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    since: Annotated[int, _Meta(ge=0, le=2**53, description="events after this number")] | None = None
+    since: Annotated[int, _Meta(ge=0, le=2**53, description="events after this number")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     record: Annotated[Words, _Meta(description="the journal that `since` is of; another one begins with `reset`")] = ""
     limit: Annotated[int, _Meta(ge=1, le=1000, description="of a JSON page")] = 100
 
@@ -89,7 +92,7 @@ class LogsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ErrorsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     code: Annotated[str, _Meta(pattern=r"^(E\d{3})?$")] = ""
     batch: Annotated[int, _Meta(ge=0, le=10_000_000, description="0: all")] = 0
-    type: Annotated[Words, _Meta(description="category of the code, as `mozart errors --type`")] = ""
+    type: Annotated[FailureType, _Meta(description="category of the code, as `mozart errors --type`")] = ""
     since: Moment = ""
     until: Moment = ""
     offset: Offset = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+import msgspec
+
 from mozart_nb.consumers.documents import error_document, error_groups
 from mozart_nb.consumers.history.rows import RUN_COLUMNS
 from mozart_nb.consumers.rows import iso, row_of
@@ -22,7 +24,7 @@ MOST_NAMED: Final = 100
 
 
 def events(ask: Ask[queries.EventsQuery, None]) -> models.EventList:
-    since = ask.query.since or 0
+    since = ask.query.since if ask.query.since is not msgspec.UNSET else 0
     page = ask.board.events(ask.key, since=since, limit=ask.query.limit)
     shown = showing.events(page.events)
     following = page.events[len(shown) - 1].seq if shown else since

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import msgspec
 from tornado.iostream import StreamClosedError
 
 from mozart_nb.jupyter.server.api import queries
@@ -72,7 +73,9 @@ def _head(handler: OperationHandler) -> None:
 def _since(handler: OperationHandler, query: queries.EventsQuery) -> int | None:
     """Where to go on: what the browser saw last outranks what the address says, which it repeats."""
     last = handler.request.headers.get("Last-Event-ID", "")
-    return int(last) if re.fullmatch(r"\d{1,16}", last, re.ASCII) else query.since
+    if re.fullmatch(r"\d{1,16}", last, re.ASCII):
+        return int(last)
+    return query.since if query.since is not msgspec.UNSET else None
 
 
 async def _send_all(handler: OperationHandler, news: AsyncIterator[News]) -> None:

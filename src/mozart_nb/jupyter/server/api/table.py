@@ -216,7 +216,6 @@ RESOURCES: Final[tuple[Resource, ...]] = (
             "GET": Operation(
                 id="getMoments",
                 summary="How far the past reaches, and its marks",
-                description="503 with `Retry-After` while a long journal is read for the first time.",
                 answer=models.Moments,
                 carry_out=records.moments,
             )
@@ -229,6 +228,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
             "GET": Operation(
                 id="getFrame",
                 summary="The job as it was after an event",
+                description="503 while a long journal is read for the first time.",
                 answer=models.FrameDocument,
                 carry_out=records.frame,
             )
