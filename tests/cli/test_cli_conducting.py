@@ -269,6 +269,16 @@ def test_recover_through_the_conductor_is_saved(conducted: Conductor, tmp_path: 
     assert find(demo(tmp_path)).progress.completed == 4
 
 
+def test_what_the_conductor_holds_is_told_to_whoever_was_watching(conducted: Conductor, tmp_path: Path) -> None:
+    conducted.start("resume: ask\n")
+    with Started("run", slow_job(tmp_path), "--conductor", cwd=tmp_path) as command:
+        command.until("batch.completed")
+        conducted.kill()
+        conducted.start()
+        ended = command.end()
+    assert (ended.exit_code, "the conductor holds job `demo`: " in ended.stderr) == (3, True), ended
+
+
 # --- waiting for room -------------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,12 @@ def run_there(output: Output, wish: Submission, *, layout: Layout | None = None,
         output.say(f"detached; {_with_it(sent)}")
         _document(output, layout)
         return PAUSED
+    left = _left_there(layout)
+    if left:
+        output.say(left)
+    if not layout.exists:
+        _document(output, layout)
+        return PAUSED
     return _last_words(output, find(layout), already=sent.decision == "nothing")
 
 
@@ -125,6 +131,17 @@ def _why_not_yet(job: str, phase: str, carriage: Carriage) -> str:
     if phase == "handover":
         return f"whoever runs job `{job}` is asked to hand it over"
     return ""
+
+
+def _left_there(layout: Layout) -> str:
+    """Why the conductor still has a job that it does not go on with; empty where it has not."""
+    carriage = Carriage(layout)
+    found = carriage.entry
+    if found is None:
+        return ""
+    if not carriage.is_there:
+        return f"the conductor is gone; `mozart start` goes on with job `{layout.job_id}`"
+    return f"the conductor holds job `{layout.job_id}`: {found.reason or found.phase}"
 
 
 def _begun(layout: Layout) -> Follower | None:
