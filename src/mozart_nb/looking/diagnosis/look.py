@@ -158,6 +158,8 @@ def _headline(found: Found, around: Environment, now: float) -> str:
         what += f", {progress.blocked:,} blocked"
     if progress.parked:
         what += f", {progress.parked:,} with the service"
+    if progress.questions:
+        what += f", {progress.questions:,} waiting for you"
     if progress.status == "interrupted":
         return f"{what}. Nobody runs it any more, although it had not settled"
     if progress.status in LIVE and (holder := around.holder) is not None:
@@ -201,6 +203,9 @@ def _causes(
     if progress.status in LIVE and around.holder is not None and around.holder.is_alive is None:
         host = around.holder.host
         yield f"its lock belongs to another machine, {host}: whether it still runs there can only be seen there"
+    if progress.status in LIVE:
+        asked = (wait for wait in progress.waits if wait.kind == "answer")
+        yield from (f"batch {one.batch} waits for a person's answer: {one_line(one.message, 200)}" for one in asked)
     limit = job.limit
     if limit is not None and (progress.status in LIVE or (progress.status == "paused" and limit.until > now)):
         said = f": {one_line(limit.message, 200)}" if limit.message else ""

@@ -112,6 +112,9 @@ def _while_it_runs(stand: Standing) -> str:
             f"see whether host {stand.holder.host} still runs it; if that machine is gone for certain: "
             f"`mozart resume {stand.job_id} --self-healing`"
         )
+    if stand.progress.questions:
+        count = plural(stand.progress.questions, "question")
+        return f"`mozart questions {stand.job_id}` shows {count} that it waits for; `mozart reply` answers"
     if limit is not None:
         left = roughly(max(0.0, limit.until - stand.now))
         return (
@@ -140,6 +143,8 @@ def next_steps(stand: Standing) -> Iterator[NextStep]:
     """Commands that make sense now, in the order in which to try them."""
     job, progress = stand.job_id, stand.progress
     if progress.status in LIVE:
+        if progress.questions:
+            yield NextStep(f"mozart questions {job}", "job.questions()", "what it asks of a person, and how to answer")
         yield NextStep(f"mozart status {job}", "job", "it is being run; see how it stands")
         if stand.state.job.limit is not None:
             yield NextStep("mozart limits", "", "what all jobs of the account wait for; --clear opens the gate at once")
