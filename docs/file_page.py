@@ -69,6 +69,7 @@ _OF_JOB: Final[tuple[tuple[str, str, str, str], ...]] = (
 _BESIDE: Final[tuple[tuple[str, str, str], ...]] = (
     (".mozart/ID/hooks.jsonl", "what hooks (`on_success`) did, and which have to be made up for", "[JSON](#hooks)"),
     (".mozart/answers.db", "which answers are kept for which request, for all jobs of the workspace", "SQLite"),
+    (".worktrees/ID/", "a [git worktree](isolation.md), with `isolation`", "folder"),
     ("mozart.log", "the log (`logging`): a line per event", "lines for people, or JSON lines"),
     ("mozart.jsonl", "the same with `format: both`", "JSON lines"),
     ("mozart.log.1.gz", "older lines; the higher the number the older", "the same, packed by gzip"),
