@@ -60,7 +60,7 @@ def test_every_answer_forbids_what_it_does_not_need(web: Web, route: Route) -> N
 def test_nothing_on_a_page_is_inline_and_its_scripts_carry_the_mark_of_this_answer(web: Web, route: Route) -> None:
     answer, again = web.ask(path_of(route)), web.ask(path_of(route))
     if "html" not in answer.headers["content-type"]:
-        pytest.skip("no page")
+        return
     page = answer.text
     found = re.search(r"script-src 'nonce-([^']{20,})'", answer.headers["content-security-policy"])
     assert found is not None
@@ -79,7 +79,7 @@ def test_nothing_on_a_page_is_inline_and_its_scripts_carry_the_mark_of_this_answ
 @each_route
 def test_head_says_what_get_says_without_the_body(web: Web, route: Route) -> None:
     if is_streamed(route):
-        pytest.skip("a stream has no end to be counted")
+        return  # a stream has no end to be counted
     get, head = web.ask(path_of(route)), web.ask(path_of(route), "HEAD")
     assert (head.status, head.body) == (get.status, b"")
     assert head.headers["content-type"] == get.headers["content-type"]

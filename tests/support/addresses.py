@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-
-import pytest
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import signature
 
 from mozart_nb.jupyter.server.base import ApiHandler, MozartHandler
 from mozart_nb.jupyter.server.routes import PREFIX, Route, all_routes
@@ -30,10 +31,6 @@ def is_api(handler: type[MozartHandler]) -> bool:
     return issubclass(handler, ApiHandler)
 
 
-def has_places(route: Route) -> bool:
-    return "(?P<" in route[0]
-
-
 def is_streamed(route: Route) -> bool:
     """Whether GET may go on for ever there."""
     return route[0].endswith("/events")
@@ -44,9 +41,35 @@ def changing(route: Route) -> list[str]:
     return [name for name in CHANGING if name in route[1].methods()] or ["POST"]
 
 
-def named(route: Route) -> str:
-    return route[0]
+Check = Callable[..., None]
 
 
-each_route = pytest.mark.parametrize("route", all_routes(), ids=named)
-each_place = pytest.mark.parametrize("route", [one for one in all_routes() if has_places(one)], ids=named)
+def each_route(check: Check) -> Check:
+    """A test that makes the check for every route, to the end, and says for which it fails."""
+    return _over(all_routes(), check)
+
+
+def each_place(check: Check) -> Check:
+    """The same for the routes that have places for ids and numbers."""
+    return _over([route for route in all_routes() if "(?P<" in route[0]], check)
+
+
+def _over(routes: Sequence[Route], check: Check) -> Check:
+    # One test, not one per route: with two hundred of them their preparation takes longer than the requests.
+    @wraps(check)
+    def test(**fixtures: object) -> None:
+        failures = {route[0]: error for route in routes if (error := _failure(check, route, fixtures))}
+        assert not failures, "\n".join(f"{pattern}: {error}" for pattern, error in failures.items())
+
+    whole = signature(check)
+    wanted = [one for one in whole.parameters.values() if one.name != "route"]
+    test.__signature__ = whole.replace(parameters=wanted)  # type: ignore[attr-defined]
+    return test
+
+
+def _failure(check: Check, route: Route, fixtures: Mapping[str, object]) -> AssertionError | None:
+    try:
+        check(route=route, **fixtures)
+    except AssertionError as error:
+        return error
+    return None

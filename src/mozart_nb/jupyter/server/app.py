@@ -38,8 +38,6 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
     description = "Pages and REST API of mozart_nb"
     extension_url = PREFIX
     default_url = PREFIX
-    load_other_extensions = False
-    file_url_prefix = "/render"
 
     body_seconds = Float(20.0, config=True, help="How long a client may take to send the body of a request.")
 
