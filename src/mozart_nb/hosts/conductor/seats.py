@@ -184,10 +184,15 @@ class JobTurns:
         self._began += max(0, more)
         return more
 
-    def keep_within(self, least: float, most: float, now: float) -> None:
-        """Let it count as having had no less than `least`, and no more than `most`."""
+    def keep_above(self, least: float, now: float) -> None:
+        """Let it count as having had no less."""
         self._count_time(now)
-        self._service = min(max(self._service, least), most)
+        self._service = max(self._service, least)
+
+    def keep_below(self, most: float, now: float) -> None:
+        """Let it count as having had no more."""
+        self._count_time(now)
+        self._service = min(self._service, most)
 
     def set_priority(self, priority: int, now: float) -> None:
         """From now on; what it has had stays as it was counted."""

@@ -30,9 +30,10 @@ from mozart_nb.hosts.conductor.seats import (
 EVEN_WITHIN_SECONDS: Final = 1.0
 """A seat held now weighs as much as having had one for so long."""
 
-MOST_CREDIT_SECONDS: Final = 300.0
-"""So many seat-seconds, by weight, somebody is at most ahead of the middle of all, or behind it. What is more is
-forgotten: sessions that lasted an hour are not paid for by getting no turn in the next one."""
+MOST_AHEAD_SECONDS: Final = 6.0
+"""So many seconds of its fair share a job is at most ahead of whoever had the least, or as much as one of its sessions
+takes. What is more is forgotten: seats that nobody else wanted, or long sessions, are not paid for by getting nothing
+for minutes; and no minute is further from even than by a tenth."""
 
 IDLE_SECONDS: Final = 5.0
 """Who wanted nothing for so long begins with the others, and has no claim to what it did not want."""
@@ -209,11 +210,12 @@ class Conducting:
         return (round(had, 9), since, job.number)
 
     def _even_out(self, now: float) -> None:
-        """Bound what anybody is ahead or behind by: what was long ago, or could not be helped, is forgotten."""
+        """Bound what anybody is ahead of those who wait."""
+        least = min(job.service(now) for job in self._jobs if job.is_wanting)
         live = [job for job in self._jobs if job.is_live]
-        middle = median_low([job.service(now) for job in live])
+        share = MOST_AHEAD_SECONDS * self.limits.sessions / sum(job.weight for job in live)
         for job in live:
-            job.keep_within(middle - MOST_CREDIT_SECONDS, middle + MOST_CREDIT_SECONDS, now)
+            job.keep_below(least + max(share, job.session_seconds(now) / job.weight), now)
 
     @property
     def _unreserved(self) -> int:
@@ -280,7 +282,7 @@ class Conducting:
         if others:
             # Who wants little has had little, and says nothing about what those who want more were given.
             start = median_low(waiting) if waiting else max(other.service(now) for other in others)
-            job.keep_within(start, float("inf"), now)
+            job.keep_above(start, now)
 
     def _want(self, job: JobTurns, now: float) -> None:
         if job.wanting_since is None:
