@@ -39,6 +39,7 @@ sys.path.insert(0, str(FOLDER))  # the pages that have a module of their own, wh
 from command_page import command_page  # noqa: E402
 from conductor_page import conductor_page  # noqa: E402
 from file_page import file_page  # noqa: E402
+from rest_page import rest_page  # noqa: E402
 
 _WRITTEN: Final = "<!-- Written by `python docs/generate.py` from {source}: change those, not this page. -->"
 
@@ -56,6 +57,7 @@ def pages() -> dict[str, str]:
         "history.md": with_columns("history.md"),
         "files.md": file_page(_written("the structures and tables of what is written"), _table, _every_field),
         "conductor.md": conductor_page(FOLDER / "conductor.md", _table),
+        "rest.md": rest_page(FOLDER / "rest.md", _table),
         "commands.md": command_page(_written("the commands in cli.commands"), _table),
     }
 

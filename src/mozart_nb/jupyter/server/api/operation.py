@@ -30,8 +30,6 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 LARGEST_NUMBER: Final = 10**15
 """That an address may hold; plans and journals have fewer of anything."""
 
-RETRY_SECONDS: Final = 2
-
 
 @dataclass(frozen=True)
 class Ask(Generic[Q, B]):
@@ -131,12 +129,6 @@ class OperationHandler(ApiHandler):
             self.set_header("Location", url_path_join(self.base_url, "mozart", reply.location))
         self.set_status(reply.status)
         self.finish(encoded)
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """As everywhere; what is missing for a moment may be asked for again soon."""
-        if status_code == 503:
-            self.set_header("Retry-After", str(RETRY_SECONDS))
-        super().write_error(status_code, **kwargs)
 
     async def finish_stream(self) -> None:
         """End an answer that was sent piece by piece, with the type that it has."""

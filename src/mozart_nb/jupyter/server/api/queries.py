@@ -45,7 +45,7 @@ class JobsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sort: JobSort = "updated"
     order: Literal["asc", "desc"] = "desc"
     offset: Offset = 0
-    limit: Annotated[int, _Meta(ge=1, le=500)] = 50
+    limit: Annotated[int, _Meta(ge=1, le=500, description="how many at most")] = 50
 
 
 class StatusQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,12 +62,12 @@ class BatchesQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True)
     sort: BatchSort = "batch"
     order: Literal["asc", "desc"] = "asc"
     offset: Offset = 0
-    limit: Annotated[int, _Meta(ge=1, le=1000)] = 100
+    limit: Annotated[int, _Meta(ge=1, le=1000, description="how many at most")] = 100
 
 
 class OutputQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt: Annotated[int, _Meta(ge=0, le=100_000, description="0: the last one")] = 0
-    lines: Annotated[int, _Meta(ge=1, le=500)] = 40
+    lines: Annotated[int, _Meta(ge=1, le=500, description="how many at most")] = 40
 
 
 class EventsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +79,7 @@ class EventsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LogsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    limit: Annotated[int, _Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, _Meta(ge=1, le=1000, description="how many at most")] = 50
     level: Level = "DEBUG"
     batch: Annotated[int, _Meta(ge=0, le=10_000_000, description="0: all")] = 0
     event: Annotated[
@@ -96,7 +96,7 @@ class ErrorsQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     since: Moment = ""
     until: Moment = ""
     offset: Offset = 0
-    limit: Annotated[int, _Meta(ge=1, le=1000)] = 100
+    limit: Annotated[int, _Meta(ge=1, le=1000, description="how many at most")] = 100
 
 
 class AnswersQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +111,7 @@ class HistoryQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True)
     since: Moment = ""
     until: Moment = ""
     offset: Offset = 0
-    limit: Annotated[int, _Meta(ge=1, le=1000)] = 100
+    limit: Annotated[int, _Meta(ge=1, le=1000, description="how many at most")] = 100
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
@@ -143,8 +143,8 @@ class RehearseBody(ConfigBody, frozen=True, kw_only=True, forbid_unknown_fields=
     """A job file whose plan is to be worked out; nothing is sent and nothing written."""
 
     show: Annotated[int, _Meta(ge=0, le=10_000_000, description="batch whose prompt is wanted; 0: none")] = 1
-    limit: Annotated[int, _Meta(ge=0, le=10_000_000)] = 0
-    batches: Annotated[str, _Meta(max_length=200)] = ""
+    limit: Annotated[int, _Meta(ge=0, le=10_000_000, description="only so many batches; 0: all")] = 0
+    batches: Annotated[str, _Meta(max_length=200, description="only these, `3,7-9`")] = ""
 
 
 class CreateBody(ConfigBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
