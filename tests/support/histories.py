@@ -142,6 +142,10 @@ class History:
         choices: list[ev.Event] = [self._something_else()] if rng.random() < 0.1 else []
         if running:
             choices.append(self._of_attempt(state.batches[rng.choice(running)]))
+        if state.job.questions:
+            choices.append(self._of_a_question(state.batches[rng.choice(state.job.questions)]))
+        if state.agenda.unasked:
+            choices.append(self._escalated(min(state.agenda.unasked)))
         if state.job.stop is None and len(running) < 4:
             number = ready or (due[1] if due else None)
             if number is not None:
@@ -232,6 +236,8 @@ class History:
 
     def _begun(self, number: int) -> ev.Event:
         batch = self.state.batches.get(number)
+        if batch is not None and batch.phase == "agreed":
+            return ev.BatchContinued(batch=number, attempt=batch.attempts)
         attempt = batch.attempts + 1 if batch else 1
         return ev.BatchStarted(
             batch=number, attempt=attempt, mode=batch.mode if batch else "first", probe=self.rng.random() < 0.1
@@ -260,8 +266,23 @@ class History:
         rare: Sequence[ev.Event] = (
             ev.BatchPreflight(**where, prompt_tokens=60_000, findings=(ev.Finding("a long prompt"),)),
             ev.SessionAbandoned(**where, reason="its host died"),
+            ev.BatchAsked(**where, triggers=("deploy",), message="Now?", prompt="Deploy it.", prompt_hash="1f"),
         )
         return opened if self.rng.random() < 0.8 else self.rng.choice(rare)
+
+    def _escalated(self, number: int) -> ev.Event:
+        return ev.BatchAsked(
+            batch=number, attempt=self.state.batches[number].attempts, about="escalation", code="E201", message="no file"
+        )
+
+    def _of_a_question(self, batch: BatchState) -> ev.Event:
+        question = batch.question
+        assert question is not None
+        where: dict[str, Any] = {"batch": batch.number, "attempt": question.attempt}
+        if self.rng.random() < 0.2:
+            return ev.BatchQuestionWithdrawn(**where, reason="the job stops")
+        action = self.rng.choice(question.choices)
+        return ev.BatchAnswered(**where, action=action, text=self.rng.choice(["", "words"]), by="page")
 
     def _opened(self, where: dict[str, Any]) -> ev.Event:
         if self.rng.random() < 0.1:
@@ -325,6 +346,7 @@ class History:
             ev.BatchWaiting(batch=number, code="E101"),
             ev.BatchHealing(batch=number, number=batch.heals + 1),
             ev.BatchFailed(batch=number, code="E201", message="budgets used up"),
+            self._escalated(number),
         ]
         return self.rng.choice(choices)
 

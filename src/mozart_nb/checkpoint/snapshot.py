@@ -100,7 +100,7 @@ def changed_by(event: ev.Event, state: JobState) -> Iterable[int]:
         return [n for n, batch in batches.items() if batch.status in ("running", "waiting", "pending")]
     if isinstance(event, ev.JobPaused | ev.JobCompleted | ev.JobFailed):
         waiting = (*state.agenda.due_times, *state.agenda.queued)
-        return [n for n in waiting if n in batches and batches[n].status == "waiting"]
+        return [*state.job.questions, *(n for n in waiting if n in batches and batches[n].status == "waiting")]
     number = getattr(event, "batch", 0)
     return (number,) if number else ()
 

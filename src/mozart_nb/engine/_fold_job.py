@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mozart_nb import events as ev
-from mozart_nb.engine._records import Handlers, move, renew
 from mozart_nb.engine._fold_questions import withdraw
+from mozart_nb.engine._records import Handlers, move, renew
 from mozart_nb.engine.adaptive import Window
 from mozart_nb.engine.state import BatchState, BreakerState, JobState, Stop
 from mozart_nb.job.plan import Plan
@@ -102,6 +102,8 @@ def _settle(state: JobState, event: ev.Event, status: Any, reason: str, code: st
     job.finished_at = event.at
     job.waiting_reason, job.waiting_until = "", 0.0
     job.crashes = 0
+    for number in tuple(job.questions):
+        withdraw(state, state.batches[number], "the job settled")
     if not state.agenda.running:
         job.remotes.clear()  # nobody waits for a result that is in one of them
     for number in (*state.agenda.due_times, *state.agenda.queued):
