@@ -86,6 +86,13 @@ def test_it_can_be_paused_and_goes_on_there_with_what_it_was_told(conducted: Con
     assert {run.pid for run in runs_of(job)} == {conducted.pid}, "a handle goes on where it began"
 
 
+def test_a_job_that_keeps_its_state_elsewhere_is_found_there(conducted: Conductor, space: Path) -> None:
+    conducted.start()
+    state = str(space.parent / "states" / "trial.json")
+    job = Job.load(config(space, state_path=state)).start(conductor=True).wait(timeout=60)
+    assert (job.status, job.layout.workspace, job.workspace) == ("completed", space.parent / "states", space)
+
+
 def test_starting_over_archives_what_was_there_and_runs_there(conducted: Conductor, space: Path) -> None:
     conducted.start()
     first = Job.load(config(space)).start().wait(timeout=60)

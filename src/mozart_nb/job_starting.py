@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mozart_nb import events as ev
 from mozart_nb.engine.ports import Confirmations, Request
@@ -22,6 +23,9 @@ from mozart_nb.plans.starting import Decision, decide, run_options
 
 if TYPE_CHECKING:
     from mozart_nb.frames.inputs import InputRows
+
+FIRST_EVENT_SECONDS: Final = 5.0
+"""How long a run that was just asked for may take until it has begun."""
 
 
 class JobStarter(JobReader):
@@ -220,10 +224,19 @@ class JobStarter(JobReader):
         goes on there. Raises `MisuseError` for one whose rules need functions of this notebook.
         """
         self._require_record()
+        self._await_first_event()
         self._follow_its_record()
-        self._send(self._prepared, handover=True)
+        self._send(self._prepared, plants=self._is_unplanned, handover=True)
         self._goes_there = True
         return self
+
+    def _await_first_event(self) -> None:
+        """A run of this process that was only just asked for has nothing on disk yet that could go on elsewhere."""
+        end = time.monotonic() + FIRST_EVENT_SECONDS
+        while self._channel.run is not None and not self.layout.exists:
+            if self.host.is_here or time.monotonic() > end:
+                raise MisuseError(f"job `{self.job_id}` is only just beginning", hint="try again in a moment")
+            time.sleep(0.02)
 
     def _ask_other_process(self) -> None:
         if self.read(lambda state: state.is_settled):
