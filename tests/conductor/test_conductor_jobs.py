@@ -218,7 +218,7 @@ async def test_while_it_stops_nothing_new_is_taken(tmp_path: Path):
 
 
 async def test_what_was_stopped_goes_on_with_the_next_one_and_no_batch_runs_twice(tmp_path: Path):
-    files = [job_file(tmp_path / name, 12, latency=0.05) for name in ("one", "two")]
+    files = [job_file(tmp_path / name, 40, latency=0.05) for name in ("one", "two")]
     async with conducting(tmp_path / "c") as conductor:
         for file in files:
             await conductor.submit(Wanted(file=str(file)))
@@ -321,7 +321,7 @@ async def test_a_pilot_counts_what_it_had_done(tmp_path: Path):
 
 
 async def test_where_the_settings_say_ask_jobs_are_held_until_somebody_says_so(tmp_path: Path):
-    file = job_file(tmp_path / "notes", 8, latency=0.05)
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
     async with conducting(tmp_path / "c") as conductor:
         await conductor.submit(Wanted(file=str(file)))
         await until(lambda: done_in(file) > 1)
@@ -337,7 +337,7 @@ async def test_where_the_settings_say_ask_jobs_are_held_until_somebody_says_so(t
 
 
 async def test_where_the_settings_say_never_jobs_are_let_go(tmp_path: Path):
-    file = job_file(tmp_path / "notes", 8, latency=0.05)
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
     async with conducting(tmp_path / "c") as conductor:
         await conductor.submit(Wanted(file=str(file)))
         await until(lambda: done_in(file) > 1)
@@ -348,7 +348,7 @@ async def test_where_the_settings_say_never_jobs_are_let_go(tmp_path: Path):
 
 
 async def test_a_job_whose_workspace_is_gone_is_held_and_goes_on_when_it_is_back(tmp_path: Path):
-    file = job_file(tmp_path / "notes", 8, latency=0.05)
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
     async with conducting(tmp_path / "c") as conductor:
         await conductor.submit(Wanted(file=str(file)))
         await until(lambda: done_in(file) > 1)
@@ -388,6 +388,16 @@ async def test_an_account_that_cannot_be_read_is_kept_aside_and_said(tmp_path: P
     assert len(register) == 0
 
 
+async def test_a_job_that_cannot_be_noted_is_not_begun(tmp_path: Path):
+    file = job_file(tmp_path / "notes")
+    async with conducting(tmp_path / "c") as conductor:
+        shutil.rmtree(tmp_path / "c")
+        with pytest.raises(WorldError, match="cannot note what it carries"):
+            await conductor.submit(Wanted(file=str(file)))
+        assert len(conductor.register) == 0
+        assert not layout_of(file).exists
+
+
 def test_an_account_that_cannot_be_written_is_an_error_of_the_world(tmp_path: Path):
     register = Register(tmp_path / "missing" / "carried.json")
     register.put(Carried("notes", str(tmp_path), "running", 0.0))
@@ -418,11 +428,11 @@ async def test_failed_batches_are_tried_again_and_rules_checked_again(tmp_path: 
 
 
 async def test_a_running_job_is_paused_for_its_new_config_and_goes_on_with_it(tmp_path: Path):
-    file = job_file(tmp_path / "notes", 12, latency=0.05)
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
     other = file.with_name("other.yaml")
     other.write_text(file.read_text().replace("Say {{", "Whisper {{"))
     longer = file.with_name("longer.yaml")
-    longer.write_text(file.read_text().replace("total_items: 12", "total_items: 1"))
+    longer.write_text(file.read_text().replace("total_items: 40", "total_items: 1"))
     async with conducting(tmp_path / "c") as conductor:
         await conductor.submit(Wanted(file=str(file)))
         await until(lambda: done_in(file) > 2)
@@ -438,7 +448,7 @@ async def test_a_running_job_is_paused_for_its_new_config_and_goes_on_with_it(tm
 
 
 async def test_a_new_config_alone_begins_nothing(tmp_path: Path):
-    file = job_file(tmp_path / "notes", 12, latency=0.05)
+    file = job_file(tmp_path / "notes", 40, latency=0.05)
     other = file.with_name("other.yaml")
     other.write_text(file.read_text().replace("Say {{", "Whisper {{"))
     async with conducting(tmp_path / "c") as conductor:

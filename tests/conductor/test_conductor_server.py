@@ -26,7 +26,7 @@ async def served(call: rpc.Call) -> Any:
         case "echo":
             return call.params
         case "slow":
-            await asyncio.sleep(30)
+            await asyncio.sleep(1)
         case "busy":
             raise JobBusyError("notes", "host here, pid 7")
         case "broken":
@@ -173,6 +173,7 @@ async def test_more_connections_than_there_may_be_are_told_so_and_closed(path: P
     async with serving(path, most_connections=5) as one:
         talks = [await Talk.to(path) for _ in range(5)]
         for number, talk in enumerate(talks):
+            await talk.say(json.dumps(request("slow", id=-number)).encode() + b"\n")
             await talk.ask(request("echo", params=[], id=number))
         more = [await Talk.to(path) for _ in range(20)]
         for talk in more:
@@ -187,6 +188,23 @@ async def test_more_connections_than_there_may_be_are_told_so_and_closed(path: P
         last = await Talk.to(path)
         assert parse(await last.ask(request("echo", params=[1], id=1))) == Ok([1], 1)
         for talk in (*talks[1:], last):
+            await talk.close()
+
+
+async def test_those_that_only_sit_there_make_room_for_who_has_something_to_ask(path: Path):
+    async with serving(path, most_connections=3):
+        busy = await Talk.to(path)
+        await busy.say(json.dumps(request("slow", id=1)).encode() + b"\n")
+        await busy.ask(request("echo", params=[], id=2))
+        sitting = [await Talk.to(path) for _ in range(10)]
+        for talk in sitting:
+            with contextlib.suppress(ConnectionError):  # the first of them have had to go by now
+                await talk.say(b'{"half')
+        new = await Talk.to(path)
+        assert parse(await new.ask(request("echo", params=[1], id=1))) == Ok([1], 1)
+        assert parse(await busy.ask(request("echo", params=[2], id=3))) == Ok([2], 3)
+        assert await sitting[0].is_closed()
+        for talk in (busy, new, *sitting):
             await talk.close()
 
 

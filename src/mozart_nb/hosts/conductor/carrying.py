@@ -21,7 +21,7 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.confirm import AnsweredFromAfar
 from mozart_nb.engine.ports import Confirmations, Request, RequestKind
-from mozart_nb.errors import AmbiguousJobError, MozartError, UnknownJobError
+from mozart_nb.errors import AmbiguousJobError, MozartError, UnknownJobError, WorldError
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.conductor.beginning import Beginning, located
 from mozart_nb.hosts.conductor.carried import Carried, Phase, Register, key_of
@@ -117,7 +117,11 @@ class Carrier:
             state.count("completed") + state.count("skipped") if state is not None else 0,
         )
         self.register.put(one)
-        await self.save()
+        try:
+            await self.save()
+        except WorldError:
+            self.register.drop(one)
+            raise
         self.log.tell(f"job.{phase}", job_id=one.job_id, folder=one.folder, reason=reason)
         return one
 

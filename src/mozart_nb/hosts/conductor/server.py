@@ -33,6 +33,8 @@ IDLE_SECONDS: Final = 600.0
 """After so long without a call and without a watch a connection is closed."""
 UNREAD_SECONDS: Final = 60.0
 """How long an answer waits for somebody to read it."""
+CLOSING_SECONDS: Final = 1.0
+"""How long the rest of an answer may take to be read once the connection is closed."""
 MOST_WATCHES: Final = 16
 """Watches of one connection."""
 
@@ -94,7 +96,8 @@ class Server:
     def __init__(self, serve: Serve, *, most_connections: int = MOST_CONNECTIONS) -> None:
         self._serve = serve
         self._most = most_connections
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -111,24 +114,38 @@ class Server:
             self._server.close()
         for task in self._connections:
             task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections)
+        if left := [*self._connections, *self._leaving]:
+            await asyncio.wait(left)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._connections) >= self._most or not _is_ours(writer):
+        if not _is_ours(writer) or not self._has_room():
             await _turned_away(writer, self._most)
             return
-        self._connections.add(task)
-        connection = _Connection(reader, writer, self._serve)
+        connection = self._connections[task] = _Connection(reader, writer, self._serve)
         try:
             await connection.serve()
         except asyncio.CancelledError:
-            pass  # the conductor stops: asyncio.streams would report it as an error
+            pass  # the conductor stops, or somebody needs the room: asyncio.streams would report it as an error
         finally:
-            self._connections.discard(task)
+            self._connections.pop(task, None)
+            self._leaving.add(task)
             await connection.close()
+            self._leaving.discard(task)
+
+    def _has_room(self) -> bool:
+        """Whether one more can be served. Of those for whom nothing is done, whoever asked least lately has to go."""
+        if len(self._connections) < self._most:
+            return True
+        idle = [(one.active_at, task) for task, one in self._connections.items() if one.is_idle]
+        if not idle:
+            return False
+        _, longest = min(idle, key=lambda pair: pair[0])
+        del self._connections[longest]
+        self._leaving.add(longest)
+        longest.cancel()
+        return True
 
 
 class _Connection:
@@ -145,6 +162,13 @@ class _Connection:
         self._watches = 0
         self._numbers = 0
         self._second, self._in_second = 0.0, 0
+        self.active_at = time.monotonic()
+        """When it last asked for something."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is done for it, whatever it may be about to say."""
+        return not self._tasks
 
     async def serve(self) -> None:
         """Until the other side is through, or too slow."""
@@ -181,10 +205,14 @@ class _Connection:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._writer.wait_closed()
+        except OSError:  # a time-out is one, too: nobody reads what is left
+            self._writer.transport.abort()
 
     async def _begin(self, message: rpc.Message) -> None:
+        self.active_at = time.monotonic()
         await self._pace(len(message.calls) + len(message.faults))
         await self._room.acquire()
         task = asyncio.create_task(self._answer(message))
