@@ -92,6 +92,39 @@ def test_a_worktree_can_go_after_a_failure_and_comes_back_whole(work: Work, repo
     assert repo.worktrees() == []
 
 
+def test_a_worktree_that_was_made_again_does_not_look_like_the_work_of_a_batch(
+    work: Work, repo: Repo, tmp_path: Path
+) -> None:
+    repo.commit({"shared.md": "as it was"})
+    gate = tmp_path / "open"
+    prepared = work.prepared(
+        total=1,
+        validations=[
+            {"type": "file_modified", "path": "shared.md"},
+            {"type": "command_succeeds", "command": f"test -e {gate}"},
+        ],
+        rehearsal={"latency_seconds": 0, "writes": {"other.md": "x"}, "failures": {"invalid_output": 1}},
+        isolation={"cleanup_on_failure": True},
+    )
+    assert work.run(prepared).status == "failed"
+    gate.touch()
+    state = work.run(open_job("notes", work.workspace))
+    assert state.status == "failed"
+    assert [result.status for result in state.batches[1].validation_details] == ["failed", "passed"]
+
+
+def test_isolation_that_is_switched_off_on_the_way_leaves_the_worktree(work: Work, repo: Repo) -> None:
+    prepared = work.prepared(COMMIT)
+    work.run(prepared, options=ev.RunOptions(limit=1))
+    [path] = repo.worktrees()
+    state = work.run(prepared, reload=work.prepared(COMMIT, isolation={"enabled": False}))
+    assert state.status == "completed"
+    assert (repo.root / "out-2.md").exists()
+    [kept] = work.events(prepared, ev.WorktreeKept)
+    assert (kept.worktree, kept.branch) == (str(path), "mozart/notes")
+    assert repo.worktrees() == [path]
+
+
 def test_a_pause_keeps_the_worktree_and_everything_in_it(work: Work, repo: Repo) -> None:
     prepared = work.prepared(total=3)
     state = work.run(prepared, options=ev.RunOptions(limit=1))

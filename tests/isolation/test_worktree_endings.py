@@ -170,6 +170,18 @@ def test_ignored_files_that_rules_asked_for_are_kept_and_others_are_not(worktree
     assert isinstance(end(worktree, results=results[1:]), ev.WorktreeRemoved)
 
 
+def test_a_job_keeps_its_worktree_for_the_sake_of_ignored_results(work: Work, repo: Repo) -> None:
+    repo.commit({".gitignore": "*.log\n"})
+    prepared = work.prepared(
+        validations=[{"type": "file_exists", "path": "reports/{batch_num}.log"}],
+        rehearsal={"latency_seconds": 0, "writes": {"other.log": "x"}},
+    )
+    assert work.run(prepared).status == "completed"
+    [kept] = work.events(prepared, ev.WorktreeKept)
+    assert kept.reason == "git ignores files that rules asked for: reports/1.log, reports/2.log"
+    assert (repo.worktrees()[0] / "reports" / "1.log").exists()
+
+
 def test_a_git_process_of_a_session_that_was_cut_off_keeps_it(worktree: Worktree) -> None:
     (worktree.admin / "index.lock").write_text("")
     (worktree.path / "a.txt").write_text("x")
@@ -235,7 +247,7 @@ def test_a_cancelled_job_keeps_its_worktree(work: Work, repo: Repo) -> None:
 
 @pytest.mark.parametrize("base", [None, ".trees", "there already", "tracked [x]"])
 def test_worktrees_inside_the_checkout_are_no_new_files_there(base: str | None, repo: Repo, tmp_path: Path) -> None:
-    repo.commit({".gitignore": "ws/.mozart/\nws/*.json\nws/mozart.log*\nws.yaml\n", "tracked [x]/a.txt": "x"})
+    repo.commit({".gitignore": "ws/*\n!ws/.worktrees\nws.yaml\n", "tracked [x]/a.txt": "x"})
     if base == "there already":
         (repo.root / base).mkdir()
     work = Work(repo, repo.root / "ws")

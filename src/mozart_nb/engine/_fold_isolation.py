@@ -21,6 +21,9 @@ def _isolated(state: JobState, event: ev.JobIsolated) -> None:
         note=event.fallback,
         head=before.head if before.branch == event.branch else "",
     )
+    if event.made:  # what was there before the first attempt is told by times, which are those of the checkout now
+        for batch in state.batches.values():
+            batch.baseline = None
 
 
 def _kept(state: JobState, event: ev.WorktreeKept) -> None:

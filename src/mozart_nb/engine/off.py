@@ -89,11 +89,16 @@ class NoPost:
 
 
 class NotIsolated:
-    """Sessions work in the working directory itself (`engine.ports.Isolation`)."""
+    """Sessions work in the working directory itself (`engine.ports.Isolation`), whatever those of earlier runs did."""
+
+    def __init__(self, worktree: str = "", branch: str = "") -> None:
+        self._worktree = worktree
+        self._branch = branch
 
     def wind_up(self, ending: Ending, note: Callable[[ev.Event], None]) -> None:
         """A worktree of earlier runs stays as it is."""
-        note(ev.WorktreeKept(worktree="", branch="", reason="the job is not isolated any more"))
+        reason = "the job is not isolated any more"
+        note(ev.WorktreeKept(worktree=self._worktree, branch=self._branch, reason=reason))
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -9,7 +9,8 @@ class JobIsolated(Event, frozen=True, kw_only=True, tag="job.isolated"):
     """Sessions of this run work in `directory`, inside the git worktree `worktree`, on `branch`, which began at `base`.
 
     Without a `worktree` none could be had: `fallback` says why, and sessions work in the working directory itself.
-    `repository` is where the branch is kept; `notes` are what people should know.
+    `repository` is where the branch is kept; `notes` are what people should know. `made`: the worktree was made for
+    this run, so its files are all new, also those that earlier attempts wrote.
     """
 
     worktree: str = ""
@@ -19,6 +20,7 @@ class JobIsolated(Event, frozen=True, kw_only=True, tag="job.isolated"):
     repository: str = ""
     fallback: str = ""
     notes: tuple[str, ...] = ()
+    made: bool = False
 
 
 class WorktreeKept(Event, frozen=True, kw_only=True, tag="job.worktree_kept"):

@@ -65,9 +65,9 @@ async def workplace(prepared: Prepared, state: JobState, clock: SystemClock, *, 
     `IsolationError` where there can be none and sessions must not work in the checkout: `fallback_on_error` is off, or
     earlier sessions worked in a worktree.
     """
-    if not is_isolated(prepared):
-        return Workplace(prepared, NotIsolated())
     config, earlier = prepared.loaded.config.isolation, state.job.isolation
+    if not is_isolated(prepared):
+        return Workplace(prepared, NotIsolated(earlier.worktree, earlier.branch))
     if earlier.status == "none" and state.job.opened_sessions:
         return _in_the_checkout(prepared, earlier.note)  # what sessions have done so far is there
     git = Git(fair=clock.fair)
@@ -112,7 +112,8 @@ def _in_the_worktree(
         return config.cleanup_on_success if ending == "completed" else config.cleanup_on_failure
 
     def results() -> Collection[str]:
-        return {path for batch in state.batches.values() for path in batch.baseline or ()}
+        batches = state.batches.values()
+        return {result.path for batch in batches for result in batch.validation_details if result.path}
 
     event = ev.JobIsolated(
         worktree=str(worktree.path),
@@ -121,6 +122,7 @@ def _in_the_worktree(
         base=worktree.base,
         repository=str(worktree.repository.root),
         notes=worktree.notes,
+        made=worktree.is_new,
     )
     places = replace(prepared.places, working_directory=worktree.directory, worktree=str(worktree.path))
     keeper = WorktreeKeeper(git, worktree, state, removes=removes, results=results)
