@@ -167,6 +167,7 @@ def test_a_variable_has_every_job_run_there_unless_an_option_says_else(
     conducted.start()
     monkeypatch.setenv("MOZART_NB_CONDUCTOR", "1")
     job = write_job(tmp_path)
+    assert "conductor" not in mozart("rehearse", job).stderr
     assert "is run by the conductor" in mozart("run", job).stderr
     ended = mozart("run", job, "--fresh", "--yes", "--no-conductor")
     assert (ended.exit_code, "conductor" in ended.stderr) == (0, False), ended
@@ -294,6 +295,10 @@ def test_a_job_that_waits_for_room_says_so_and_can_be_taken_out_of_the_queue(
     assert mozart("run", job, "--limit", "1").exit_code == 3
     with Started("resume", "later", "--conductor", "--json", cwd=tmp_path) as command:
         command.until("waits for room")
+        again = mozart("run", job, "--detach", "--json")
+        assert (again.exit_code, again.document["decision"]) == (0, "queued"), again
+        with Started("run", job, cwd=tmp_path) as other:  # nobody begins what the conductor has
+            other.until("waits for room")
         ended = mozart("pause", "later")
         assert (ended.exit_code, "did not run" in ended.stderr) == (0, True), ended
         assert command.end().exit_code == 3

@@ -40,6 +40,11 @@ def is_wanted(conductor: bool | None, *, detach: bool = False, environ: Mapping[
     return environ.get(VARIABLE, "").strip().lower() not in ("", "0", "false", "no")
 
 
+def is_there(layout: Layout, conductor: bool | None) -> bool:
+    """Whether the conductor has the job already, so that nobody else should begin it; an option can say otherwise."""
+    return conductor is None and Carriage(layout).coming is not None
+
+
 def run_there(output: Output, wish: Submission, *, layout: Layout | None = None, detach: bool = False) -> int:
     """Have the conductor run a job and show it until it is over; returns the job's exit code, as `run` does.
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
-from mozart_nb.cli.conducting import absolute, is_wanted, recover_there, run_there
+from mozart_nb.cli.conducting import absolute, is_there, is_wanted, recover_there, run_there
 from mozart_nb.cli.healing import unlocked
 from mozart_nb.cli.loading import load_checked
 from mozart_nb.cli.output import FAILED, OK, Output
@@ -173,11 +173,9 @@ def resume(output: Output, job_id: str, wish: ResumeWish) -> int:
             raise MisuseError("nothing was started", hint="--yes answers this question")
         if found.kind != "running":
             output.say(_resuming(state, wish))
-    if goes_there:
+    if goes_there or is_there(prepared.layout, wish.conductor):
         return run_there(output, _submission(prepared, wish), layout=prepared.layout, detach=wish.detach)
-    options = RunOptions(
-        keep_failed=wish.keep_failed, self_healing=wish.self_healing, escalation=wish.escalation
-    )
+    options = RunOptions(keep_failed=wish.keep_failed, self_healing=wish.self_healing, escalation=wish.escalation)
     return drive(output, prepared, options, yes=wish.yes, reload=reload, infer=wish.infer, healings=healings)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mozart_nb.cli.attach import attach
-from mozart_nb.cli.conducting import absolute, is_wanted, run_there
+from mozart_nb.cli.conducting import absolute, is_there, is_wanted, run_there
 from mozart_nb.cli.confirm import SetAside, confirmations_for, consent_for
 from mozart_nb.cli.dry_run import show_plan
 from mozart_nb.cli.healing import unlocked
@@ -81,6 +81,10 @@ def run(output: Output, file: Path, wish: RunWish) -> int:
         return OK
     if starts_at:
         wait_until(output, starts_at, loaded.config.job_id)
+    if wish.rehearse and wish.conductor is None and not wish.detach:
+        goes_there = False  # free of charge and soon over: only when asked for in so many words
+    elif not goes_there:
+        goes_there = is_there(prepared.layout, wish.conductor)
     if goes_there:
         return _run_there(output, prepared, file, wish)
     if wish.rehearse:
