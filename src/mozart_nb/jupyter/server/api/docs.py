@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from mozart_nb.jupyter.server.api.openapi import document
 from mozart_nb.jupyter.server.base import ApiHandler, PageHandler
@@ -21,13 +24,24 @@ class DocsHandler(PageHandler):
     """The same for people."""
 
     def get(self) -> None:
-        self.render_page("docs.html", place="docs", info=document()["info"], tags=_tags(), schemas=_schemas())
+        self.render_page("docs.html", place="docs", info=_marked(document()["info"]), tags=_tags(), schemas=_schemas())
 
 
 @cache
 def _tags() -> list[dict[str, Any]]:
     whole = document()
-    return [{**tag, "operations": [*_operations(whole, tag["name"])]} for tag in whole["tags"]]
+    return [{**_marked(tag), "operations": [*_operations(whole, tag["name"])]} for tag in whole["tags"]]
+
+
+def _marked(part: dict[str, Any]) -> dict[str, Any]:
+    """The same with `code` in its texts as people see code."""
+    texts = {key: part.get(key, "") for key in ("description", "summary")}
+    return {**part, **{key: with_code(text) for key, text in texts.items()}}
+
+
+def with_code(text: str) -> Markup:
+    """A text of ours with what stands between backticks marked as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _operations(whole: dict[str, Any], tag: str) -> Iterator[dict[str, Any]]:
@@ -35,8 +49,7 @@ def _operations(whole: dict[str, Any], tag: str) -> Iterator[dict[str, Any]]:
         for method, operation in methods.items():
             if tag in operation["tags"]:
                 yield {
-                    "description": "",
-                    **operation,
+                    **_marked(operation),
                     "method": method.upper(),
                     "path": path,
                     "parameters": [*map(_parameter, operation["parameters"])],
@@ -48,7 +61,7 @@ def _operations(whole: dict[str, Any], tag: str) -> Iterator[dict[str, Any]]:
 def _parameter(one: dict[str, Any]) -> dict[str, Any]:
     default = one["schema"].get("default", "")
     kind = type_of(one["schema"])
-    return {**one, "type": f"{kind} (default {default})" if default != "" else kind}
+    return {**_marked(one), "type": f"{kind} (default {default})" if default != "" else kind}
 
 
 def _body(operation: dict[str, Any]) -> str:
@@ -56,11 +69,11 @@ def _body(operation: dict[str, Any]) -> str:
     return next((name_of(media["schema"]) for media in content.values()), "")
 
 
-def _answers(operation: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _answers(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for status, answer in operation["responses"].items():
         media = answer.get("content", {})
         name = next((name_of(one["schema"]) for one in media.values()), "")
-        yield {"status": status, "meaning": answer["description"], "types": ", ".join(media), "schema": name}
+        yield {"status": status, "meaning": with_code(answer["description"]), "types": ", ".join(media), "schema": name}
 
 
 @cache
@@ -69,13 +82,13 @@ def _schemas() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "description": schema.get("description", ""),
+            "description": with_code(schema.get("description", "")),
             "fields": [
                 {
                     "name": field,
                     "type": type_of(part),
                     "ref": name_of(part.get("items", part)),
-                    "description": part.get("description", ""),
+                    "description": with_code(part.get("description", "")),
                     "required": field in schema.get("required", ()),
                 }
                 for field, part in schema.get("properties", {}).items()

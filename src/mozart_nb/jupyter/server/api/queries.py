@@ -171,7 +171,10 @@ class ActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = ()
     reply: Literal["", "proceed", "skip", "abort", "add", "retry"] = ""
     text: Annotated[
-        str, _Meta(max_length=200_000, description="what goes with a reply: more text, an edited prompt")
+        str, _Meta(max_length=100_000, description="what goes with a reply: more text, an edited prompt")
     ] = ""
+    attempt: Annotated[
+        int, _Meta(ge=0, le=10_000_000, description="answer only what was asked about this attempt; 0: whatever is")
+    ] = 0
     config: Annotated[str, _Meta(max_length=LONGEST_CONFIG, description="the new job file, as YAML")] = ""
     resume: Annotated[bool, _Meta(description="with `modify`: go on at once")] = True
