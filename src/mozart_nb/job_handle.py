@@ -27,7 +27,7 @@ from mozart_nb.job.given import Given
 from mozart_nb.job.lint import Severity
 from mozart_nb.job.load import LoadedJob, load_job, load_mapping, load_text
 from mozart_nb.job_starting import JobStarter
-from mozart_nb.looking.questions import OpenQuestion, open_question, open_questions, require_answer
+from mozart_nb.looking.questions import OpenQuestion, answer_to, open_questions
 from mozart_nb.plans.borrowing import given_for
 from mozart_nb.plans.checking import require_valid
 from mozart_nb.plans.outlook import plan_document
@@ -191,15 +191,7 @@ class Job(JobStarter):
         fail, with `text` instead of its prompt if it is given. With an `attempt` it counts for that question only.
         Raises `MisuseError` for what is no answer, or when nothing is asked or nobody runs the job.
         """
-        question = self.read(lambda state: open_question(state, batch))
-        request = Request(
-            kind="answer",
-            by="notebook",
-            batches=(batch,),
-            action=require_answer(question, batch, action, text, self.job_id),
-            text=text,
-            attempt=attempt or question.attempt,
-        )
+        request = self.read(lambda state: answer_to(state, batch, action, text, by="notebook", attempt=attempt))
         self._channel.request(request)
         return self
 

@@ -15,19 +15,21 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.cli.editor import edit
 from mozart_nb.cli.output import FAILED, OK, Output
 from mozart_nb.engine.asked import Asked
-from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import BatchAnswered, Event
 from mozart_nb.hosts.headless import run_briefly
 from mozart_nb.looking.finding import Found, find, known_layouts
 from mozart_nb.looking.following import Follower, follow
-from mozart_nb.looking.questions import OpenQuestion, open_question, open_questions, prompt_of, require_answer
+from mozart_nb.looking.questions import OpenQuestion, answer_to, open_question, open_questions, prompt_of
 from mozart_nb.plans.prepared import Prepared, opened
 from mozart_nb.words import clock, one_line, plural
 
 ACKNOWLEDGE_SECONDS: Final = 5.0
 """How long to wait for a host to take the answer; it looks twice per second."""
+
+EXPIRE_SECONDS: Final = 60.0
+"""After so long a host that has not taken the answer leaves it: the person was told that it was not taken."""
 
 BY: Final = "mozart reply"
 
@@ -117,21 +119,9 @@ def reply(output: Output, job_id: str, wish: ReplyWish) -> int:
         hint = f"`mozart resume {job_id}` goes on with it and asks again"
         raise MisuseError(f"nobody runs job `{job_id}` any more: no answer can reach it", hint=hint, job_id=job_id)
     text = _text(found, question, wish)
-    action = require_answer(question, wish.batch, wish.action, text, job_id)
+    asked = answer_to(found.state, wish.batch, wish.action, text, by=BY, attempt=question.attempt)
     follower = Follower(found.layout)
-    drop(
-        found.layout,
-        Request(
-            kind="answer",
-            by=BY,
-            batches=(wish.batch,),
-            action=action,
-            text=text,
-            attempt=question.attempt,
-            run_id=owner.run_id,
-            expires_at=time.time() + 60,
-        ),
-    )
+    drop(found.layout, msgspec.structs.replace(asked, run_id=owner.run_id, expires_at=time.time() + EXPIRE_SECONDS))
     return _await(output, follower, found, wish.batch, question)
 
 

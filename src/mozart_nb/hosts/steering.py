@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.layout import Layout
@@ -23,6 +25,7 @@ from mozart_nb.hosts.carriage import Carriage
 from mozart_nb.hosts.conductor.client import ensure_running
 from mozart_nb.looking.finding import find
 from mozart_nb.looking.logs import last_events
+from mozart_nb.looking.questions import answer_to
 from mozart_nb.words import plural
 
 Action = Literal["pause", "resume", "cancel", "retry", "modify", "answer"]
@@ -154,22 +157,29 @@ def steer(
     reply: Reply | Literal[""] = "",
     config: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    attempt: int = 0,
     say: Say = silently,
 ) -> Steered:
     """Ask something of the job at `layout`; returns once it was asked, not once it was done.
 
     `by` names who asks, as people read it in the journal. `retry` tries failed `batches` again (none named: all of
-    them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` goes with it.
-    `modify` gives it the job file `config`. `options` say how a job goes on that the conductor takes up: fields of
-    `Submission`, and with `modify` also `resume`, whether it goes on at once.
+    them). `answer` gives `reply` to the open question of the one batch in `batches`; `action_text` goes with it, and
+    with an `attempt` only what was asked about that one is answered. `modify` gives it the job file `config`.
+    `options` say how a job goes on that the conductor takes up: fields of `Submission`, and with `modify` also
+    `resume`, whether it goes on at once.
 
     Raises `MisuseError` for what cannot be asked of the job as it stands, `UnknownJobError` where it is gone.
     """
     if action == "answer" and (len(batches) != 1 or not reply):
         raise MisuseError("an answer is to the question of one batch", job_id=layout.job_id)
     holder = _working(layout)
+    if holder is not None and action == "answer":
+        state = find(layout).state
+        request = answer_to(state, batches[0], reply, action_text, by=by, attempt=attempt)
+        drop(layout, msgspec.structs.replace(request, run_id=holder.run_id, expires_at=time.time() + REQUEST_SECONDS))
+        return Steered(_asked(layout.job_id, action, tuple(batches), reply), "host")
     if holder is not None and action != "modify":
-        return _ask_host(layout, holder, action, by, tuple(batches), action_text, reply)
+        return _ask_host(layout, holder, action, by, tuple(batches))
     about: dict[str, Any] = {"job_id": layout.job_id, "workspace": str(layout.workspace), **(options or {})}
     if action == "modify":
         about["config"] = str(_required(config, layout).absolute())
@@ -203,15 +213,11 @@ def _has_settled(layout: Layout) -> bool:
     return bool(last) and isinstance(last[0], ev.JobPaused | ev.JobCompleted | ev.JobFailed | ev.JobCancelled)
 
 
-def _ask_host(
-    layout: Layout, holder: Owner, action: Action, by: str, batches: tuple[int, ...], text: str, reply: str
-) -> Steered:
+def _ask_host(layout: Layout, holder: Owner, action: Action, by: str, batches: tuple[int, ...]) -> Steered:
     until = time.time() + REQUEST_SECONDS
     about: dict[str, Any] = {"by": by, "batches": batches, "run_id": holder.run_id, "expires_at": until}
-    if action == "answer":
-        about |= {"action": reply, "text": text}
     drop(layout, Request(kind=action, **about))  # type: ignore[arg-type]  # `modify` is not asked of a host
-    return Steered(_asked(layout.job_id, action, batches, reply), "host")
+    return Steered(_asked(layout.job_id, action, batches, ""), "host")
 
 
 def _asked(job: str, action: Action, batches: tuple[int, ...], reply: str) -> str:

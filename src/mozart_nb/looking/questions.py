@@ -11,6 +11,7 @@ from typing import Final, cast
 import msgspec
 
 from mozart_nb.engine.asked import Asked, objection, question_text
+from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import Mode, QuestionKind, ReplyAction
@@ -101,6 +102,26 @@ def require_answer(question: Asked, number: int, action: str, text: str, job_id:
         hint = f"`mozart questions {job_id}` shows what is asked" if job_id else ""
         raise MisuseError(f"batch {number}: {why}", hint=hint, job_id=job_id, batch=number)
     return cast(ReplyAction, action)
+
+
+def answer_to(state: JobState, number: int, action: str, text: str = "", *, by: str, attempt: int = 0) -> Request:
+    """The request that answers the open question of a batch, to be given to whoever runs the job.
+
+    With an `attempt` only what was asked about that one is answered: another question may be open by now. Raises
+    `MisuseError` when nothing of that kind is asked, or that is no answer to it.
+    """
+    question, job = open_question(state, number), state.job.job_id
+    if attempt not in (0, question.attempt):
+        said = f"what was asked about attempt {attempt} of batch {number} is answered; it asks about another one now"
+        raise MisuseError(said, hint=f"`mozart questions {job}` shows what is asked", job_id=job, batch=number)
+    return Request(
+        kind="answer",
+        by=by,
+        batches=(number,),
+        action=require_answer(question, number, action, text, job),
+        text=text,
+        attempt=question.attempt,
+    )
 
 
 def _shown(number: int, asked: Asked, edited: str) -> OpenQuestion:

@@ -32,6 +32,7 @@ from mozart_nb.hosts.local_run import Wish
 from mozart_nb.job.plan import compatible
 from mozart_nb.job_handle import Job
 from mozart_nb.looking.finding import find, last_activity
+from mozart_nb.looking.questions import answer_to
 from mozart_nb.plans.prepared import Prepared, opened, renewed
 from mozart_nb.runtime import recover_job
 
@@ -128,8 +129,13 @@ async def retry(conductor: Conductor, job: Retried) -> dict[str, Any]:
 async def answer(conductor: Conductor, reply: Answered) -> dict[str, Any]:
     """The answer to an open question of a batch; the first one counts, whoever gives it."""
     layout = await layout_of(conductor, reply)
-    request = Request(kind="answer", by=BY, batches=(reply.batch,), action=reply.action, text=reply.text)
-    await conductor.in_thread(_channel(conductor, layout).request, request)
+    channel = _channel(conductor, layout)
+
+    def ask() -> None:
+        request = answer_to(find(layout).state, reply.batch, reply.action, reply.text, by=BY, attempt=reply.attempt)
+        channel.request(request)
+
+    await conductor.in_thread(ask)
     return {
         "job_id": layout.job_id,
         "said": f"batch {reply.batch} of job `{layout.job_id}` is answered: {reply.action}",

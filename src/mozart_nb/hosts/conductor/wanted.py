@@ -128,6 +128,7 @@ class Answered(OfJob, kw_only=True):
         Literal["proceed", "skip", "abort", "add", "retry"], Meta(description="What is to be done about it.")
     ]
     text: Annotated[str, Meta(description="What goes with it: words to add, or an edited prompt.")] = ""
+    attempt: Annotated[int, Meta(ge=0, description="Only what was asked about this attempt; 0: whatever is asked.")] = 0
 
 
 class Retried(OfJob, kw_only=True):

@@ -137,6 +137,7 @@ def act(ask: Ask[queries.Query, queries.ActionBody]) -> Reply:
             reply=body.reply,
             config=config,
             options=options,
+            attempt=body.attempt,
         )
     except MisuseError as error:
         if type(error) is MisuseError:

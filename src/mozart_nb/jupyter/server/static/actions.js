@@ -24,6 +24,7 @@ export function watchActions(live) {
     if (!form) return;
     event.preventDefault();
     const body = { action: "answer", batches: [Number(form.dataset.batch)], reply: event.submitter.value };
+    body.attempt = Number(form.dataset.attempt); // another question may be open by the time this arrives
     const text = form.elements.text.value.trim();
     if (text) body.text = text;
     await steer(form.dataset.answer, body, form.querySelectorAll("button"), live);
