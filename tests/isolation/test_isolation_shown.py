@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from support.repositories import COMMIT, Repo, Work
 from mozart_nb import events as ev
 from mozart_nb.backends.strays import LoggedSessions
 from mozart_nb.consumers.isolation import isolation_phrases
+from mozart_nb.consumers.progress import progress_of
 from mozart_nb.engine.ports import Ailment
+from mozart_nb.engine.state import IsolationState
 from mozart_nb.healing.folders import find_working_directory
 from mozart_nb.healing.remedy import Case, Site
 from mozart_nb.hooks import run_hooks
 from mozart_nb.job.model import JobConfig
+from mozart_nb.jupyter.looks.head import head
+from mozart_nb.jupyter.looks.static import static_text
 from mozart_nb.looking.diagnosis import diagnose
 from mozart_nb.looking.finding import find
 from mozart_nb.plans.outlook import plan_document
@@ -49,18 +54,28 @@ def test_the_status_says_where_the_work_is(work: Work, repo: Repo) -> None:
     shown = document(prepared)["isolation"]
     assert (shown["status"], shown["branch"], shown["commits"]) == ("removed", "mozart/notes", 2)
     assert shown["head"] == repo.git("rev-parse", "mozart/notes")
-    assert list(isolation_phrases(state)) == [f"work is on branch mozart/notes of {repo.root}, 2 commits"]
+    assert list(isolation_phrases(state.job.isolation)) == [f"work is on branch mozart/notes of {repo.root}, 2 commits"]
 
 
 def test_the_status_of_a_job_that_is_not_isolated_has_nothing_about_it(work: Work) -> None:
     prepared = work.prepared(isolation={"enabled": False})
-    assert list(isolation_phrases(work.run(prepared))) == []
+    assert list(isolation_phrases(work.run(prepared).job.isolation)) == []
     assert document(prepared)["isolation"] is None
+
+
+def test_a_notebook_shows_the_branch_in_the_dashboard_and_in_what_is_saved_of_it(work: Work) -> None:
+    state = work.run(work.prepared(COMMIT))
+    progress = progress_of(state, None, state.job.at, is_live=False)
+    said = "work is on branch mozart/notes"
+    assert said in head(progress)
+    assert said in static_text(progress)
+    off = replace(progress, isolation=IsolationState())
+    assert said not in head(off)
 
 
 def test_a_worktree_that_was_kept_is_named_with_the_reason(work: Work) -> None:
     prepared = work.prepared("test {batch_num} = 1")
-    [where, why] = isolation_phrases(work.run(prepared))
+    [where, why] = isolation_phrases(work.run(prepared).job.isolation)
     assert where.startswith("work is on branch mozart/notes")
     assert "is kept: the job failed; 2 changes in it are not committed" in why
     facts = {fact.name: fact.detail for fact in diagnose(prepared.layout).environment.facts}

@@ -128,8 +128,10 @@ def test_a_fresh_start_leaves_the_worktree_of_a_failed_run_where_it_is(work: Wor
     work.run(prepared)
     [left] = repo.worktrees()
     gate.touch()
+    (repo.root / ".git/worktrees/notes/locked").write_text("mozart job notes: host h pid 12 started 1")
     work.run(prepared, options=ev.RunOptions(fresh=True), fresh=True)
-    assert repo.worktrees() == [left]
+    assert (repo.worktrees(), repo.locked()) == ([left], [])
+    assert any(f"the worktree of an earlier run stays in {left}" in text for text in work.told)
     assert (left / "out-1.md").exists()
     assert repo.files("mozart/notes-2") == {"README.md", "out-1.md", "out-2.md"}
 

@@ -146,7 +146,7 @@ def remedy_lines(state: JobState) -> Iterator[Text]:
 
 def isolation_lines(state: JobState) -> Iterator[Text]:
     """Where the work of an isolated job is."""
-    return (line(phrase, indent=2) for phrase in isolation_phrases(state))
+    return (line(phrase, indent=2) for phrase in isolation_phrases(state.job.isolation))
 
 
 def hook_lines(results: Iterable[HookResult]) -> Iterator[Text]:

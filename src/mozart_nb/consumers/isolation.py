@@ -12,9 +12,8 @@ from mozart_nb.words import one_line, plural
 _REASON_WIDTH = 300
 
 
-def isolation_phrases(state: JobState) -> Iterator[str]:
+def isolation_phrases(found: IsolationState) -> Iterator[str]:
     """A line or two about the job's worktree and branch; nothing for a job that is not isolated."""
-    found = state.job.isolation
     if found.status == "none":
         yield f"works in the checkout itself: {_note(found)}"
     elif found.status == "worktree":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mozart_nb.engine.state import BatchState, JobState
+from mozart_nb.engine.state import BatchState, IsolationState, JobState
 from mozart_nb.events import BatchCompleted, BatchFailed, BatchStarted, Event, Mode, SessionProgress, Usage
 from mozart_nb.job.model import JobConfig
 
@@ -20,6 +20,8 @@ ShownStatus = Literal[
 ]
 WaitKind = Literal["limit", "breaker", "retry", "completion", "healed", "pause", "answer"]
 Doing = Literal["preparing", "working", "checking", "healing"]
+
+_NOT_ISOLATED = IsolationState()
 
 MOST_QUESTIONS = 3
 """Open questions that are shown one by one."""
@@ -130,6 +132,7 @@ class Progress:
     """Batches that a person is being asked about."""
     parked: int = 0
     """Of the running batches, those whose request a service answers hours later."""
+    isolation: IsolationState = _NOT_ISOLATED
 
     @property
     def done(self) -> int:
@@ -200,6 +203,7 @@ def progress_of(
         concurrency=concurrency_of(state, config) if config is not None else None,
         questions=len(job.questions),
         parked=len(state.agenda.parked),
+        isolation=job.isolation,
     )
 
 

@@ -59,9 +59,10 @@ class WorktreeKeeper:
             await asyncio.wait([self._working])
         if self._state.agenda.running:
             return
+        tree = self._worktree
         has_begun = self._working is not None or self._state.job.isolation.is_open
         with contextlib.suppress(GitError):
-            if self._worktree.is_new and not has_begun:
-                await remove(self._git, self._worktree.repository, self._worktree.path)
-            elif self._worktree.admin.exists():
-                await unlock(self._git, self._worktree)
+            if tree.is_new and not has_begun:
+                await remove(self._git, tree.repository, tree.path)
+            elif tree.admin.exists():
+                await unlock(self._git, tree.repository, tree.path, tree.admin)

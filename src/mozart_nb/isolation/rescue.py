@@ -45,10 +45,15 @@ def latest_commit(admin: Path) -> str:
 
 
 def _heads(admin: Path) -> Iterator[str]:
-    """Where HEAD of the worktree was, each commit once, the last one first."""
-    try:
-        lines = (admin / "logs" / "HEAD").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    hashes = (line.split(" ", 2)[1] for line in reversed(lines) if line.count(" ") >= 2)
+    """Where HEAD of the worktree is, if that is no branch, and was: each commit once, the last one first."""
+    log = _lines(admin / "logs" / "HEAD")
+    logged = [line.split(" ", 2)[1] for line in reversed(log) if line.count(" ") >= 2]
+    hashes = [*_lines(admin / "HEAD"), *logged, *_lines(admin / "ORIG_HEAD")]
     yield from (commit for commit in dict.fromkeys(hashes) if _HASH.fullmatch(commit) and commit.strip("0"))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

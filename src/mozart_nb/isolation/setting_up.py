@@ -43,6 +43,7 @@ from mozart_nb.isolation.worktree import (
     read_note,
     refuse_if_used,
     remove,
+    unlock,
     write_note,
 )
 
@@ -107,8 +108,9 @@ async def _found(git: Git, wanted: Wanted, repository: Repository, earlier: Isol
     if earlier.branch:
         return await _again(git, wanted, repository, earlier)
     start = await start_of(git, repository, wanted.source)
-    await _clear_away(git, wanted, repository)
-    return await _made(git, wanted, repository, start)
+    left = await _clear_away(git, wanted, repository)
+    worktree = await _made(git, wanted, repository, start)
+    return replace(worktree, notes=(*worktree.notes, *left))
 
 
 # --- a new one --------------------------------------------------------------------------------------------------------
@@ -181,8 +183,12 @@ async def _taken_over(
     return await _again(git, wanted, repository, known)
 
 
-async def _clear_away(git: Git, wanted: Wanted, repository: Repository) -> None:
-    """Remove what a host has left that died before the journal knew of it: nobody has worked there."""
+async def _clear_away(git: Git, wanted: Wanted, repository: Repository) -> list[str]:
+    """Remove what a host has left that died before the journal knew of it: nobody has worked there.
+
+    Worktrees of earlier records of this job are told of, and unlocked: nobody works there any more.
+    """
+    left = []
     for path, admin in admins_of(repository).items():
         note = read_note(admin)
         is_ours = note is not None and is_same(Path(note.owner), wanted.owner)
@@ -191,6 +197,10 @@ async def _clear_away(git: Git, wanted: Wanted, repository: Repository) -> None:
         if _is_half_made(admin) or (note is not None and await _is_untouched(git, path, note)):
             with contextlib.suppress(GitError):  # then another name is taken
                 await remove(git, repository, path)
+        elif note is not None and not wanted.takes_over:
+            await unlock(git, repository, path, admin)
+            left.append(f"the worktree of an earlier run stays in {path}, branch {note.branch}")
+    return left
 
 
 def _is_half_made(admin: Path) -> bool:

@@ -72,7 +72,7 @@ async def _removed(git: Git, worktree: Worktree, leaving: Leaving) -> ev.Worktre
     async with alone(repository.common):
         elsewhere = await _bring_home(git, worktree)
         elsewhere += await rescue(git, repository, worktree.branch, worktree.admin)
-        await unlock(git, worktree)
+        await unlock(git, repository, worktree.path, worktree.admin)
         await remove(git, repository, worktree.path)
     head = await commit_of(git, repository.root, worktree.ref)
     commits = await count_between(git, repository.root, worktree.base, worktree.ref)

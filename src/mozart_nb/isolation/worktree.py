@@ -112,15 +112,15 @@ def _folders(folder: Path) -> list[Path]:
 async def lock(git: Git, worktree: Worktree, job_id: str) -> None:
     """Have git neither remove nor prune the worktree while this process works in it. A person's lock stays as it is."""
     reason = f"mozart job {job_id}: host {socket.gethostname()} pid {os.getpid()} started {_started(os.getpid()):.0f}"
-    await unlock(git, worktree)
+    await unlock(git, worktree.repository, worktree.path, worktree.admin)
     if not (worktree.admin / "locked").exists():
         await git.do(worktree.repository.root, "worktree", "lock", "--reason", reason, str(worktree.path))
 
 
-async def unlock(git: Git, worktree: Worktree) -> None:
+async def unlock(git: Git, repository: Repository, path: Path, admin: Path) -> None:
     """Take a lock of ours away, also one that an earlier host has left: whoever holds the job's own lock may."""
-    if is_ours(lock_of(worktree.admin)):
-        await git.do(worktree.repository.root, "worktree", "unlock", str(worktree.path))
+    if is_ours(lock_of(admin)):
+        await git.do(repository.root, "worktree", "unlock", str(path))
 
 
 def is_ours(reason: str | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mozart_nb.codes import lookup
+from mozart_nb.consumers.isolation import isolation_phrases
 from mozart_nb.consumers.phrases import money_text, repeat_phrases, running_phrases, wait_text
 from mozart_nb.consumers.progress import Progress, RunningBatch
 from mozart_nb.jupyter.looks.advice import advice_here
@@ -38,6 +39,7 @@ def head(
         f'<p class="mozart-counts">{counts(progress)}</p>',
         f'<p class="mozart-facts">{facts(progress)}</p>',
         reason(progress),
+        "".join(_place(progress)),
         "".join(_waits(progress)),
         "".join(_notes(busy_seconds if progress.is_live else 0.0, notes)),
         running_list(progress, running),
@@ -190,6 +192,12 @@ def reason_words(progress: Progress) -> str:
     if progress.status == "interrupted":
         return f"{said} Nobody runs this job any more; nothing is lost, it can be resumed.".strip()
     return said
+
+
+def _place(progress: Progress) -> Iterator[str]:
+    """Where an isolated job works, or has worked."""
+    for phrase in isolation_phrases(progress.isolation):
+        yield f'<p class="mozart-note"><bdi>{escaped_line(phrase, _REASON_WORDS)}</bdi></p>'
 
 
 def _waits(progress: Progress) -> Iterator[str]:

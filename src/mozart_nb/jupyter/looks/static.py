@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mozart_nb.codes import lookup
+from mozart_nb.consumers.isolation import isolation_phrases
 from mozart_nb.consumers.phrases import count_phrases, money_text, next_steps, wait_text
 from mozart_nb.consumers.progress import Progress
 from mozart_nb.engine.state import JobState
@@ -116,6 +117,7 @@ def static_text(progress: Progress, rows: Sequence[BatchRow] = (), *, hint: str 
     lines = [f"{shown_line(progress.job_id, 120)}: {', '.join(facts)}"]
     if progress.reason or progress.code:
         lines.append(f"  {_reason(progress)}")
+    lines += [f"  {shown_line(phrase, 400)}" for phrase in isolation_phrases(progress.isolation)]
     lines += [f"  {shown_line(wait_text(wait), 300)}" for wait in progress.waits]
     problems = [row for row in rows if row.status in _PROBLEMS]
     lines += [f"  {_problem(row)}" for row in problems[:TEXT_ROWS]]
