@@ -111,7 +111,7 @@ CRASHES_TWICE = {"script": {3: ["crash", "crash"]}}
 def test_a_job_is_created_watched_paused_resumed_and_mended_from_its_pages(site: Site) -> None:
     page = site.open()
     expect(page.locator(".empty")).to_contain_text("No jobs yet")
-    create(page, described("journey", 14, rehearsal=CRASHES_TWICE))
+    create(page, described("journey", 40, rehearsal=CRASHES_TWICE))
 
     is_now(page, "running")
     expect(page.locator("#link-state")).to_have_text("live", timeout=PATIENCE)
@@ -121,7 +121,7 @@ def test_a_job_is_created_watched_paused_resumed_and_mended_from_its_pages(site:
     keep(page, "pages-paused")
     press(page, "Resume")
     is_now(page, "failed")  # batch 3 crashed before the pause and after it
-    expect(page.locator("main")).to_contain_text("13 completed")
+    expect(page.locator("main")).to_contain_text("39 completed")
 
     page.get_by_role("link", name="batch 3", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Batch 3")

@@ -21,7 +21,7 @@ JOB = {
     "name": "in-lab",
     "workspace": "./in-lab",
     "backend": {"type": "rehearsal"},
-    "batch": {"size": 1, "total_items": 12},
+    "batch": {"size": 1, "total_items": 40},
     "parallel": {"enabled": True, "max_concurrent": 2, "fail_fast": False},
     "prompt": {"template": "Write one sentence about {{ batch_num }}."},
     "retry": {"max_retries": 0},
@@ -51,12 +51,13 @@ def is_now(pages: FrameLocator, status: str) -> None:
 
 
 def test_a_job_goes_its_whole_way_in_a_tab_of_jupyterlab(window: LabPage) -> None:
+    window.page.wait_for_function("() => window.jupyterapp.commands.hasCommand('mozart:open')", timeout=PATIENCE)
     window.command("mozart:open")
     pages = window.page.frame_locator(".mozart-pages iframe")
     expect(pages.locator("h1").first).to_have_text("Jobs", timeout=PATIENCE)
     pages.get_by_role("link", name="New job").first.click()
     pages.locator("#yaml").fill(yaml.safe_dump(JOB, sort_keys=False))
-    expect(pages.locator("#verdict")).to_contain_text("Ready to run, 12 batches")
+    expect(pages.locator("#verdict")).to_contain_text("Ready to run, 40 batches")
     pages.get_by_role("button", name="Start", exact=True).click()
 
     is_now(pages, "running")
