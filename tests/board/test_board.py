@@ -20,7 +20,17 @@ from mozart_nb.consumers.rows import BATCH_STATUSES
 from mozart_nb.engine.fold import fold
 from mozart_nb.engine.state import BatchState
 from mozart_nb.errors import AmbiguousJobError, CheckpointCorruptError, MisuseError, UnknownJobError
-from mozart_nb.looking.board import BATCH_SORTS, JOB_SORTS, STATUS_LETTERS, BatchWish, Board, JobWish, attempts, key_for
+from mozart_nb.looking.board import (
+    BATCH_SORTS,
+    JOB_SORTS,
+    STATUS_LETTERS,
+    BatchWish,
+    Board,
+    JobWish,
+    attempts,
+    key_for,
+    watched,
+)
 from mozart_nb.looking.board.batches import chosen, letters
 from mozart_nb.looking.failures import FailureFilter
 from mozart_nb.looking.logs import LogFilter
@@ -165,7 +175,7 @@ def test_only_so_many_records_are_kept_in_memory(tmp_path: Path) -> None:
         finished(tmp_path / name, name, batches=8)
     for name in ("one", "two", "three", "one"):
         assert board.look(name).progress.completed == 8
-    assert sum(watched.weight for watched in board._shelf._jobs.values()) <= 16
+    assert sum(one.weight for one in board._shelf._jobs.values()) <= 16
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -295,3 +305,13 @@ def test_marks_found_by_a_search_are_those_of_the_whole_reading(tmp_path: Path) 
     write_events(layout, history(7, 400))
     board = Board(lambda: [layout])
     assert board.moments(layout.job_id).marks == asyncio.run(Timeline(layout).moments()).marks
+
+
+def test_a_job_that_nobody_asks_for_is_let_go(tmp_path: Path, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        finished(tmp_path / name, name)
+    board.look("one")
+    monkeypatch.setattr(watched, "IDLE_SECONDS", 0.0)
+    board.look("two")
+    assert [layout.job_id for layout in board._shelf._jobs] == ["two"]
+    assert board.look("one").progress.completed == 4

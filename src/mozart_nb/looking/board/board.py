@@ -52,7 +52,7 @@ from mozart_nb.looking.questions import OpenQuestion, open_questions
 from mozart_nb.looking.timeline import Mark, Marks, Moments
 from mozart_nb.plans.prepared import Prepared
 
-MOST_BATCHES: Final = 250_000
+MOST_BATCHES: Final = 200_000
 """Records of batches that are kept in memory for jobs nobody watches, about 1.5 kB each; the last used ones stay."""
 
 MOST_JOBS: Final = 64
@@ -223,7 +223,7 @@ class Board:
         """Every failure of the job, in order of time; what rules saw and the ends of the output only `with_tails`."""
         watched = self._watched(key)
         with watched.reading() as reading:
-            version = reading.version
+            version = reading.version_for(5)
         if with_tails:
             return failures_at(watched.layout, wanted, with_tails=True)
         found = watched.kept("failures", version, lambda: failures_at(watched.layout))
@@ -233,17 +233,16 @@ class Board:
         """Why it is where it is, what held it up, what to do next."""
         watched = self._watched(key)
         with watched.reading() as reading:
-            # Of a job that runs something always changes; a diagnosis of half a minute ago is as good.
-            version = reading.version if reading.owner is None else f"{reading.record}.{reading.now // 30}"
+            version = reading.version_for(30)
         return watched.kept("diagnosis", version, lambda: diagnose(watched.layout))
 
     def moments(self, key: str) -> Moments:
-        """How far the time slider reaches, and its marks. Of a job that runs, marks may be some seconds late."""
+        """How far the time slider reaches, and its marks. Of a large job that runs, marks may be some seconds late."""
         watched = self._watched(key)
         with watched.reading() as reading:
             job = reading.state.job
-            seq, first_at, last_at, is_live = job.seq, job.created_at, job.at, reading.owner is not None
-            version = f"{reading.record}.{reading.now // 5}" if is_live else reading.version
+            seq, first_at, last_at = job.seq, job.created_at, job.at
+            version = reading.version_for(5)
         marks = watched.kept("marks", version, lambda: _marks(watched.layout))
         return Moments(seq, first_at, last_at, marks)
 
@@ -270,7 +269,7 @@ class Board:
             return self._past_runs(wish, seen, notices if notices is not None else [])
         watched = self._watched(key)
         with watched.reading() as reading:
-            version = reading.version
+            version = reading.version_for(5)
         return watched.kept(("runs", wish), version, lambda: runs_at([watched.layout], wish, notices))
 
     # --- live ---------------------------------------------------------------------------------------------------------

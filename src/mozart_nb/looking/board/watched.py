@@ -29,6 +29,12 @@ REFRESH_SECONDS: Final = 0.2
 OWNER_SECONDS: Final = 1.0
 """How long it is believed who runs a job."""
 
+SMALL: Final = 5_000
+"""Batches of a job of which everything is made quickly."""
+
+IDLE_SECONDS: Final = 900.0
+"""How long a job is kept in memory that nobody asks for."""
+
 MOST_KEPT: Final = 24
 """Results that are kept per job: sorted lists of batches, failures, a diagnosis."""
 
@@ -59,6 +65,12 @@ class Reading:
         """How many wait for an answer."""
         return len(self.state.job.questions)
 
+    def version_for(self, seconds: float) -> str:
+        """The version for what takes long to make: of a large job that runs, one lasts for so many seconds."""
+        if self.owner is None or self.state.total <= SMALL:
+            return self.version
+        return f"{self.record}.{self.now // seconds}"
+
 
 Hear = Callable[[list[ev.Event]], None]
 
@@ -83,6 +95,7 @@ class Watched:
         self._plan_stamp: Hashable = None
         self._hearers: list[Hear] = []
         self._kept: OrderedDict[Hashable, tuple[str, Any]] = OrderedDict()
+        self.used_at = time.monotonic()
 
     @property
     def weight(self) -> int:
@@ -218,6 +231,7 @@ class Shelf:
             found = self._jobs.get(layout)
             if found is None:
                 found = self._jobs[layout] = Watched(layout, now=self._now)
+            found.used_at = time.monotonic()
             self._jobs.move_to_end(layout)
             self._make_room()
             return found
@@ -236,12 +250,13 @@ class Shelf:
             self._jobs.clear()
 
     def _make_room(self) -> None:
-        """The newest stays, whatever it weighs."""
+        """The newest stays, whatever it weighs. The others stand in the order in which they were asked for."""
         weight = sum(watched.weight for watched in self._jobs.values())
-        for layout in list(self._jobs)[:-1]:
-            if weight <= self._most_batches and len(self._jobs) <= self._most_jobs:
+        idle_before = time.monotonic() - IDLE_SECONDS
+        for layout, watched in list(self._jobs.items())[:-1]:
+            has_room = weight <= self._most_batches and len(self._jobs) <= self._most_jobs
+            if has_room and watched.used_at >= idle_before:
                 return
-            watched = self._jobs[layout]
             if not watched.is_heard:
                 weight -= watched.weight
                 watched.close()
