@@ -176,6 +176,41 @@ def test_a_limit_of_the_account_holds_all_jobs_and_leaves_their_seats_to_other_a
     assert other.all(ev.BatchCompleted)[-1].at - other.all(ev.JobStarted)[0].at < 60 * 5 / 4 + 30
 
 
+def test_ten_jobs_have_equal_shares_over_a_minute() -> None:
+    """Twenty seats, sessions of 2 to 4 seconds; the first job had everything for itself for ten seconds."""
+    clock = VirtualClock()
+    jobs: list[JobTurns] = []
+
+    async def run() -> list[float]:
+        loop = asyncio.get_running_loop()
+        conducting = Conducting(TurnLimits(20, reserved=0), loop.time)
+        tasks = []
+        for number in range(10):
+            jobs.append(conducting.job(f"job {number}", light=True))
+            parallel = {"enabled": True, "max_concurrent": 50}
+            world = seated(
+                jobs[-1],
+                200 if number == 0 else 100,
+                clock=clock,
+                seconds=2 + 0.2 * number,
+                seed=number,
+                parallel=parallel,
+            )
+            tasks.append(asyncio.create_task(world.drive()))
+            await asyncio.sleep(10 if number == 0 else 0.1)
+        await asyncio.sleep(5)
+        before = [one.had_seconds(loop.time()) for one in jobs]
+        await asyncio.sleep(60)
+        had = [one.had_seconds(loop.time()) - then for one, then in zip(jobs, before, strict=True)]
+        await asyncio.gather(*tasks)
+        return had
+
+    had, _ = run_virtual(run())
+
+    assert sum(had) == pytest.approx(20 * 60, rel=0.02)
+    assert had == pytest.approx([120] * 10, rel=0.2)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 25), st.integers(1, 6), st.floats(0.2, 9)), min_size=1, max_size=5),
