@@ -264,7 +264,7 @@ def test_a_batch_that_the_plan_does_not_have_is_an_error(tmp_path: Path) -> None
 
 async def test_the_state_may_change_while_details_are_read(tmp_path: Path) -> None:
     layout = layout_in(tmp_path)
-    events = history(31, 200, total=6)
+    events = history(38, 200, total=6)
     write_events(layout, events)
     half = next(n for n in range(60, 200) if isinstance(events[n], ev.ValidationFailed | ev.ValidationPassed))
     number = events[half].batch  # type: ignore[attr-defined]  # both have one
