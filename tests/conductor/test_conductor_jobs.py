@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -278,6 +279,21 @@ async def test_who_ran_it_meanwhile_has_the_last_word(tmp_path: Path):
         await over(conductor)
         assert len(conductor.register) == 0
     assert (status_of(file), done_in(file)) == ("paused", before)
+
+
+async def test_a_job_in_a_long_wait_does_not_hold_up_the_end_and_waits_on_with_the_next_one(tmp_path: Path):
+    file = job_file(tmp_path / "notes", 3, rehearsal={"failures": {"rate_limit": 1.0}}, rate_limit={"wait_minutes": 60})
+    until_when = []
+    for _ in range(2):
+        async with conducting(tmp_path / "c") as conductor:
+            if not until_when:
+                await conductor.submit(Wanted(file=str(file)))
+            await until(lambda: layout_of(file).exists and read_state(layout_of(file)).status == "waiting")
+            until_when.append(read_state(layout_of(file)).job.limit.until)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        assert noted(tmp_path / "c").keys() == {"notes"}
+    assert until_when[0] == until_when[1]
 
 
 async def test_a_job_that_a_person_paused_stays_paused(tmp_path: Path):

@@ -19,6 +19,8 @@ from mozart_nb.hosts.conductor.starting import start as start_in_background
 from mozart_nb.words import clock, one_line, plural
 
 KILL_SECONDS: Final = 10.0
+SOON_SECONDS: Final = 30.0
+"""How long one that works may take to say how it is, on a busy machine."""
 LEEWAY_SECONDS: Final = 60.0
 """How long putting things away may take, beyond the time that running sessions have."""
 
@@ -82,7 +84,7 @@ def stop(output: Output, *, force: bool, seconds: float | None) -> int:
 
 def _stop(output: Output, where: Place, running: Identity, seconds: float | None) -> None:
     patience = LEEWAY_SECONDS + (read_settings().settings.shutdown_seconds if seconds is None else seconds)
-    with ConductorClient.connect() as client:
+    with ConductorClient.connect(answer_seconds=SOON_SECONDS) as client:
         told = client.call("shutdown", **({} if seconds is None else {"seconds": seconds}))
     if told["jobs"]:
         output.say(f"{plural(told['jobs'], 'job')} run: their sessions finish or go on by themselves")
@@ -129,7 +131,7 @@ def restart(output: Output, *, seconds: float | None) -> int:
 def status(output: Output) -> int:
     """Show what it carries. Exit code 1 when none runs, or it does not answer."""
     try:
-        with ConductorClient.connect() as client:
+        with ConductorClient.connect(answer_seconds=SOON_SECONDS) as client:
             health = client.call("health")
     except (ConductorAbsentError, ConductorError) as error:
         if output.json:

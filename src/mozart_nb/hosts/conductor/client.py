@@ -44,10 +44,17 @@ class ConductorClient:
         self._lock = threading.Lock()
 
     @classmethod
-    def connect(cls, timeout_seconds: float = 5.0, *, where: Place | None = None) -> ConductorClient:
-        """A connection to the conductor of this user. Raises `ConductorAbsentError` when none runs or none answers."""
+    def connect(
+        cls, timeout_seconds: float = 5.0, *, where: Place | None = None, answer_seconds: float = ANSWER_SECONDS
+    ) -> ConductorClient:
+        """A connection to the conductor of this user, which may take `answer_seconds` for each answer.
+
+        Raises `ConductorAbsentError` when none runs or none takes connections.
+        """
         found = where or place()
-        return cls(_connected(found, timeout_seconds), found)
+        connection = _connected(found, timeout_seconds)
+        connection.settimeout(answer_seconds)
+        return cls(connection, found)
 
     def call(self, method: str, /, **params: Any) -> Any:
         """What the conductor answers. Raises the `MozartError` that it raised, or `ConductorError`."""
@@ -176,7 +183,6 @@ def _connected(where: Place, timeout_seconds: float) -> socket.socket:
                 raise _absent(where, error) from error
             time.sleep(0.05)
         else:
-            connection.settimeout(ANSWER_SECONDS)
             return connection
 
 
