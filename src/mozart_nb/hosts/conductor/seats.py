@@ -98,6 +98,7 @@ class JobTurns:
         self.offered_at: float | None = None
         self.idle_since: float | None = None
         self.is_away = False
+        self.is_over = False
         self.seat_seconds = 0.0
         self.wake: Callable[[], None] = nobody
         self._dealer = dealer
@@ -123,6 +124,7 @@ class JobTurns:
 
     def close(self) -> None:
         """As the port says."""
+        self.is_over = True
         self._dealer.leave(self)
 
     # --- what is known of it ------------------------------------------------------------------------------------------

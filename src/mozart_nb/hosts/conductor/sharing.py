@@ -7,9 +7,11 @@ async with Sharing(TurnLimits(sessions=20), MachineLimits(), tell=log) as sharin
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -24,6 +26,19 @@ from mozart_nb.plans.prepared import Prepared
 EVERY_SECONDS: Final = 5.0
 FAULTS_TO_TELL: Final = 5
 """So many looks in a row must fail before it is said that the machine's figures are not known."""
+
+
+class _Run(NamedTuple):
+    """A run of a job, from the moment it was given its turns: it may end without having taken any."""
+
+    job_id: str
+    workspace: Path
+    turns: weakref.ref[JobTurns]
+
+    @property
+    def is_over(self) -> bool:
+        turns = self.turns()
+        return turns is None or turns.is_over
 
 
 class Sharing:
@@ -48,7 +63,7 @@ class Sharing:
         self._pressure = Pressure(machine or MachineLimits())
         self._seats = Conducting(turns or TurnLimits(), self._loop.time, alarm=self._wake_at, tell=tell)
         self._priorities: dict[str, int] = {}
-        self._places: dict[str, Prepared] = {}
+        self._runs: dict[str, _Run] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._sample = Sample(at=0.0)
@@ -78,10 +93,11 @@ class Sharing:
     def turns(self, prepared: Prepared) -> JobTurns:
         """The turns of one run of a job."""
         key = key_of(prepared.layout)
-        self._places = {name: place for name, place in self._places.items() if self._has(name)}
-        self._places[key] = prepared
         light = prepared.is_rehearsal or prepared.loaded.config.backend.type != "claude_cli"
-        return self._seats.job(key, priority=self._priorities.get(key, DEFAULT_PRIORITY), light=light)
+        turns = self._seats.job(key, priority=self._priorities.get(key, DEFAULT_PRIORITY), light=light)
+        self._runs = {name: run for name, run in self._runs.items() if not run.is_over}
+        self._runs[key] = _Run(prepared.job_id, prepared.places.workspace, weakref.ref(turns))
+        return turns
 
     def prioritise(self, layout: Layout, priority: int) -> None:
         """Let the job come sooner (a lower number) or later, also while it runs. Beyond `PRIORITIES` is the same as at
@@ -113,7 +129,7 @@ class Sharing:
 
     async def look(self) -> None:
         """Look at the machine now."""
-        folders = {name: prepared.places.workspace for name, prepared in self._places.items()}
+        folders = {name: run.workspace for name, run in self._runs.items() if not run.is_over}
         sample = await asyncio.to_thread(self._resources.look, self._loop.time(), folders)
         before = self._pressure.level
         self._faults = self._faults + 1 if sample.fault else 0
@@ -148,17 +164,14 @@ class Sharing:
             self._alarm.cancel()
         self._alarm = self._loop.call_at(at, self._seats.tick)
 
-    def _has(self, name: str) -> bool:
-        return any(job.name == name for job in self._seats.jobs)
-
     # --- figures ------------------------------------------------------------------------------------------------------
 
     def numbers(self) -> dict[str, Any]:
         """Seats, pressure and the machine, as plain data. Sizes in MB."""
         seats = self._seats.numbers()
         for job in seats["jobs"]:
-            prepared = self._places.get(job["job"])
-            job["job_id"] = prepared.job_id if prepared is not None else ""
+            run = self._runs.get(job["job"])
+            job["job_id"] = run.job_id if run is not None else ""
         return {"seats": seats, "pressure": self._pressure_numbers(), "machine": self._machine_numbers()}
 
     def _pressure_numbers(self) -> dict[str, Any]:
