@@ -50,6 +50,19 @@ def test_hosts_killed_at_any_moment_lose_no_commit(seed: int, repo: Repo, tmp_pa
     assert removed.head == repo.git("rev-parse", "mozart/notes")
 
 
+def test_jobs_of_several_processes_work_in_one_repository_at_once(repo: Repo, tmp_path: Path) -> None:
+    names = ("one", "two")
+    for name in names:
+        Work(repo, tmp_path / name).prepared(COMMIT, total=4, name=name)
+    hosts = [Host(tmp_path / f"{name}.yaml", dict(os.environ)) for name in names]
+    assert [host.wait() for host in hosts] == [0, 0]
+    for name in names:
+        assert repo.subjects(f"mozart/{name}") == [f"batch {number}" for number in range(4, 0, -1)]
+    assert repo.worktrees() == []
+    assert repo.is_sound()
+    assert repo.is_clean()
+
+
 def test_a_host_killed_while_it_puts_the_worktree_away_is_made_up_for(work: Work, repo: Repo, tmp_path: Path) -> None:
     killer = tmp_path / "killer"
     killer.write_text(f"#!/bin/sh\ntest -e {tmp_path}/pid && kill -9 $(cat {tmp_path}/pid)\ncat\n")
