@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from support.commands import PATIENCE_SECONDS, wait_for
@@ -18,14 +19,14 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
 class AtWork:
     """`mozart …` at a terminal of its own, which controls it as a person's does."""
 
-    def __init__(self, *args: str | Path) -> None:
+    def __init__(self, *args: str | Path, environ: Mapping[str, str] = os.environ) -> None:
         self._ours, theirs = os.openpty()
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, "-m", "mozart_nb", *map(str, args)],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"},
+            env={**environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "50"},
             start_new_session=True,
         )
         os.close(theirs)

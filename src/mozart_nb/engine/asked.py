@@ -52,7 +52,7 @@ def question_text(kind: QuestionKind, triggers: tuple[str, ...], message: str, c
     said = " ".join(message.split())
     if kind == "escalation":
         failure = f"{code} {lookup(code).meaning}" if code else "it failed"
-        return f"its budgets are used up: {failure}" + (f" ({said})" if said else "")
+        return f"its budgets are used up: {failure}" + (f" ({said.rstrip('.')})" if said else "")
     names = ", ".join(f"`{name}`" for name in triggers)
     head = f"{'trigger' if len(triggers) == 1 else 'triggers'} {names}"
     return f"{head}: {said}" if said else head

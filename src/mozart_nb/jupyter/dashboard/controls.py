@@ -53,6 +53,9 @@ _LINK: Final = (
 )
 """In JupyterLab our extension catches the click and opens a tab of Lab; elsewhere it is a tab of the browser."""
 
+_SAYS: Final = "a reason, or text for the end of the prompt"
+_SAYS_OF_FAILURE: Final = "a reason, or another prompt to retry with"
+
 _CSS: Final = f"""
 {HIDES_STATIC}
 .{LIVE_CLASS} {{ max-width: 1040px; }}
@@ -193,7 +196,7 @@ class Controls:
     def _make_question(self) -> None:
         self.asked = self._html()
         area = ipywidgets.Textarea(
-            placeholder="a reason, or text for the end of the prompt; of a batch that is about to fail, another prompt",
+            placeholder=_SAYS,
             layout=self._layout(width="420px", height="52px"),
             style=self._words_style,
         )
@@ -225,7 +228,9 @@ class Controls:
         return (self.asked, self._any_answer if "add" in choices else self._yes_or_no)
 
     def put_question(self, content: Mapping[str, Any]) -> None:
-        self.put(self.question, {"children": self.question_children(content["choices"])})
+        choices = content["choices"]
+        self.put(self.words, {"placeholder": _SAYS_OF_FAILURE if "retry" in choices else _SAYS})
+        self.put(self.question, {"children": self.question_children(choices)})
 
     def put_verbs(self, content: Mapping[str, Any]) -> None:
         self.put(self.verbs, {"children": [*(self.verb[name] for name in content["shown"]), *self.links]})
