@@ -251,3 +251,20 @@ async def test_a_limit_that_one_job_runs_into_holds_all_of_them_and_one_probes(
     assert {state.status for state in states} == {"completed"}
     assert 0 < limits.statuses[429] <= 20
     assert sum(run.most for run in runs) <= 16
+
+
+async def test_a_job_whose_disk_is_full_waits_until_there_is_room(tmp_path: Path, told: Told) -> None:
+    limits = MachineLimits(min_free_disk_bytes=1 << 60)
+    async with Sharing(TurnLimits(4), limits, tell=told, every_seconds=0.05) as sharing:
+        run = Watched(job(tmp_path, "job", 4))
+        earlier = sharing.turns(run.prepared)
+        await sharing.look()
+        task = asyncio.create_task(run.run(sharing))
+        await until(lambda: sharing.waits(run.prepared.layout))
+        words, begun = sharing.waits(run.prepared.layout), run.most
+        sharing.configure(TurnLimits(4), MachineLimits(min_free_disk_bytes=0), every_seconds=0.05)
+        state = await task
+
+    assert words.startswith("waits for room on its disk: ")
+    assert (begun, earlier.open) == (0, 0)
+    assert state.status == "completed"
