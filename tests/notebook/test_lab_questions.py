@@ -1,4 +1,4 @@
-"""Questions in a real JupyterLab: of the notebook's own job and of one that runs in a terminal, answered with a click."""
+"""Questions in a real JupyterLab, of a job that runs in a terminal: seen, edited and answered with clicks."""
 
 from __future__ import annotations
 
