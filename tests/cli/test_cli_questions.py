@@ -54,7 +54,7 @@ def test_status_and_list_say_what_waits_for_a_person(host: AtWork) -> None:
     document = mozart("status", "demo", "--json").document
     assert document["progress"]["waiting_for_answers"] == 1
     assert document["execution"]["current_wait"]["kind"] == "answer"
-    wait_for(lambda: "waiting" in mozart("list").stdout)
+    wait_for(lambda: "waiting, 1 question" in mozart("list").stdout)
 
 
 def test_an_answer_from_another_terminal_counts_and_lets_go_of_the_first(host: AtWork) -> None:

@@ -13,11 +13,12 @@ from typing import get_args
 from rich.text import Text
 
 from mozart_nb.cli.output import OK, Output, status_text
+from mozart_nb.consumers.progress import LIVE
 from mozart_nb.consumers.rows import JOB_STATUSES
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.backends import BackendType
 from mozart_nb.looking.history import Listed, known_jobs, moment_of
-from mozart_nb.words import cost, moment, one_line
+from mozart_nb.words import cost, moment, one_line, plural
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def _row(row: Listed, now: float) -> list[str | Text]:
     shown = status_text(row.status)
     if row.status == "unreadable":
         return [view.job_id, shown, "", "", "", "", one_line(f"{view.workspace} ({view.message})", 300)]
+    if job.questions and row.status in LIVE:
+        shown = Text.assemble(shown, (f", {plural(len(job.questions), 'question')}", "bold yellow"))
     return [
         view.job_id,
         shown,
