@@ -77,3 +77,14 @@ def test_in_a_container_its_own_limit_counts(tmp_path: Path, files: dict[str, st
 
 def test_a_workspace_that_is_gone_has_no_disk(tmp_path: Path) -> None:
     assert free_disk({"gone": tmp_path / "nowhere"}) == {}
+
+
+def test_figures_that_cannot_be_read_are_a_fault_and_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("no such file: /proc/meminfo")
+
+    monkeypatch.setattr("psutil.virtual_memory", broken)
+    sample = Resources().look(1.0, {"job": tmp_path})
+
+    assert sample.fault == "RuntimeError: no such file: /proc/meminfo"
+    assert sample.free["job"] > 0

@@ -29,7 +29,7 @@ class Resources:
         """The figures of this moment; a `fault` where they cannot be read. Free disk is looked up by job."""
         try:
             return self._look(at, workspaces)
-        except (psutil.Error, OSError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # whatever keeps us from seeing the machine must not end the looking
             return Sample(at=at, fault=f"{type(error).__name__}: {error}", free=free_disk(workspaces))
 
     def _look(self, at: float, workspaces: Mapping[str, Path]) -> Sample:
