@@ -19,7 +19,6 @@ import psutil
 import pytest
 
 from mozart_nb.errors import MozartError
-from mozart_nb.hosts.conductor import starting
 from mozart_nb.hosts.conductor.client import ConductorClient
 from mozart_nb.hosts.conductor.place import Place
 
@@ -97,8 +96,6 @@ class Conductor:
         for process in self._started:
             process.kill()
             process.wait()
-        for process in starting._let_go:  # what the code under test has started in this process
-            process.poll()
         if self.place.socket.parent != self.place.folder:
             shutil.rmtree(self.place.socket.parent, ignore_errors=True)
 

@@ -6,7 +6,6 @@ Read from what the conductor keeps on disk, without asking it: whoever waits for
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,8 +77,8 @@ class _Listed(msgspec.Struct):
     jobs: list[Carried]
 
 
-_lock = threading.Lock()
 _known: dict[Path, tuple[tuple[int, int, int], dict[str, Carried]]] = {}
+# Without a lock: two threads may read the file twice, which does no harm.
 
 
 def _entries(path: Path) -> dict[str, Carried]:
@@ -87,16 +86,14 @@ def _entries(path: Path) -> dict[str, Carried]:
     try:
         found = path.stat()
         mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-        with _lock:
-            known = _known.get(path)
+        known = _known.get(path)
         if known is not None and known[0] == mark:
             return known[1]
         listed = msgspec.json.decode(path.read_bytes(), type=_Listed)
     except (OSError, msgspec.DecodeError):
         return {}
     entries = {one.key: one for one in listed.jobs}
-    with _lock:
-        _known[path] = (mark, entries)
+    _known[path] = (mark, entries)
     return entries
 
 
