@@ -79,12 +79,10 @@ def test_a_workspace_that_is_gone_has_no_disk(tmp_path: Path) -> None:
     assert free_disk({"gone": tmp_path / "nowhere"}) == {}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the figures come from the system itself")
 def test_figures_that_cannot_be_read_are_a_fault_and_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise RuntimeError("no such file: /proc/meminfo")
-
-    monkeypatch.setattr("psutil.virtual_memory", broken)
+    monkeypatch.setattr("psutil.PROCFS_PATH", str(tmp_path))  # where there is no /proc
     sample = Resources().look(1.0, {"job": tmp_path})
 
-    assert sample.fault == "RuntimeError: no such file: /proc/meminfo"
+    assert "meminfo" in sample.fault
     assert sample.free["job"] > 0
