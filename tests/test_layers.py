@@ -35,6 +35,7 @@ LAYERS = {
     "checkpoint": 3,
     "validation": 3,
     "commands": 3,
+    "detached": 3,
     "gate": 3,
     "healing": 3,
     "pace": 3,
@@ -82,6 +83,7 @@ MAY_ALSO_IMPORT: dict[str, tuple[set[str], str]] = {
         {"jupyter.looks.diagnosis"},
         "what a notebook shows of a diagnosis: a door to the notebook that opens when it is used",
     ),
+    "consumers.notify.spawn": ({"detached"}, "the courier is let go by the one place that starts what outlives us"),
     "validation": ({"commands"}, "rules run commands through the one place that ends whatever a command starts"),
 }
 """Module or package → other modules it may import, and why."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mozart_nb.detached import let_go
 from mozart_nb.errors import MisuseError
 from mozart_nb.job.outputs import HookConfig
 from mozart_nb.job.placeholders import expand
@@ -98,29 +97,10 @@ def _job(hook: HookConfig, prepared: Prepared, values: Mapping[str, Any], folder
     )
 
 
-_let_go: list[subprocess.Popen[bytes]] = []
-# Detached hooks while this process lives on: waited for in passing, so that none stays a zombie.
-
-
 def start_detached(action: Action, environ: Mapping[str, str], log: Path) -> int:
     """Start it in a session of its own and let it go; returns its process id. Blocks for some milliseconds.
 
     Raises `OSError`.
     """
-    _let_go[:] = [popen for popen in _let_go if popen.poll() is None]
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        popen = subprocess.Popen(
-            ["sh", "-c", action.command],
-            cwd=action.folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
-            start_new_session=True,
-        )
-    finally:
-        os.close(handle)
-    _let_go.append(popen)
-    return popen.pid
+    return let_go(["sh", "-c", action.command], environ=environ, folder=action.folder, output=log).pid

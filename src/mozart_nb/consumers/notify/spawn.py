@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -13,24 +12,14 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 import portalocker
 
+from mozart_nb.detached import finding_ours, let_go, our_program
 from mozart_nb.job.notifications import NotificationConfig
 
 LOCK: Final = "courier.lock"
 TAKE_OVER: Final = "--take-over"
 _EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 
-_PATHS: Final = "MOZART_NB_COURIER_PATHS"
-_PROGRAM: Final = f"""\
-import os, sys
-if hasattr(os, "nice"):
-    os.nice(10)
-sys.path += os.environ.pop("{_PATHS}", "").split(os.pathsep)
-from mozart_nb.consumers.notify.courier import main
-sys.exit(main(sys.argv[1:]))
-"""
-# Polite before it imports anything: the run it comes from has more to do. What that imports from folders of its own, as
-# a notebook that extended `sys.path` does, is found there by the courier too, after everything else.
-_ON_WINDOWS: Final = ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
+_PROGRAM: Final = "from mozart_nb.consumers.notify.courier import main; sys.exit(main(sys.argv[1:]))"
 
 
 class Running(Protocol):
@@ -43,9 +32,6 @@ class Running(Protocol):
 Launch = Callable[[Path, Sequence[NotificationConfig], bool], Running | None]
 """Starts a courier for a folder and channels; True: it takes the place of one that is at work."""
 
-_let_go: list[subprocess.Popen[bytes]] = []
-# Couriers while this process lives on: waited for in passing, so that none stays a zombie.
-
 
 def start_courier(folder: Path, channels: Sequence[NotificationConfig], take_over: bool) -> subprocess.Popen[bytes]:
     """Start a courier and let it go. Blocks for some milliseconds. Raises `OSError`.
@@ -53,22 +39,9 @@ def start_courier(folder: Path, channels: Sequence[NotificationConfig], take_ove
     The channels go through a pipe, because addresses may stand in them: neither the disk nor the list of processes
     shows them.
     """
-    _let_go[:] = [popen for popen in _let_go if popen.poll() is None]
     flags = [TAKE_OVER] if take_over else []
-    popen = subprocess.Popen(
-        [sys.executable, "-P", "-c", _PROGRAM, str(folder), *flags],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, _PATHS: os.pathsep.join(path for path in sys.path if path)},
-        creationflags=sum(getattr(subprocess, name, 0) for name in _ON_WINDOWS),
-    )
-    _let_go.append(popen)
-    assert popen.stdin is not None
-    with contextlib.suppress(BrokenPipeError), popen.stdin as pipe:
-        pipe.write(packed(channels))
-    return popen
+    command = our_program(_PROGRAM, str(folder), *flags, polite=True)
+    return let_go(command, environ=finding_ours(os.environ), told=packed(channels))
 
 
 def packed(channels: Sequence[NotificationConfig]) -> bytes:

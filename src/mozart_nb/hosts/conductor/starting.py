@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
+from mozart_nb.detached import finding_ours, let_go, our_program
 from mozart_nb.errors import ConductorAbsentError, MozartError
 from mozart_nb.hosts.conductor.client import ConductorClient
 from mozart_nb.hosts.conductor.place import Place, place, require_sockets
@@ -18,14 +18,7 @@ READY_SECONDS: Final = 30.0
 """How long a conductor may take until it answers; importing everything takes a second, on a busy machine several."""
 
 _LAST_WORDS_BYTES: Final = 4_000
-_PATHS: Final = "MOZART_NB_PATHS"
-_PROGRAM: Final = (
-    f"import os, sys; sys.path[:0] = os.environ.pop({_PATHS!r}).split(os.pathsep); "
-    "from mozart_nb.cli.main import main; sys.argv[1:] = ['--quiet', 'start', '--foreground']; main()"
-)
-
-_let_go: list[subprocess.Popen[bytes]] = []
-# Conductors while this process lives on: waited for in passing, so that none stays a zombie.
+_PROGRAM: Final = "from mozart_nb.cli.main import main; sys.argv[1:] = ['--quiet', 'start', '--foreground']; main()"
 
 
 def start(where: Place | None = None, *, seconds: float = READY_SECONDS) -> ConductorClient:
@@ -55,22 +48,9 @@ def start(where: Place | None = None, *, seconds: float = READY_SECONDS) -> Cond
 
 
 def _spawn(where: Place) -> subprocess.Popen[bytes]:
-    _let_go[:] = [popen for popen in _let_go if popen.poll() is None]
-    handle = os.open(where.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM],
-            cwd=Path.home() if Path.home().is_dir() else "/",
-            env={**_own_environment(), _PATHS: os.pathsep.join(path for path in sys.path if path)},
-            stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
-            start_new_session=True,
-        )
-    finally:
-        os.close(handle)
-    _let_go.append(popen)
-    return popen
+    home = Path.home() if Path.home().is_dir() else Path("/")
+    environ = finding_ours(_own_environment())
+    return let_go(our_program(_PROGRAM), environ=environ, folder=home, output=where.output)
 
 
 def _own_environment() -> dict[str, str]:
