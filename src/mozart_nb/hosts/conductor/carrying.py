@@ -21,10 +21,11 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.confirm import AnsweredFromAfar
 from mozart_nb.engine.ports import Confirmations, Request, RequestKind
-from mozart_nb.errors import AmbiguousJobError, MozartError, UnknownJobError, WorldError
+from mozart_nb.errors import AmbiguousJobError, ConductorError, MozartError, UnknownJobError, WorldError
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.conductor.beginning import Beginning, located
 from mozart_nb.hosts.conductor.carried import Carried, Phase, Register, key_of
+from mozart_nb.hosts.conductor.faults import SHUTTING_DOWN
 from mozart_nb.hosts.conductor.log import Log
 from mozart_nb.hosts.conductor.settings import ConductorSettings
 from mozart_nb.hosts.conductor.wanted import Wanted
@@ -73,6 +74,8 @@ class Carrier:
         self.is_stopping = False
         self.started_at = time.time()
         self._threads = ThreadPoolExecutor(THREADS, "mozart conductor")
+        self._readers = ThreadPoolExecutor(THREADS, "mozart reader")
+        self._is_over = False
         self._deciding: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
         self._saving = asyncio.Lock()
         self._saved = b""
@@ -80,7 +83,18 @@ class Carrier:
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """What `function` returns, which may block."""
-        return await self.host.loop.run_in_executor(self._threads, function, *arguments)
+        return await self._in(self._threads, function, *arguments)
+
+    async def in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The same for what only looks: however much of that is asked for, jobs do not wait behind it."""
+        return await self._in(self._readers, function, *arguments)
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
+        if self._is_over:
+            raise ConductorError(
+                "the conductor has stopped", number=SHUTTING_DOWN, hint="`mozart start` starts it again"
+            )
+        return await self.host.loop.run_in_executor(pool, function, *arguments)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have `work` done meanwhile; what goes wrong in it is told."""
@@ -212,7 +226,9 @@ class Carrier:
             task.cancel()
         with contextlib.suppress(MozartError):
             await self.save()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._is_over = True
+        for pool in (self._threads, self._readers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _request_all(self, kind: RequestKind) -> None:
         for running in list(self.running.values()):

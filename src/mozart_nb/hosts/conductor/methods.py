@@ -38,7 +38,7 @@ def _of_jobs(carry_out: Callable[[Conductor, Any], Awaitable[Any]]) -> Callable[
 
 def _reading(read: Callable[[Any], Any]) -> Callable[[Process, Any], Awaitable[Any]]:
     async def run(process: Process, params: Any) -> Any:
-        return await process.conductor.in_thread(read, params)
+        return await process.conductor.in_reader(read, params)
 
     return run
 
@@ -52,7 +52,7 @@ async def _release(conductor: Conductor, params: asked.NoParams) -> Any:
 
 
 async def _status(process: Process, params: asked.Statuses) -> Any:
-    found = await process.conductor.in_thread(reading.status, process.conductor, params)
+    found = await process.conductor.in_reader(reading.status, process.conductor, params)
     if isinstance(found["conductor"], dict):
         layout = await asking.layout_of(process.conductor, params)
         found["conductor"]["waits"] = process.sharing.waits(layout)
@@ -60,18 +60,18 @@ async def _status(process: Process, params: asked.Statuses) -> Any:
 
 
 async def _list(process: Process, params: asked.Listed) -> Any:
-    return await process.conductor.in_thread(reading.listed, process.conductor, params)
+    return await process.conductor.in_reader(reading.listed, process.conductor, params)
 
 
 async def _watch(process: Process, params: asked.Watched) -> Stream:
     if not params.job_id:
         return Stream(process.log.watch(params.since_seq))
-    layout = await process.conductor.in_thread(process.conductor.locate, params.job_id, params.folder)
+    layout = await process.conductor.in_reader(process.conductor.locate, params.job_id, params.folder)
     return Stream(reading.watch(process.conductor, layout, params.since_seq))
 
 
 async def _health(process: Process, params: asked.NoParams) -> Any:
-    found = await process.conductor.in_thread(reading.health, process.conductor)
+    found = await process.conductor.in_reader(reading.health, process.conductor)
     return {**found, "settings_file": str(process.read.file), **process.sharing.numbers()}
 
 

@@ -124,20 +124,20 @@ def questions(wanted: OfJob) -> list[dict[str, Any]]:
 async def watch(conductor: Conductor, layout: Layout, since_seq: int) -> AsyncIterator[Sequence[msgspec.Raw]]:
     """Bursts of events of a job after number `since_seq`, until nobody runs it and it does not wait to be run."""
     while not layout.exists:
-        if await conductor.in_thread(_is_over, conductor, layout):
+        if await conductor.in_reader(_is_over, conductor, layout):
             return
         await asyncio.sleep(WATCH_SECONDS)
-    tip = (await conductor.in_thread(load_for_reading, layout)).tip
+    tip = (await conductor.in_reader(load_for_reading, layout)).tip
     past = read_events(layout, since_seq)
-    while burst := await conductor.in_thread(_some, past, tip.seq):
+    while burst := await conductor.in_reader(_some, past, tip.seq):
         since_seq = burst[-1].seq
         yield _raw(burst)
         if since_seq >= tip.seq:
             break
     reader = JournalReader(layout, tip)
     while True:
-        is_over = await conductor.in_thread(_is_over, conductor, layout)
-        news = await conductor.in_thread(reader.poll)
+        is_over = await conductor.in_reader(_is_over, conductor, layout)
+        news = await conductor.in_reader(reader.poll)
         for start in range(0, len(news), MOST_AT_ONCE):
             yield _raw(news[start : start + MOST_AT_ONCE])
         if is_over and not news:
