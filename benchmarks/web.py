@@ -186,7 +186,9 @@ def running_job(folder: Path, env: dict[str, str], name: str, latency: str) -> I
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = folder / name / ".mozart" / name / "journal"
     try:
-        time.sleep(4.0)
+        while completed(journal) < 64:
+            assert process.poll() is None
+            time.sleep(0.2)
         yield journal
     finally:
         process.kill()
@@ -218,13 +220,18 @@ def watching(folder: Path, env: dict[str, str], seconds: float) -> list[str]:
                 running = stack.enter_context(server(folder, env_of)) if number is not None else None
                 job = f"watched-{len(rows)}"
                 journal = stack.enter_context(running_job(folder, env_of, job, latency))
-                watchers = Watchers(running.port, job, number) if running is not None and number else None
+                watchers = None
+                if running is not None and number:
+                    while running.ask(f"/mozart/api/jobs/{job}")[2] != 200:
+                        time.sleep(0.2)
+                    watchers = Watchers(running.port, job, number)
                 time.sleep(2.0)
                 received = watchers.received if watchers else 0
                 speed, percent = pace(journal, seconds, running)
                 each = (watchers.received - received) / seconds / (number or 1) if watchers else 0.0
                 if watchers:
                     watchers.close()
+                    assert each, "nothing was heard"
             who = "nobody, no server" if number is None else f"{number or 'nobody'}"
             late = " (!)" if percent > MOST_PERCENT else ""
             told = f"{each / 1024:,.1f} kB/s" if watchers else ""
