@@ -30,7 +30,7 @@ def space(tmp_path: Path) -> Iterator[Path]:
 
 
 def slow(space: Path, **sections: Any) -> Job:
-    return Job.load(config(space, batches=60, latency=0.1, **sections))
+    return Job.load(config(space, batches=30, latency=0.1, **sections))
 
 
 def runs_of(job: Job) -> list[ev.JobStarted | ev.JobResumed]:
@@ -76,13 +76,13 @@ async def test_a_job_can_be_awaited_on_the_loop_that_gave_it_away(conducted: Con
 
 def test_it_can_be_paused_and_goes_on_there_with_what_it_was_told(conducted: Conductor, space: Path) -> None:
     conducted.start()
-    job = slow(space).start(conductor=True, limit=40)
+    job = slow(space).start(conductor=True, limit=25)
     until(lambda: job.progress().completed)
     assert pid_of_host(job) == conducted.pid
     job.pause().wait(timeout=60)
     assert job.status == "paused"
-    job.resume(batches="1-20").wait(timeout=60)
-    assert (job.status, job.progress().completed) == ("paused", 20)
+    job.resume(batches="1-15").wait(timeout=60)
+    assert (job.status, job.progress().completed) == ("paused", 15)
     assert {run.pid for run in runs_of(job)} == {conducted.pid}, "a handle goes on where it began"
 
 
@@ -151,7 +151,7 @@ def test_a_job_that_runs_here_is_handed_over_and_nothing_is_done_twice(conducted
     job.hand_over()
     assert "is taken over as soon as" in job.notices[-1]
     job.wait(timeout=60)
-    assert (job.status, job.runs_here, job.progress().completed) == ("completed", False, 60)
+    assert (job.status, job.runs_here, job.progress().completed) == ("completed", False, 30)
     assert job.attempts().index.is_unique
     assert [type(event).__name__ for event in heard if isinstance(event, (ev.JobPaused, ev.JobResumed))] == [
         "JobPaused",
@@ -210,9 +210,9 @@ def test_who_watches_goes_on_watching_over_a_crash_and_a_restart_of_the_conducto
     conducted.stop()
     conducted.start()
     job.wait(timeout=60)
-    assert (job.status, job.progress().completed) == ("completed", 60)
+    assert (job.status, job.progress().completed) == ("completed", 30)
     completed = [event.batch for event in heard if isinstance(event, ev.BatchCompleted)]
-    assert sorted(completed) == list(range(1, 61)), "every batch once, and none was missed"
+    assert sorted(completed) == list(range(1, 31)), "every batch once, and none was missed"
 
 
 def test_a_job_in_the_queue_waits_and_can_be_taken_out_of_it(conducted: Conductor, space: Path) -> None:

@@ -108,7 +108,7 @@ def test_an_attached_command_goes_on_watching_while_the_conductor_dies_and_comes
     conducted: Conductor, tmp_path: Path
 ) -> None:
     conducted.start()
-    job = slow_job(tmp_path, batches=40)
+    job = slow_job(tmp_path, batches=20)
     with Started("run", job, "--conductor", "--json", cwd=tmp_path) as command:
         command.until("batch.completed")
         conducted.kill()
@@ -116,7 +116,7 @@ def test_an_attached_command_goes_on_watching_while_the_conductor_dies_and_comes
         conducted.start()
         ended = command.end()
     assert ended.exit_code == 0, ended
-    assert ended.document["progress"]["completed"] == 40
+    assert ended.document["progress"]["completed"] == 20
     assert all(batch["attempts"] <= 2 for batch in ended.document["batches"].values())
 
 
@@ -210,20 +210,20 @@ def test_a_job_whose_terminal_was_killed_goes_on_there_and_nothing_is_done_twice
     conducted: Conductor, tmp_path: Path
 ) -> None:
     conducted.start()
-    with Started("run", slow_job(tmp_path, batches=30), cwd=tmp_path) as command:
+    with Started("run", slow_job(tmp_path, batches=20), cwd=tmp_path) as command:
         command.until("batch.completed")
         command.signal(signal.SIGKILL)
         command.end()
     done = find(demo(tmp_path)).progress.completed
     ended = mozart("resume", "demo", "--conductor", "--json")
-    assert (ended.exit_code, ended.document["progress"]["completed"]) == (0, 30), ended
+    assert (ended.exit_code, ended.document["progress"]["completed"]) == (0, 20), ended
     again = [number for number, batch in ended.document["batches"].items() if batch["attempts"] > 1]
     assert len(again) <= 2, f"two sessions were under way when it was killed; {done} batches were done, {again} again"
 
 
 def test_a_running_job_is_handed_over_and_its_terminal_says_who_has_it(conducted: Conductor, tmp_path: Path) -> None:
     conducted.start()
-    with Started("run", slow_job(tmp_path, batches=40), cwd=tmp_path) as command:
+    with Started("run", slow_job(tmp_path, batches=24), cwd=tmp_path) as command:
         command.until("batch.completed")
         refused = mozart("resume", "demo", "--conductor")
         assert (refused.exit_code, "resume demo --handover" in refused.stderr) == (2, True), refused
@@ -235,7 +235,7 @@ def test_a_running_job_is_handed_over_and_its_terminal_says_who_has_it(conducted
     assert mozart("status", "demo", "--watch").exit_code == 0
     wait_for(is_over(demo(tmp_path)))
     found = find(demo(tmp_path))
-    assert found.progress.completed == 40
+    assert found.progress.completed == 24
     assert all(batch.attempts == 1 for batch in found.state.batches.values())
 
 
