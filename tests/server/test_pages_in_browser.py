@@ -185,6 +185,29 @@ def test_a_question_is_answered_on_the_page_and_cancelling_asks_first(site: Site
     is_now(page, "cancelled")
 
 
+def test_a_batch_that_is_about_to_fail_is_tried_again_with_a_prompt_edited_on_its_page(site: Site) -> None:
+    page = site.open()
+    sections: dict[str, Any] = {
+        "checkpoints": {"escalation": True},
+        "retry": {"max_retries": 0, "max_completion_attempts": 0},
+        "validations": [{"type": "file_exists", "path": "{workspace}/{batch_num}.md"}],
+        "rehearsal": {"script": {2: ["invalid_output"]}},
+    }
+    create(page, described("escalating", 4, 0.1, **sections))
+    question = page.locator("#question-2")
+    question.get_by_role("link", name="batch 2").click(timeout=PATIENCE)
+    expect(page.locator("h1")).to_have_text("Batch 2")
+    expect(question).to_contain_text("E201")
+    press(page, "Edit the prompt")
+    words = question.get_by_role("textbox")
+    expect(words).to_have_value("Write one sentence about 2.")
+    expect(words).to_be_focused()
+    words.fill("Write two sentences about 2.")
+    question.get_by_role("button", name="Retry").click()
+    is_now(page, "completed")
+    expect(page.locator("#prompt-text")).to_contain_text("Write two sentences about 2.")
+
+
 def test_a_page_that_changes_keeps_focus_scrolling_and_what_is_typed(site: Site) -> None:
     page = site.open()
     create(page, described("steady", 60, 0.15))

@@ -76,6 +76,7 @@ def test_a_job_goes_its_whole_way_in_a_tab_of_jupyterlab(window: LabPage) -> Non
     pages.get_by_role("link", name="batch 3", exact=True).first.click()
     expect(pages.locator("h1")).to_have_text("Batch 3")
     pages.get_by_role("button", name="Retry this batch").click()
+    expect(pages.locator("#said")).to_contain_text("in-lab", timeout=PATIENCE)
     is_now(pages, "completed")
     pages.get_by_role("link", name="in-lab").first.click()
     is_now(pages, "completed")
