@@ -17,6 +17,7 @@ import msgspec
 
 from mozart_nb.errors import CheckpointCorruptError
 from mozart_nb.job.model import ItemsConfig
+from mozart_nb.job.regular import require_regular
 from mozart_nb.job.row_formats import READERS, Source, read_lines
 
 COMMAND_TIMEOUT_SECONDS: Final = 300.0
@@ -48,6 +49,7 @@ def _from_file(name: str, base_dir: Path) -> list[Any]:
     if read is None:
         source.refuse("this kind of file is not known", value=path.suffix or name, allowed=", ".join(READERS))
     try:
+        require_regular(path)
         data = path.read_bytes()
     except OSError as error:
         source.refuse(f"the items cannot be read: {error.strerror or error}")

@@ -26,6 +26,7 @@ from mozart_nb.job.keys import Canonical, canonical
 from mozart_nb.job.model import JobConfig, missing_counts
 from mozart_nb.job.notices import notices_about
 from mozart_nb.job.overrides import override
+from mozart_nb.job.regular import require_regular
 from mozart_nb.job.report import Notice, locate
 
 _P = TypeVar("_P", bound=Problem)
@@ -164,6 +165,7 @@ class DiskFiles:
             return False
 
     def read_text(self, path: Path) -> str:
+        require_regular(path)
         return path.read_text(encoding="utf-8-sig")
 
 
