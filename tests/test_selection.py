@@ -142,7 +142,9 @@ def test_a_time_after_another_one_is_the_next() -> None:
     assert parse_past("02:00Z", NOON, "--until", after=since) == since + 3 * 3600
 
 
-@pytest.mark.parametrize("text", ["", "12", "2x", "25:00", "last week", "12:00 Nowhere/City"])
+@pytest.mark.parametrize(
+    "text", ["", "12", "2x", "25:00", "last week", "12:00 Nowhere/City", "0001-01-01T00:00", "0001-01-01 00:00"]
+)
 def test_what_is_no_moment_is_refused_with_the_name_of_its_option(text: str) -> None:
     with pytest.raises(MisuseError, match=r"^--until"):
         parse_past(text, NOON, "--until")

@@ -157,7 +157,10 @@ def _on_day(found: re.Match[str], local: datetime, text: str) -> datetime:
 
 def _epoch(wall: datetime, zone: tzinfo | None) -> float:
     # A time without zone is converted by the rules of the machine's zone on that very day.
-    return wall.replace(tzinfo=zone).timestamp()
+    try:
+        return wall.replace(tzinfo=zone).timestamp()
+    except (ValueError, OverflowError) as error:  # in the first and the last days that there are
+        raise _no_time(f"{wall}", str(error)) from None
 
 
 def _zone(name: str | None, text: str) -> tzinfo | None:
