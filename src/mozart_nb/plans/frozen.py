@@ -150,11 +150,11 @@ def read_frozen(layout: Layout, given: Given = NOTHING_GIVEN) -> FrozenPlan:
     files = read_plan(layout)
     try:
         loaded = thaw(json.loads(files[CONFIG]), given=given)
-        texts = json.loads(files[TEXTS])
+        texts = dict(json.loads(files[TEXTS]))
         places = json.loads(files[PLACES]) if PLACES in files else None
         labels = json.loads(files[LABELS]) if LABELS in files else None
         apart = Apart(str(places["workspace"]), str(places["absolute"])) if places is not None else None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise CheckpointCorruptError(
             f"the frozen plan in {layout.plan} cannot be read: {type(error).__name__}: {error}",
             hint="restore it from a backup, or start over with --fresh",

@@ -19,7 +19,7 @@ from mozart_nb.consumers.documents import status_document
 from mozart_nb.consumers.history.rows import RunRow
 from mozart_nb.consumers.progress import progress_of
 from mozart_nb.consumers.rows import ErrorRecord
-from mozart_nb.errors import CheckpointCorruptError, WorldError
+from mozart_nb.errors import CheckpointCorruptError, StillReadingError
 from mozart_nb.hooks import hook_rows, hooks_of
 from mozart_nb.job.frozen import freeze
 from mozart_nb.looking.board.answers import answer_page
@@ -40,7 +40,7 @@ from mozart_nb.looking.board.shapes import (
     Plan,
 )
 from mozart_nb.looking.board.summaries import Summaries
-from mozart_nb.looking.board.watched import Reading, Shelf, Watched
+from mozart_nb.looking.board.watched import Reading, Shelf, Watched, reaching
 from mozart_nb.looking.details import BatchDetails, Limits, LogTail, read_details
 from mozart_nb.looking.details.facts import Facts
 from mozart_nb.looking.details.logs import read_log_tail, recorded_tail
@@ -49,7 +49,7 @@ from mozart_nb.looking.failures import FailureFilter, failures_at
 from mozart_nb.looking.history import RunWish, find_runs, runs_at
 from mozart_nb.looking.logs import EVERYTHING, LogFilter, last_events
 from mozart_nb.looking.questions import OpenQuestion, open_questions
-from mozart_nb.looking.timeline import Mark, Marks, Moments
+from mozart_nb.looking.timeline import Mark, Marks, Moments, Timeline
 from mozart_nb.plans.prepared import Prepared
 
 MOST_BATCHES: Final = 200_000
@@ -91,7 +91,7 @@ class Board:
         self._feeds: dict[Layout, Feed] = {}
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="mozart-feed")
         self._past = ThreadPoolExecutor(1, thread_name_prefix="mozart-past")
-        self._reads: dict[Layout, Future[Moments]] = {}
+        self._reads: dict[Timeline, Future[Moments]] = {}
         self._runs: tuple[object, list[RunRow], list[str]] = (None, [], [])
 
     # --- which jobs ---------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Board:
     def answers(self, key: str, *, first_batch: int = 1, limit: int = 100, only_failed: bool = False) -> AnswerPage:
         """Rows of the table of answers, from that batch on."""
         prepared = self._prepared(key)
-        with self._read(key) as (layout, reading):
+        with self._read(key) as (layout, reading), reaching(layout):
             return answer_page(layout, reading, prepared, first_batch=first_batch, limit=limit, only_failed=only_failed)
 
     # --- what happened ------------------------------------------------------------------------------------------------
@@ -208,7 +208,8 @@ class Board:
         """Events after `since`, oldest first; no more of the journal is read than that."""
         with self._read(key) as (layout, reading):
             last, record = reading.state.job.seq, reading.record
-        found = tuple(islice(events_since(layout, since), limit)) if since < last else ()
+        with reaching(layout):
+            found = tuple(islice(events_since(layout, since), limit)) if since < last else ()
         return EventPage(found, last, record)
 
     def last_events(self, key: str, limit: int = 100, wanted: LogFilter = EVERYTHING) -> EventPage:
@@ -308,9 +309,10 @@ class Board:
 
     def _require_past(self, watched: Watched, seq: int) -> None:
         """Wait a while for the timeline to know the journal up to about event `seq`."""
-        known = self._reads.get(watched.layout)
+        known = self._reads.get(watched.timeline)
         if known is None or (known.done() and (known.exception() or known.result().last_seq < seq)):
-            known = self._reads[watched.layout] = self._past.submit(asyncio.run, watched.timeline.refresh())
+            self._reads = {timeline: read for timeline, read in self._reads.items() if not read.done()}
+            known = self._reads[watched.timeline] = self._past.submit(asyncio.run, watched.timeline.refresh())
         try:
             known.result(PATIENCE_SECONDS)
         except NotYetError:
@@ -349,7 +351,3 @@ def _marks(layout: Layout) -> tuple[Mark, ...]:
     for event in scan(layout, Marks.KINDS):
         marks.hear(event)
     return tuple(marks.found)
-
-
-class StillReadingError(WorldError):
-    """A long journal is being read for the first time; whoever asks again gets an answer."""

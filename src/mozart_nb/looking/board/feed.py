@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -79,6 +79,7 @@ class Feed:
     async def close(self) -> None:
         """Stop reading; whoever still listens is told that the job is gone from here."""
         task, self._task = self._task, None
+        left = tuple(self._listeners)  # whoever comes while the task ends begins anew, and stays
         if self._stop is not None:
             self._stop()
             self._stop = None
@@ -86,7 +87,7 @@ class Feed:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self._tell(_gone(self._seen.seq, self._seen.record))
+        self._tell(_gone(self._seen.seq, self._seen.record), left)
 
     # --- the one task that reads --------------------------------------------------------------------------------------
 
@@ -108,8 +109,8 @@ class Feed:
                 if news.kind == "gone":
                     return
 
-    def _tell(self, news: News) -> None:
-        for queue in tuple(self._listeners):
+    def _tell(self, news: News, listeners: Iterable[asyncio.Queue[News]] | None = None) -> None:
+        for queue in tuple(self._listeners if listeners is None else listeners):
             try:
                 queue.put_nowait(news)
             except asyncio.QueueFull:

@@ -107,6 +107,11 @@ class JobLook:
     def is_live(self) -> bool:
         return self.owner is not None
 
+    @property
+    def record(self) -> str:
+        """Names the journal: a job that is started over has another one."""
+        return self.version.partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

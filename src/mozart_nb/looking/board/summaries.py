@@ -129,7 +129,9 @@ def _of_listed(listed: Listed) -> Summary:
     if view.status == "unreadable":
         return Summary("", listed.layout, view.workspace, view.status, message=view.message)
     progress = listed.progress
-    return Summary("", listed.layout, view.workspace, view.status, listed.is_live, progress, view.job)
+    return Summary(
+        "", listed.layout, view.workspace, view.status, listed.is_live, progress, view.job, progress.questions
+    )
 
 
 def _suits(one: Summary, statuses: Sequence[str], text: str) -> bool:

@@ -16,7 +16,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import CheckpointCorruptError, MozartError, UnknownJobError
+from mozart_nb.errors import CheckpointCorruptError, MozartError, UnknownJobError, WorldError
 from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.board.attempts import PatientAttempts
 from mozart_nb.looking.following import Follower
@@ -39,6 +39,21 @@ MOST_KEPT: Final = 24
 """Results that are kept per job: sorted lists of batches, failures, a diagnosis."""
 
 T = TypeVar("T")
+
+
+class OutOfReachError(WorldError):
+    """The record of a job is there, but its disk or the rights on it do not let it be read now."""
+
+
+@contextlib.contextmanager
+def reaching(layout: Layout) -> Iterator[None]:
+    """Raises `OutOfReachError` for what the operating system refuses."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{error.strerror or error}: {error.filename or layout.root}"
+        hint = "see whether its disk is there, and whom the files belong to"
+        raise OutOfReachError(f"the job cannot be read: {said}", hint=hint, job_id=layout.job_id) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,7 @@ class Watched:
     def reading(self, age: float = REFRESH_SECONDS) -> Iterator[Reading]:
         """The job, not older than `age` seconds; nothing changes before the block ends.
 
-        Raises `UnknownJobError`, `CheckpointCorruptError`, `CheckpointTooNewError`.
+        Raises `UnknownJobError`, `CheckpointCorruptError`, `CheckpointTooNewError`, `OutOfReachError`.
         """
         with self._lock:
             state = self._poll(age)
@@ -160,10 +175,11 @@ class Watched:
         if not self.layout.exists:
             self._follower = None
             raise UnknownJobError(f"there is no job `{self.layout.job_id}` any more", job_id=self.layout.job_id)
-        if self._follower is None:
-            self._follower = Follower(self.layout)
-        else:
-            self._follow(self._follower)
+        with reaching(self.layout):
+            if self._follower is None:
+                self._follower = Follower(self.layout)
+            else:
+                self._follow(self._follower)
         self._polled_at = moment
         return self._follower.state
 

@@ -59,7 +59,7 @@ def one_job(ask: Ask[queries.Query, None]) -> models.JobDocument:
         job=showing.summary(showing.summary_of(look)),
         host=host,
         version=look.version,
-        record=look.version.partition(".")[0],
+        record=look.record,
         last_seq=look.job.seq,
         file=plan.file if plan is not None else "",
         config=dict(plan.document) if plan is not None else None,

@@ -49,14 +49,14 @@ class Past:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._jobs: OrderedDict[tuple[str, str], _Job] = OrderedDict()  # one that is started over has another record
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mozart-pages-past")
 
-    def of(self, board: Board, key: str, seq: int) -> Known:
-        """What is known of a job whose last event is `seq`. Waits a moment for what is not."""
+    def of(self, board: Board, key: str, record: str, seq: int) -> Known:
+        """What is known of a job whose last event is `seq` of this `record`. Waits a moment for what is not."""
         with self._lock:
-            job = self._jobs.setdefault(key, _Job())
-            self._jobs.move_to_end(key)
+            job = self._jobs.setdefault((key, record), _Job())
+            self._jobs.move_to_end((key, record))
             while len(self._jobs) > _MOST_KEPT:
                 self._jobs.popitem(last=False)
             if job.under_way is None or job.under_way.done():

@@ -109,7 +109,7 @@ class RunReader:
     def read(self, board: Board, key: str, query: Query, to: To) -> RunView:
         """The page as the address asks for it. Blocks."""
         look = board.look(key)
-        known = self._past.of(board, key, look.job.seq)
+        known = self._past.of(board, key, look.record, look.job.seq)
         then, is_reading = _then(board, look, query.number("at"))
         page, wish, problem = self._batches(board, key, query, then)
         return RunView(
