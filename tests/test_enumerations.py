@@ -73,6 +73,10 @@ INTERNAL_ERRORS = {
     "RemoteError": "engine.remote turns it into the end of sessions, or asks again",
     "UnusableSnapshotError": "checkpoint.load reads the journal instead",
     "InterruptedReadError": "raised only where the caller said that it may give up; timeline turns it into None",
+    "ParameterError": "jupyter.server.api.operation turns it into the answer 400",
+    "Refusal": "an answer of the server with its whole document; tornado sends it",
+    "CrowdedError": "jupyter.server.base turns it into the answer 503",
+    "NotNowError": "jupyter.server.api.operation turns it into the answer 409",
     "UnusableError": "consumers.notify.sending turns it into what came of a try",
     "MozartInterrupted": "an interrupt stays a KeyboardInterrupt, so that a front end stops the cells behind it",
 }

@@ -129,6 +129,7 @@ COMES_WITH = {
     "nest_asyncio2": "nest-asyncio2",
     "tornado": "jupyter_server",
     "jupyter_core": "jupyter_server",
+    "markupsafe": "jinja2",
 }
 """Module of others → the declared dependency that brings it, where the names differ."""
 

@@ -7,8 +7,8 @@ async for news in board.subscribe(page.jobs[0].key):    # on an event loop; howe
     ...
 """
 
-from mozart_nb.looking.board.batches import STATUS_LETTERS
 from mozart_nb.errors import StillReadingError
+from mozart_nb.looking.board.batches import STATUS_LETTERS
 from mozart_nb.looking.board.board import Board
 from mozart_nb.looking.board.keys import SEPARATOR, key_for
 from mozart_nb.looking.board.shapes import (

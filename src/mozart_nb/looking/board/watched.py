@@ -16,7 +16,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.consumers.progress import Progress, progress_of
 from mozart_nb.engine.state import JobState
-from mozart_nb.errors import CheckpointCorruptError, MozartError, UnknownJobError, WorldError
+from mozart_nb.errors import CheckpointCorruptError, MozartError, OutOfReachError, UnknownJobError
 from mozart_nb.job.model import JobConfig
 from mozart_nb.looking.board.attempts import PatientAttempts
 from mozart_nb.looking.following import Follower
@@ -39,10 +39,6 @@ MOST_KEPT: Final = 24
 """Results that are kept per job: sorted lists of batches, failures, a diagnosis."""
 
 T = TypeVar("T")
-
-
-class OutOfReachError(WorldError):
-    """The record of a job is there, but its disk or the rights on it do not let it be read now."""
 
 
 @contextlib.contextmanager
