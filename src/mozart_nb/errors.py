@@ -19,7 +19,6 @@
         ├── UnfinishedError            somebody waited for a job, and it failed, paused or was cancelled
         ├── StillReadingError          a long journal is being read for the first time: ask again soon
         ├── OutOfReachError            the record of a job is there, but cannot be read now
-        ├── OutOfReachError            the disk or the rights on it do not let a record be read now
         ├── ConductorAbsentError       no conductor of this user runs
         └── ConductorError             the conductor could not do what it was asked, or was gone before it answered
 
@@ -244,10 +243,6 @@ class UnfinishedError(WorldError):
 
 class StillReadingError(WorldError):
     """A long journal is being read for the first time; whoever asks again gets an answer."""
-
-
-class OutOfReachError(WorldError):
-    """The record of a job is there, but its disk or the rights on it do not let it be read now."""
 
 
 class OutOfReachError(WorldError):

@@ -15,12 +15,12 @@ from support.checkpoints import layout_in
 from support.histories import history
 
 from mozart_nb.engine.fold import fold
-from mozart_nb.errors import CheckpointCorruptError
+from mozart_nb.errors import CheckpointCorruptError, OutOfReachError
 from mozart_nb.jupyter.server.pages.past import Past
 from mozart_nb.jupyter.server.problems import status_of
 from mozart_nb.looking.board import Board, feed
 from mozart_nb.looking.board.feed import Feed
-from mozart_nb.looking.board.watched import OutOfReachError, Watched
+from mozart_nb.looking.board.watched import Watched
 
 NO_PLANS = {
     "another shape": ("config.json", b"[]"),
