@@ -3,7 +3,7 @@
 import { morph } from "./morph.js";
 import { startTicking, tick } from "./tick.js";
 
-const LEAST_MS = 700; // between two requests, however much happens
+const LEAST_MS = 1000; // between two requests, however much happens
 const SHARE = 4; // a page that takes long to make is asked for less often
 
 export function startLive(main) {
