@@ -3,7 +3,8 @@
 import { morph } from "./morph.js";
 import { startTicking, tick } from "./tick.js";
 
-const LEAST_MS = 1000; // between two requests, however much happens
+const LEAST_MS = 2000; // between two requests, however much happens
+const SOON_MS = 300; // what happens rarely comes alone: one request for a burst
 const SHARE = 4; // a page that takes long to make is asked for less often
 
 export function startLive(main) {
@@ -21,6 +22,7 @@ class Live {
     this.took = 0;
     this.fails = 0;
     document.addEventListener("visibilitychange", () => this.sync(true));
+    watchFrame(() => this.sync(true));
     window.addEventListener("pagehide", () => this.hangUp());
     window.addEventListener("pageshow", (event) => event.persisted && this.sync(true));
     followLogs(main, new Map());
@@ -31,7 +33,7 @@ class Live {
   /** Listen and ask as the page wants it now. A page that nobody sees neither listens nor asks. */
   sync(isBack) {
     const { live, events } = this.main.dataset;
-    if (document.hidden || !live) {
+    if (!isSeen() || !live) {
       this.hangUp();
       if (!live) this.show("");
       return;
@@ -52,7 +54,7 @@ class Live {
       if (!this.fails) this.show("polling");
       if (stream.readyState === EventSource.CLOSED && this.stream === stream) this.stream = null;
     };
-    const heard = () => this.plan(LEAST_MS / 3);
+    const heard = () => this.plan(SOON_MS);
     for (const name of ["message", "status", "reset", "reload", "gone"]) stream.addEventListener(name, heard);
     this.stream = stream;
   }
@@ -75,7 +77,7 @@ class Live {
     if (!this.main.dataset.live) return;
     if (this.asking) { this.again = true; return; }
     await this.load(this.main.dataset.live);
-    if (this.again) { this.again = false; this.plan(0); } else if (!document.hidden) this.plan();
+    if (this.again) { this.again = false; this.plan(0); } else if (isSeen()) this.plan();
   }
 
   /** Put what stands at that address into the page. False when it could not be had. */
@@ -152,6 +154,27 @@ class Live {
     clearTimeout(this.timer);
     this.urgent = false;
   }
+}
+
+/** Whether anybody can see the page: a tab of JupyterLab behind another one is not hidden, but its frame is not drawn. */
+function isSeen() {
+  try {
+    return !document.hidden && (!window.frameElement || window.frameElement.getClientRects().length > 0);
+  } catch { return !document.hidden; } // another site's frame
+}
+
+/** Tell when the frame around this page comes or goes. A stream of each tab would use up the browser's connections. */
+function watchFrame(tell) {
+  try {
+    const frame = window.frameElement;
+    let wasSeen = isSeen();
+    const look = () => {
+      if (isSeen() === wasSeen) return;
+      wasSeen = !wasSeen;
+      tell();
+    };
+    if (frame) new window.parent.IntersectionObserver(look).observe(frame);
+  } catch { /* another site's frame */ }
 }
 
 const statusOf = (main) => main.querySelector("#status")?.dataset.status ?? "";
