@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from jsonrpcclient import Ok, parse, request
 from support.commands import mozart
@@ -88,6 +89,8 @@ def test_many_who_need_one_at_once_get_the_same_one(conducted: Conductor):
         pids = set(pool.map(ask, range(4)))
     assert pids == {conducted.pid}
     assert is_running()
+    mine = [one.pid for one in psutil.Process().children() if "--foreground" in " ".join(one.cmdline())]
+    assert mine == [conducted.pid]  # whoever was slower has not left one behind that waits for its chance
     assert "in the background" in said[0]
     assert conducted.place.output.read_text() == "" or "is running already" in conducted.place.output.read_text()
 

@@ -17,6 +17,9 @@ from mozart_nb.hosts.conductor.place import Place, place, require_sockets
 READY_SECONDS: Final = 30.0
 """How long a conductor may take until it answers; importing everything takes a second, on a busy machine several."""
 
+WITHDRAW_SECONDS: Final = 5.0
+"""How long a conductor that is not wanted after all may take to end; it carries nothing."""
+
 _LAST_WORDS_BYTES: Final = 4_000
 _PROGRAM: Final = "from mozart_nb.cli.main import main; sys.argv[1:] = ['--quiet', 'start', '--foreground']; main()"
 
@@ -37,8 +40,10 @@ def start(where: Place | None = None, *, seconds: float = READY_SECONDS) -> Cond
         with contextlib.suppress(ConductorAbsentError):
             client = ConductorClient.connect(1.0, where=found)
             with contextlib.suppress(MozartError):
-                if client.call("ready")["is_up"]:
-                    return client
+                answer = client.call("ready")
+                if answer["pid"] != process.pid:
+                    _withdraw(process)
+                return client
             client.close()
         if process.poll() is not None and not found.is_held():
             raise _failed(found, began, f"it ended with exit code {process.returncode}")
@@ -51,6 +56,16 @@ def _spawn(where: Place) -> subprocess.Popen[bytes]:
     home = Path.home() if Path.home().is_dir() else Path("/")
     environ = finding_ours(_own_environment())
     return let_go(our_program(_PROGRAM), environ=environ, folder=home, output=where.output)
+
+
+def _withdraw(process: subprocess.Popen[bytes]) -> None:
+    """Somebody else's was faster. Ours would find that out, unless the other one has ended by the time it looks."""
+    process.terminate()
+    try:
+        process.wait(WITHDRAW_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _own_environment() -> dict[str, str]:
