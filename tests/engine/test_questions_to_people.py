@@ -13,6 +13,7 @@ from support.engine import OK, Rules, World, failed, refused
 from support.remote import RemoteWorld
 
 from mozart_nb import events as ev
+from mozart_nb.consumers.rows import Attempts
 from mozart_nb.engine.asked import LONGEST_TEXT
 from mozart_nb.engine.confirm import AnsweredFromAfar, NobodyToAsk, WithoutAsking
 from mozart_nb.engine.fold import fold
@@ -510,3 +511,43 @@ def test_a_crash_at_any_moment_around_questions_goes_on_consistently(world: Worl
     again = {event.batch for event in other.store.durable[keep:] if isinstance(event, ev.BatchStarted)}
     kept = {event.batch for event in world.store.durable[:keep] if isinstance(event, ev.BatchCompleted)}
     assert not kept & again
+
+
+# --- what is told of it afterwards ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        ([(20, Request(kind="pause"))], "stopped before it was sent"),
+        ([(20, answer(action="abort"))], "not confirmed"),
+        ([(20, answer(action="skip"))], "skipped by a person"),
+    ],
+)
+def test_an_attempt_that_never_began_its_session_is_listed_as_given_back_and_free(requests: Any, said: str) -> None:
+    world = afar(*requests)
+    world.run()
+    attempts = Attempts()
+    attempts.hear(world.store.durable)
+    record = attempts.records[2, 1]
+    assert (record.outcome, record.message, record.cost_usd) == ("abandoned", said, 0.0)
+    assert record.finished_at > record.started_at
+
+
+def test_a_crash_at_a_question_leaves_no_attempt_that_seems_to_run() -> None:
+    world = afar((50, answer()))
+    world.run()
+    other = world.crash(next(event.seq for event in world.all(ev.BatchAsked)))
+    other.person, other.requests._due = AnsweredFromAfar(), [(70, answer())]
+    other.run()
+    attempts = Attempts()
+    attempts.hear(other.store.durable)
+    assert [attempts.records[2, number].outcome for number in (1, 2)] == ["abandoned", "ok"]
+
+
+def test_an_escalated_attempt_keeps_its_own_end() -> None:
+    world = exhausted((40, Request(kind="pause")))
+    world.run()
+    attempts = Attempts()
+    attempts.hear(world.store.durable)
+    assert attempts.records[2, 2].outcome == "error"

@@ -239,6 +239,10 @@ class Attempts:
             case ev.SessionAbandoned():
                 record.outcome, record.message, record.cost_usd = "abandoned", event.reason, event.cost_usd
                 record.finished_at = event.at
+            case ev.BatchQuestionWithdrawn() if not record.outcome:
+                _give_back(record, event.at, event.reason)
+            case ev.BatchAnswered(action="abort" | "skip") if not record.outcome:
+                _give_back(record, event.at, "not confirmed" if event.action == "abort" else "skipped by a person")
             case ev.ValidationPassed() | ev.ValidationFailed():
                 record.passed, record.results = isinstance(event, ev.ValidationPassed), event.results
                 record.code = "" if record.passed else event.code
@@ -246,6 +250,11 @@ class Attempts:
                 record.stdout_tail, record.stderr_tail = event.stdout_tail, event.stderr_tail
             case _:
                 pass
+
+
+def _give_back(record: AttemptRecord, at: float, reason: str) -> None:
+    """The attempt ended at the question whether it may begin its session: it cost nothing."""
+    record.outcome, record.message, record.cost_usd, record.finished_at = "abandoned", reason, 0.0, at
 
 
 def _finish(record: AttemptRecord, event: ev.SessionFinished) -> None:

@@ -153,6 +153,8 @@ class Driver:
         where = {"run_id": run.run_id, "host": socket.gethostname(), "pid": run.pid, "options": run.options}
         if state.job.runs:
             crashed = not state.is_settled
+            for number in tuple(state.job.questions):
+                self._journal(withdrawn(state, number, "its host died while a person was asked"))
             self._journal(ev.JobResumed(crashed=crashed, **where))  # type: ignore[arg-type]  # see `where`
         else:
             self._journal(ev.JobStarted(**where))  # type: ignore[arg-type]  # see `where`
@@ -300,7 +302,6 @@ class Driver:
         self._asking.follow()
         if self._ending is not None:
             self._parts.isolation.wind_up(self._ending, self.note)
-            self._ending = None
         if is_stopping(self.state, self.config):
             stop = self.state.job.stop
             cancels = stop is not None and stop.kind == "cancel"
@@ -349,6 +350,11 @@ class Driver:
         lets_go = request.kind == "detach" or (request.kind == "handover" and self._parts.backend.outlives_host)
         if lets_go:
             self._detaching, self._leaving = True, request.reason or leaving_reason(request)
+            return
+        if self._ending is not None:  # a session that began now would work in a folder that is being removed
+            self.tell(
+                ev.JobNotice(message=f"`{request.kind}` comes too late: the job is about to settle as {self._ending}")
+            )
             return
         for event in events_for(self.state, request):
             if isinstance(event, ev.VOLATILE):

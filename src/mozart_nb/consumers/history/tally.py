@@ -60,8 +60,8 @@ class Memory(msgspec.Struct, omit_defaults=True):
     """What counting has to remember between two events.
 
     `runs` counts the runs so far; `later` are batches at work on an attempt that is not their first; `ended` are those
-    whose session is over and not judged yet. `waits` is the number of the last wait for a rate limit, `limited_since`
-    when the present one began to hold up the present run.
+    whose session is over and not judged yet; the attempts of those `asked` wait for a person. `waits` is the number of
+    the last wait for a rate limit, `limited_since` when the present one began to hold up the present run.
     """
 
     runs: int = 0
@@ -70,6 +70,7 @@ class Memory(msgspec.Struct, omit_defaults=True):
     config_digest: str = ""
     later: set[int] = msgspec.field(default_factory=set)
     ended: set[int] = msgspec.field(default_factory=set)
+    asked: set[int] = msgspec.field(default_factory=set)
     waits: int = 0
     is_limited: bool = False
     limited_since: float = 0.0
@@ -199,6 +200,22 @@ def _abandoned(ledger: Ledger, event: ev.SessionAbandoned) -> None:
     ledger.memory.ended.discard(event.batch)
 
 
+def _withdrawn(ledger: Ledger, event: ev.BatchQuestionWithdrawn) -> None:
+    """An attempt that was only asked about is given back; a batch that was to fail had ended its attempt before."""
+    ledger.present.abandoned += event.batch in ledger.memory.asked
+    ledger.memory.asked.discard(event.batch)
+
+
+def _asked(ledger: Ledger, event: ev.BatchAsked) -> None:
+    if event.about == "confirmation":
+        ledger.memory.asked.add(event.batch)
+
+
+def _answered(ledger: Ledger, event: ev.BatchAnswered) -> None:
+    ledger.present.abandoned += event.batch in ledger.memory.asked and event.action == "abort"
+    ledger.memory.asked.discard(event.batch)
+
+
 def _passed(ledger: Ledger, event: ev.ValidationPassed) -> None:
     memory = ledger.memory
     memory.ended.discard(event.batch)
@@ -275,6 +292,9 @@ _HANDLERS: Final[dict[type[ev.Event], Callable[[Ledger, Any], None]]] = {
     ev.BatchStarted: _attempt_begun,
     ev.SessionFinished: _session_over,
     ev.SessionAbandoned: _abandoned,
+    ev.BatchAsked: _asked,
+    ev.BatchAnswered: _answered,
+    ev.BatchQuestionWithdrawn: _withdrawn,
     ev.ValidationPassed: _passed,
     ev.ValidationFailed: _not_passed,
     ev.BatchCompleted: _completed,
