@@ -120,6 +120,11 @@ def blotted(text: str) -> str:
     return _without_secrets(text, lambda secret: _BLOTTED.sub(_BLOT, secret))
 
 
+def hides_secrets(text: str) -> bool:
+    """Whether something in `text` is a secret, or was one before it was cut: it cannot go where it was meant to."""
+    return _MASK in text or masked(text) != text
+
+
 def masked_head(text: str, limit: int) -> str:
     """The first `limit` characters of `text`, masked before they are cut: half a secret is not known for one."""
     return masked(text[: limit + MARGIN])[:limit]

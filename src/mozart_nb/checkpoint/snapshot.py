@@ -96,6 +96,8 @@ def changed_by(event: ev.Event, state: JobState) -> Iterable[int]:
         return [*again, *state.job.questions]
     if isinstance(event, ev.ConfigReloaded):
         return [n for n, batch in batches.items() if batch.edited]
+    if isinstance(event, ev.JobIsolated):
+        return [n for n, batch in batches.items() if event.made and batch.baseline is not None]
     if isinstance(event, ev.JobCancelled):
         return [n for n, batch in batches.items() if batch.status in ("running", "waiting", "pending")]
     if isinstance(event, ev.JobPaused | ev.JobCompleted | ev.JobFailed):

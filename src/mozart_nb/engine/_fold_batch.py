@@ -12,14 +12,10 @@ TAIL_OF_COMPLETED = 500
 
 
 def _batch_started(state: JobState, event: ev.BatchStarted) -> None:
-    job = state.job
     batch = record(state, event.batch)
     batch.mode, batch.attempts, batch.probe = event.mode, event.attempt, event.probe
     begin(state, batch, event.at)
     batch.started_at = batch.started_at or event.at
-    if batch.run != job.runs:
-        batch.run = job.runs
-        job.run_batches += 1
 
 
 def _preflight(state: JobState, event: ev.BatchPreflight) -> None:

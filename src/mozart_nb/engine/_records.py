@@ -67,6 +67,9 @@ def begin(state: JobState, batch: BatchState, at: float) -> None:
     job = state.job
     job.window = after_start(job.window, state.agenda.attended)
     batch.phase, batch.due, batch.attempt_at = "started", 0.0, at
+    if batch.run != job.runs:
+        batch.run = job.runs
+        job.run_batches += 1
     if batch.probe and job.limit is not None:
         job.limit.probe = batch.number
     if job.breaker.status == "half_open" and not job.breaker.trial:

@@ -6,6 +6,7 @@ import msgspec
 
 from mozart_nb.codes import lookup
 from mozart_nb.events import CHOICES, Mode, QuestionKind, ReplyAction
+from mozart_nb.masking import hides_secrets
 
 LONGEST_TEXT = 200_000
 """Characters that an answer may bring: an edited prompt stands in the journal."""
@@ -70,6 +71,11 @@ def objection(question: Asked, action: str, text: str) -> str:
         return f"`{action}` is no answer to {a_kind(question.kind)}; one of {', '.join(question.choices)} is"
     if len(text) > LONGEST_TEXT:
         return f"the text has {len(text):,} characters, and an answer may bring {LONGEST_TEXT:,}"
+    if action in ("add", "retry") and hides_secrets(text):
+        # What is sent is what stands in the journal, and there it would be masked: a session paid for nothing.
+        return (
+            "the text holds what looks like a secret, or where one was masked: the journal keeps none, so leave it out"
+        )
     return ""
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from mozart_nb.engine.asked import Asked, objection
 from mozart_nb.engine.confirm import BY_NOBODY, Triggers
 from mozart_nb.engine.crew import gather_quietly
 from mozart_nb.engine.desk import Composer
 from mozart_nb.engine.ports import Question, Reply, Request
 from mozart_nb.engine.state import BatchState, JobState
+
+MOST_TRIES = 3
+"""So often a person is asked whose answers are none; then the safe one is taken for them."""
 
 Key = tuple[int, int, float]
 """Batch, attempt, and when it was asked: the same attempt may be asked about again."""
@@ -72,9 +77,7 @@ class Asking:
 
     async def _ask(self, batch: BatchState, asked: Asked) -> None:
         try:
-            reply = await self._triggers.person.ask(await self._question(batch, asked))
-            if (why := objection(asked, reply.action, reply.text)) != "":
-                reply = Reply(action="abort", text=why, by=reply.by)
+            reply = await self._reply(asked, await self._question(batch, asked))
         except Exception as error:
             text = f"the question could not be asked ({type(error).__name__}: {error})"
             reply = Reply(action="abort", text=text, by=BY_NOBODY)
@@ -88,6 +91,16 @@ class Asking:
                 by=reply.by,
             )
         )
+
+    async def _reply(self, asked: Asked, question: Question) -> Reply:
+        """What the person says. Who gives an answer that is none is told why and asked again, but not for ever."""
+        message, why = question.message, ""
+        for _ in range(MOST_TRIES):
+            reply = await self._triggers.person.ask(question)
+            if not (why := objection(asked, reply.action, reply.text)):
+                return reply
+            question = msgspec.structs.replace(question, message=f"{message}\n({why})".strip())
+        return Reply(action="abort", text=why, by=reply.by)
 
     async def _question(self, batch: BatchState, asked: Asked) -> Question:
         return Question(

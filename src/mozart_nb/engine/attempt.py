@@ -189,9 +189,9 @@ class Attempt:
         notices, question = triggers.look(batch, draft.prompt)
         for notice in notices:
             self._desk.tell(ev.JobNotice(message=notice))
-        if question is None or triggers.is_agreed:
+        if question is None:
             return draft
-        if (said := agreement(batch, question)) is not None:
+        if (said := agreement(batch, question)) is not None or triggers.is_agreed:
             return self._as_agreed(draft, said)
         draft = draft.with_finding(f"needs a person's confirmation: {asked_text(question)}")
         await self._desk.record(self._noticed(draft.preflight))

@@ -352,9 +352,8 @@ class Driver:
             self._detaching, self._leaving = True, request.reason or leaving_reason(request)
             return
         if self._ending is not None:  # a session that began now would work in a folder that is being removed
-            self.tell(
-                ev.JobNotice(message=f"`{request.kind}` comes too late: the job is about to settle as {self._ending}")
-            )
+            late = f"`{request.kind}` comes too late: the job is about to settle as {self._ending}"
+            self.tell(ev.JobNotice(message=late))
             return
         for event in events_for(self.state, request):
             if isinstance(event, ev.VOLATILE):
