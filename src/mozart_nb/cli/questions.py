@@ -15,6 +15,7 @@ from mozart_nb.checkpoint.index import resolve
 from mozart_nb.cli.editor import edit
 from mozart_nb.cli.output import FAILED, OK, Output
 from mozart_nb.engine.asked import Asked
+from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
 from mozart_nb.errors import MisuseError, MozartError
 from mozart_nb.events import BatchAnswered, Event
@@ -122,7 +123,7 @@ def reply(output: Output, job_id: str, wish: ReplyWish) -> int:
     asked = answer_to(found.state, wish.batch, wish.action, text, by=BY, attempt=question.attempt)
     follower = Follower(found.layout)
     drop(found.layout, msgspec.structs.replace(asked, run_id=owner.run_id, expires_at=time.time() + EXPIRE_SECONDS))
-    return _await(output, follower, found, wish.batch, question)
+    return _await(output, follower, found, asked, question)
 
 
 def _text(found: Found, question: Asked, wish: ReplyWish) -> str:
@@ -139,9 +140,10 @@ def _text(found: Found, question: Asked, wish: ReplyWish) -> str:
     return text
 
 
-def _await(output: Output, follower: Follower, found: Found, number: int, asked: Asked) -> int:
+def _await(output: Output, follower: Follower, found: Found, given: Request, asked: Asked) -> int:
     """Until the host has taken an answer, whoever gave it."""
     counted: list[BatchAnswered] = []
+    number = given.batches[0]
 
     def hear(events: list[Event]) -> None:
         counted.extend(
@@ -159,9 +161,10 @@ def _await(output: Output, follower: Follower, found: Found, number: int, asked:
         output.complain(f"the host of job `{job}` has not taken the answer", f"`mozart questions {job}` shows whether")
         return FAILED
     said = counted[0]
+    is_ours = (said.by, said.action) == (BY, given.action)  # another terminal answers under the same name
     if output.json:
-        output.document({"job_id": job, "batch": number, "action": said.action, "by": said.by, "counts": said.by == BY})
-    if said.by != BY:
+        output.document({"job_id": job, "batch": number, "action": said.action, "by": said.by, "counts": is_ours})
+    if not is_ours:
         output.complain(f"somebody was faster: batch {number} was answered `{said.action}` by {said.by or 'a request'}")
         return FAILED
     left = len(follower.state.job.questions)

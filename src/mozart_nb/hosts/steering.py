@@ -222,7 +222,7 @@ def _ask_host(layout: Layout, holder: Owner, action: Action, by: str, batches: t
 
 def _asked(job: str, action: Action, batches: tuple[int, ...], reply: str) -> str:
     if action == "answer":
-        return f"batch {batches[0]} of job `{job}` is answered: {reply}"
+        return f"the answer `{reply}` for batch {batches[0]} of job `{job}` is on its way; the first one counts"
     if action == "retry":
         which = plural(len(batches), "batch") if batches else "all failed batches"
         return f"job `{job}` is asked to try {which} again"

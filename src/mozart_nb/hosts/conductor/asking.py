@@ -136,10 +136,8 @@ async def answer(conductor: Conductor, reply: Answered) -> dict[str, Any]:
         channel.request(request)
 
     await conductor.in_thread(ask)
-    return {
-        "job_id": layout.job_id,
-        "said": f"batch {reply.batch} of job `{layout.job_id}` is answered: {reply.action}",
-    }
+    what = f"the answer `{reply.action}` for batch {reply.batch} of job `{layout.job_id}`"
+    return {"job_id": layout.job_id, "said": f"{what} is on its way; the first one counts"}
 
 
 async def recover(conductor: Conductor, job: Recovered) -> dict[str, Any]:

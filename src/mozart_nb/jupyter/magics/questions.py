@@ -40,5 +40,6 @@ def reply(notebook: Notebook, given: Namespace) -> Outcome:
         raise OptionError(f"%mozart reply: the number of a batch expected, not `{given.batch}`")
     job = notebook.job(given.job, given.workspace)
     job.answer(int(given.batch), given.answer, given.text)
-    notebook.say(f"batch {given.batch} of job `{job.job_id}` is answered: {given.answer}")
+    what = f"the answer `{given.answer}` for batch {given.batch} of job `{job.job_id}`"
+    notebook.say(f"{what} is on its way; the first one counts")
     return Outcome(job)
