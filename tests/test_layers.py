@@ -142,6 +142,7 @@ EXCUSED: dict[str, tuple[set[str], str]] = {
         {"open", "subprocess", "signal", *FILE_METHODS},
         "the one place that reads rows: from files, wildcards and the output of commands",
     ),
+    "job.regular": ({"stat"}, "job.load and job.items ask it before they open what a job file names"),
     "validation.functions": (
         {"asyncio.run"},
         "a coroutine function of the user runs in its own thread, on a loop of its own, and never on that of the job",

@@ -18,8 +18,8 @@ import msgspec
 from support.virtual_time import VirtualClock, run_virtual
 
 from mozart_nb import events as ev
-from mozart_nb.engine.confirm import Triggers
 from mozart_nb.engine.composed import Composed
+from mozart_nb.engine.confirm import Triggers
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.fold import fold

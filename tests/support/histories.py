@@ -203,6 +203,7 @@ class History:
         return self.rng.choice(
             [
                 ev.JobIsolated(**where, directory="/work/trees/job/sub", base="a1b2", repository="/work/repo"),
+                ev.JobIsolated(**where, directory="/work/trees/job", base="a1b2", repository="/work/repo", made=True),
                 ev.JobIsolated(fallback="this is no git repository"),
                 ev.WorktreeKept(**where, reason="the job failed", head="c3d4", commits=self.rng.randrange(5)),
                 ev.WorktreeRemoved(**where, head="e5f6", commits=2, committed=1, elsewhere=("refs/mozart/job/e5f6",)),
@@ -272,7 +273,11 @@ class History:
 
     def _escalated(self, number: int) -> ev.Event:
         return ev.BatchAsked(
-            batch=number, attempt=self.state.batches[number].attempts, about="escalation", code="E201", message="no file"
+            batch=number,
+            attempt=self.state.batches[number].attempts,
+            about="escalation",
+            code="E201",
+            message="no file",
         )
 
     def _of_a_question(self, batch: BatchState) -> ev.Event:
