@@ -17,7 +17,7 @@ from traitlets import Float
 
 from mozart_nb.job.secrets import secrets_of_environment
 from mozart_nb.jupyter.server.routes import PREFIX, LateRoutes, all_routes
-from mozart_nb.jupyter.server.workers import Workers
+from mozart_nb.jupyter.server.workers import CHECKERS, CHECKS_WAITING, Workers
 from mozart_nb.jupyter.whereabouts import announce, withdraw
 from mozart_nb.masking import know
 
@@ -48,6 +48,7 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
         # A name that a template misspells is an error in every test, not an empty place on a page.
         self.jinja2_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
         self.workers = Workers()
+        self.checkers = Workers(CHECKERS, CHECKS_WAITING)
 
     @cached_property
     def board(self) -> Board:
@@ -88,3 +89,4 @@ class MozartApp(ExtensionAppJinjaMixin, ExtensionApp):
         if "board" in self.__dict__:
             await self.board.close()
         self.workers.close()
+        self.checkers.close()

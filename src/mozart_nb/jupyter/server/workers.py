@@ -18,6 +18,12 @@ WAITING: Final = 64
 """Requests that wait for a thread; more are turned away, so that what waits cannot grow without bound."""
 
 
+CHECKERS: Final = 2
+"""Job files that are checked or rehearsed at once, in threads of their own: what a file names may take for ever."""
+
+CHECKS_WAITING: Final = 6
+
+
 class CrowdedError(Exception):
     """Too many requests wait already: the caller answers 503."""
 

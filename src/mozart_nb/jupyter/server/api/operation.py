@@ -66,7 +66,10 @@ class NotNowError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """`carry_out` blocks and runs in a thread; `stream` takes its place where the client accepts an event stream."""
+    """`carry_out` blocks and runs in a thread; `stream` takes its place where the client accepts an event stream.
+
+    What `checks` job files has threads of its own: a pattern of files that never ends holds up no page.
+    """
 
     id: str
     summary: str
@@ -78,6 +81,7 @@ class Operation:
     statuses: tuple[int, ...] = (200,)
     fails: tuple[int, ...] = ()
     stream: Callable[[OperationHandler, Ask[Any, Any]], Awaitable[None]] | None = None
+    checks: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ class OperationHandler(ApiHandler):
             await operation.stream(self, ask)
             return
         try:
-            reply, encoded = await self.in_thread(_answered, operation, ask)
+            workers = self.app.checkers if operation.checks else self.app.workers
+            reply, encoded = await workers.run(_answered, operation, ask)
         except NotNowError as error:
             found = problem_of(error.reason)
             raise Refusal(msgspec.structs.replace(found, status=409, title=phrase(409))) from error

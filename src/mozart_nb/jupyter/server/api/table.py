@@ -257,6 +257,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
                 answer=models.Validation,
                 body=queries.ConfigBody,
                 carry_out=files.validate,
+                checks=True,
             )
         },
     ),
@@ -272,6 +273,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
                 body=queries.RehearseBody,
                 fails=(422,),
                 carry_out=files.rehearse,
+                checks=True,
             )
         },
     ),
