@@ -92,6 +92,7 @@ bench: $(VENV)/installed-test
 kill9: $(VENV)/installed-test
 	$(BIN)/python benchmarks/kill9.py
 	$(BIN)/python benchmarks/batches_kill9.py
+	$(BIN)/python benchmarks/conductor_kill9.py
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
