@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 from support.engine import OK, World, failed
+from support.remote import RemoteWorld
 from support.virtual_time import VirtualClock
 
 from mozart_nb import events as ev
 from mozart_nb.engine.confirm import AnsweredFromAfar, WithoutAsking
 from mozart_nb.engine.desk import Parts
 from mozart_nb.engine.fold import fold
+from mozart_nb.engine.policy import questions
 from mozart_nb.engine.ports import Ending, Question, Reply, Request
 from mozart_nb.job.plan import plan_job
 
@@ -120,6 +122,37 @@ def test_an_attempt_that_goes_on_in_a_pilot_is_one_of_its_batches() -> None:
     state = other.run(limit=1)
     opened = [event.batch for event in other.store.durable[cut:] if isinstance(event, ev.SessionOpened)]
     assert (opened, state.job.run_batches) == ([2], 1)
+
+
+def test_retries_of_an_earlier_run_are_not_paid_for_beyond_the_batches_of_a_pilot() -> None:
+    retry = {"max_retries": 2, "base_delay_seconds": 60, "jitter": False}
+    world = World(4, {n: [failed(), OK] for n in range(1, 5)}, requests=[(10.0, Request(kind="pause"))], retry=retry)
+    assert world.run().status == "paused"
+    assert len(world.backend.sent) == 4
+    state = world.run(limit=2)
+    assert (state.status, state.count("completed"), len(world.backend.sent)) == ("paused", 2, 6)
+    assert world.run().status == "completed"
+
+
+# --- by the thousand --------------------------------------------------------------------------------------------------
+
+
+def test_of_failures_that_come_by_the_thousand_no_more_are_asked_about_than_somebody_may_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(questions, "MOST_ESCALATIONS", 20)
+    total = 25
+    world = RemoteWorld(
+        total,
+        {n: [failed()] for n in range(1, total + 1)},
+        checkpoints={"escalation": True},
+        retry={"max_retries": 0},
+        requests=[(2_000.0, Request(kind="pause"))],
+        parallel={"enabled": True, "fail_fast": False},
+    )
+    world.person = AnsweredFromAfar()
+    state = world.run()
+    assert (state.status, len(world.all(ev.BatchAsked)), state.count("failed")) == ("paused", 20, 5)
 
 
 # --- while a worktree is put away -------------------------------------------------------------------------------------

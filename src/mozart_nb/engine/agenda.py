@@ -103,6 +103,10 @@ class Agenda:
             heappop(self.due)
         return self.due[0] if self.due else None
 
+    def pass_over_due(self) -> None:
+        """The batch that is due first does not begin in this run any more, however long that goes on."""
+        heappop(self.due)
+
     def downstream(self, number: int) -> list[int]:
         """Every pending batch that waits, at any distance, for `number`."""
         found: set[int] = set()

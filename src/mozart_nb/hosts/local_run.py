@@ -49,7 +49,7 @@ class LocalRun:
     @property
     def is_to_stop(self) -> bool:
         """Whether it was asked to stop before it had begun."""
-        return any(request.kind in ("pause", "cancel") for request in self._waiting)
+        return any(request.kind in ("pause", "cancel", "handover") for request in self._waiting)
 
     @property
     def is_over(self) -> bool:
@@ -78,7 +78,7 @@ class LocalRun:
         return waiting
 
     def request(self, request: Request) -> None:
-        if request.kind in ("pause", "cancel"):
+        if request.kind in ("pause", "cancel", "handover"):
             self._next = None
         if request.kind == "cancel":
             self._is_cancelled = True

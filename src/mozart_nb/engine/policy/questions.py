@@ -13,6 +13,9 @@ from mozart_nb.job.model import JobConfig
 MOST_QUESTIONS = 500
 """So many open questions let no batch begin that might ask one more: nobody answers more, and each takes memory."""
 
+MOST_ESCALATIONS = 2 * MOST_QUESTIONS
+"""Beyond so many open questions a batch fails unasked: what a service answers hours later comes by the thousand."""
+
 WITHDRAWN = "stopped before it was sent"
 
 
@@ -43,6 +46,8 @@ def ask_again(state: JobState, config: JobConfig, now: float) -> Command | None:
 def escalates(state: JobState, config: JobConfig, batch: BatchState) -> bool:
     """Whether a person is asked before a batch fails: its budgets are used up, and more of them might help."""
     if not (config.checkpoints.escalation or state.job.options.escalation) or state.job.options.recover:
+        return False
+    if len(state.job.questions) >= MOST_ESCALATIONS:
         return False
     row = lookup(batch.code)
     return row.retriable and row.scope is not Scope.JOB and not is_stopping(state, config)

@@ -47,7 +47,7 @@ def start(state: JobState, config: JobConfig, now: float) -> Command | None:
 
 def _candidate(state: JobState, config: JobConfig, now: float) -> tuple[int | None, float | None]:
     """The batch to start now; if there is none, when there will be one."""
-    due = state.agenda.next_due()
+    due = _next_due(state)
     if due is not None and due[0] <= now:
         return due[1], None
     wake = due[0] if due else None
@@ -58,6 +58,13 @@ def _candidate(state: JobState, config: JobConfig, now: float) -> tuple[int | No
     if config.pause_between_batches_seconds and state.job.last_settled_at and now < rest_over:
         return None, rest_over if wake is None else min(wake, rest_over)
     return number, None
+
+
+def _next_due(state: JobState) -> tuple[float, int] | None:
+    """The batch that is due first; retries of earlier runs are none of a pilot that has all its batches."""
+    while (due := state.agenda.next_due()) is not None and _is_pilot_full(state, due[1]):
+        state.agenda.pass_over_due()
+    return due
 
 
 def _is_pilot_full(state: JobState, number: int) -> bool:
