@@ -15,7 +15,7 @@ from mozart_nb.engine.state import JobRecord
 from mozart_nb.events import Event, RuleResult, encode_event, kind_of, without_secrets
 from mozart_nb.jupyter.server.api import models
 from mozart_nb.looking.board import JobLook, Summary
-from mozart_nb.looking.board.masks import masked_data
+from mozart_nb.looking.board.masks import masked_beside, masked_data
 from mozart_nb.looking.details import AttemptDetails, BatchDetails, LogTail
 from mozart_nb.looking.details.batch import Excerpt
 from mozart_nb.looking.questions import OpenQuestion
@@ -193,15 +193,15 @@ def batch(details: BatchDetails, asked: OpenQuestion | None) -> models.BatchDocu
 
 def answer_row(columns: Sequence[AnswerColumn], record: Any) -> dict[str, Any]:
     """A row of answers as JSON data: secrets masked, long texts cut."""
-    return {column.name: _shown(json_value(column.dtype, column.of(record))) for column in columns}
+    return {column.name: _shown(json_value(column.dtype, column.of(record)), column.name) for column in columns}
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, name: str) -> Any:
     if isinstance(value, str):
-        return masked(value if len(value) <= LONGEST_CELL else Excerpt.of(value, LONGEST_CELL).text)
+        return masked_beside(name, value if len(value) <= LONGEST_CELL else Excerpt.of(value, LONGEST_CELL).text)
     if isinstance(value, dict):
-        return {masked(str(key)): _shown(part) for key, part in value.items()}
-    return [_shown(part) for part in value] if isinstance(value, list | tuple) else value
+        return {masked(str(key)): _shown(part, str(key)) for key, part in value.items()}
+    return [_shown(part, name) for part in value] if isinstance(value, list | tuple) else value
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
