@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,27 @@ def test_a_job_that_runs_here_is_handed_over_and_nothing_is_done_twice(conducted
         "JobResumed",
     ]
     assert "conductor" in next(event.reason for event in heard if isinstance(event, ev.JobPaused))
+
+
+def test_a_pilot_that_is_handed_over_stays_one(conducted: Conductor, space: Path) -> None:
+    conducted.start()
+    job = Job.load(config(space, batches=40, latency=0.3)).start(limit=20)
+    until(lambda: job.progress().completed)
+    job.hand_over()
+    job.wait(timeout=60)
+    assert (job.status, job.progress().completed) == ("paused", 20)
+
+
+@pytest.mark.parametrize("stop", ["cancel", "pause"])
+def test_who_stops_a_job_while_it_is_handed_over_is_heard(conducted: Conductor, space: Path, stop: str) -> None:
+    conducted.start()
+    job = Job.load(config(space, latency=2.0)).start()
+    until(lambda: job.progress().running)
+    getattr(job, stop)()
+    job.hand_over()
+    job.wait(timeout=60)
+    time.sleep(0.6)  # longer than the conductor takes to see that its host is gone
+    assert (job.status, len(runs_of(job))) == ("cancelled" if stop == "cancel" else "paused", 1)
 
 
 def test_nobody_lets_go_of_a_job_that_cannot_go_on_there(conducted: Conductor, space: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from mozart_nb import events as ev
 from mozart_nb.engine.asked import Asked, objection, pause_reason
 from mozart_nb.engine.ports import Request
 from mozart_nb.engine.state import JobState
+
+ASKED_TO_PAUSE: Final = "asked to pause"
+"""Why a job is paused of which somebody asked that, and gave no reason."""
 
 
 def events_for(state: JobState, request: Request) -> Iterator[ev.Event]:
@@ -21,7 +25,7 @@ def events_for(state: JobState, request: Request) -> Iterator[ev.Event]:
         case "cancel":
             yield ev.JobPausing(reason="cancelled", by=request.by, stop="cancel")
         case "pause" if job.stop is None:
-            yield ev.JobPausing(reason=request.reason or "asked to pause", by=request.by)
+            yield ev.JobPausing(reason=request.reason or ASKED_TO_PAUSE, by=request.by)
         case "handover" if job.stop is None:
             yield ev.JobPausing(reason=leaving_reason(request), by=request.by)
         case "resume" if job.stop is not None and job.stop.is_asked:
@@ -74,5 +78,3 @@ def _counted(state: JobState, request: Request, number: int, question: Asked) ->
         yield ev.JobPausing(reason=reason, by=request.by or "confirmation")
     assert action  # an empty one fits no question
     yield ev.BatchAnswered(batch=number, attempt=question.attempt, action=action, text=text, by=request.by)
-
-

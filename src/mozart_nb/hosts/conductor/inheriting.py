@@ -1,0 +1,70 @@
+"""A job that another host has let go of goes on as that host ran it, and not at all where somebody else ended it.
+
+What was asked of a run that is handed over (a pilot, some batches only, questions before a batch fails) is asked of its
+second half as well: or it would be paid for what nobody wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from mozart_nb.checkpoint.follow import look
+from mozart_nb.engine.policy.requests import ASKED_TO_PAUSE
+from mozart_nb.engine.state import JobState
+from mozart_nb.errors import MozartError
+from mozart_nb.hosts.conductor.carried import Carried
+
+_OPEN: Final = frozenset({"pending", "running", "waiting"})
+
+
+class Inheritance(NamedTuple):
+    """`ended` says why the job does not go on; empty where it does, with `wish` beside what was asked for already.
+
+    `done` is how many batches were done by then.
+    """
+
+    ended: str = ""
+    wish: Mapping[str, Any] = MappingProxyType({})
+    done: int = 0
+
+
+def inherited(carried: Carried) -> Inheritance:
+    """What the job's last host leaves to the one that takes it over. Blocks."""
+    try:
+        state = look(carried.layout).state
+    except (MozartError, OSError):
+        return Inheritance()  # whoever takes it up next says what is wrong with it
+    done = state.count("completed") + state.count("skipped")
+    if ended := _ended(state):
+        return Inheritance(ended)
+    cut, asked = state.job.options, carried.wish
+    wish: dict[str, Any] = {
+        "max_concurrent": asked.get("max_concurrent") or cut.max_concurrent,
+        "self_healing": bool(asked.get("self_healing") or cut.self_healing),
+        "escalation": bool(asked.get("escalation") or cut.escalation),
+    }
+    if asked.get("limit") or asked.get("batches"):
+        return Inheritance("", wish, carried.done_before)
+    if cut.only:
+        wish["batches"] = ",".join(f"{first}-{last}" for first, last in cut.only)
+    if cut.limit:
+        begun = [batch for batch in state.batches.values() if batch.run == state.job.runs and batch.status in _OPEN]
+        never_begun = cut.limit - state.job.run_batches
+        if never_begun > 0:
+            wish["limit"] = never_begun + sum(batch.status != "running" for batch in begun)
+        elif begun:
+            wish["batches"] = ",".join(str(batch.number) for batch in begun)
+        else:
+            return Inheritance("the batches that were asked for are done")
+    return Inheritance("", wish, done)
+
+
+def _ended(state: JobState) -> str:
+    """Why it has come to an end by itself, or by somebody's word, before it was let go of."""
+    job = state.job
+    if job.status in ("failed", "cancelled"):
+        return f"it is {job.status}"
+    by_a_person = job.reason.startswith(ASKED_TO_PAUSE)
+    return f"it is paused: {job.reason}" if job.status == "paused" and (job.code or by_a_person) else ""
