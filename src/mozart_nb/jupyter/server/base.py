@@ -12,6 +12,7 @@ come in is decided by Jupyter Server (its identity provider and authorizer; our 
 from __future__ import annotations
 
 import gzip
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar, cast
@@ -131,7 +132,7 @@ class MozartHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHa
             return
         self.add_header("Vary", "Accept-Encoding")
         whole = b"".join(self._write_buffer)
-        if len(whole) < WORTH_COMPRESSING_BYTES or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
+        if len(whole) < WORTH_COMPRESSING_BYTES or not reads_gzip(self.request.headers.get("Accept-Encoding", "")):
             return
         # A fixed time, so that the same text has the same entity tag.
         self._write_buffer = [gzip.compress(whole, compresslevel=5, mtime=0)]
@@ -325,6 +326,15 @@ def without_token(url: str) -> str:
         if key != "token"
     ]
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def reads_gzip(accepted: str) -> bool:
+    """Whether a header `Accept-Encoding` allows gzip. Source: RFC 9110, section 12.5.3."""
+    for part in accepted.lower().split(","):
+        name, *more = (one.strip() for one in part.split(";"))
+        if name == "gzip":
+            return not any(re.fullmatch(r"q=0(\.0*)?", one) for one in more)
+    return False
 
 
 def _said_length(text: str) -> int:

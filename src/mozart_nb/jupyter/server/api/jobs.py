@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -150,12 +151,14 @@ def _kept(layout: Layout, text: str, ask: Ask[Any, Any]) -> Path:
     """The new job file on disk, where relative paths in it begin as they do in the present one."""
     plan = ask.board.plan(ask.key)
     place = Path(plan.base_dir) / f".{layout.job_id}.modified.yaml"
-    draft = place.with_name(f"{place.name}.{os.getpid()}.part")
+    draft = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")  # two may send one at once
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(text)
         draft.replace(place)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise MisuseError(f"{place} cannot be written: {error.strerror}", job_id=layout.job_id) from error
     return place
 
