@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -83,10 +84,11 @@ def _cancel(conductor: Conductor, layout: Layout) -> None:
 
 
 async def _taken_out(conductor: Conductor, layout: Layout) -> str:
-    one = conductor.register.get(layout)
-    if one is None or one.phase not in _TAKES_NO_PART:
-        return ""
-    await conductor.let_go(layout)
+    async with conductor.alone_with(layout):  # what is being begun at this moment has begun then, and can be asked
+        one = conductor.register.get(layout)
+        if one is None or one.phase not in _TAKES_NO_PART:
+            return ""
+        await conductor.let_go(layout)
     conductor.log.tell("job.let_go", job_id=layout.job_id, phase=one.phase)
     return f"job `{layout.job_id}` did not run ({one.reason or one.phase}); the conductor does not carry it any more"
 
@@ -196,7 +198,9 @@ async def _take(conductor: Conductor, layout: Layout, prepared: Prepared, change
         await conductor.in_thread(channel.request, Request(kind="pause", by=BY, reason="it is given a new config"))
         await channel.settled()
         await conductor.in_thread(_require_fit, layout, changed)
-    await conductor.let_go(layout)
+    async with conductor.alone_with(layout):
+        if key_of(layout) not in conductor.running:
+            await conductor.let_go(layout)
     if job.resume:
         told = await conductor.submit(_wanted(layout, job))
         return f"job `{layout.job_id}` has its new config and goes on: {told['decision']}"
@@ -228,9 +232,10 @@ async def adopt(conductor: Conductor, layouts: Sequence[Layout]) -> list[dict[st
         wanted = Wanted(job_id=layout.job_id, workspace=str(layout.workspace), keep_failed=True)
         try:
             told.append(await conductor.submit(wanted, is_adopted=True))
-        except MozartError as error:
-            conductor.log.tell("job.not_adopted", "warning", job_id=layout.job_id, reason=error.message)
-            told.append({"job_id": layout.job_id, "decision": "refused", "said": error.message})
+        except Exception as error:
+            said = error.message if isinstance(error, MozartError) else f"{type(error).__name__}: {error}"
+            conductor.log.tell("job.not_adopted", "warning", job_id=layout.job_id, reason=said)
+            told.append({"job_id": layout.job_id, "decision": "refused", "said": said})
     return told
 
 
@@ -245,9 +250,10 @@ async def adopt_for_ever(conductor: Conductor) -> None:
     refused: set[Layout] = set()
     while True:
         if conductor.settings.adopt_orphans == "auto":
-            fresh = [one for one in await conductor.in_thread(_lately) if one not in refused]
-            told = await adopt(conductor, fresh)
-            refused |= {one for one, said in zip(fresh, told, strict=True) if said["decision"] == "refused"}
+            with contextlib.suppress(OSError):  # a disk that is gone for the moment
+                fresh = [one for one in await conductor.in_thread(_lately) if one not in refused]
+                told = await adopt(conductor, fresh)
+                refused |= {one for one, said in zip(fresh, told, strict=True) if said["decision"] == "refused"}
         await asyncio.sleep(ADOPT_SECONDS)
 
 

@@ -17,8 +17,8 @@ from mozart_nb import events as ev
 from mozart_nb.checkpoint.index import resolve
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.confirm import WithoutAsking
-from mozart_nb.engine.ports import Confirmations
-from mozart_nb.engine.state import JobState
+from mozart_nb.engine.ports import Confirmations, Request
+from mozart_nb.engine.state import JobState, Stop
 from mozart_nb.errors import JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask, always
 from mozart_nb.hooks import hooks_of
@@ -40,12 +40,15 @@ _API_BACKENDS: Final = frozenset({"anthropic_api", "anthropic_batches"})
 _AUTH_TOKEN: Final = "ANTHROPIC_AUTH_TOKEN"
 """What the service's library takes instead of a key."""
 
+LEAVING: Final = "the conductor stops; its next start goes on"
+"""Why a job pauses of which a conductor lets go."""
+
 _HOOKS_ONLY: Final = ev.RunOptions(keep_failed=True, recover=True)
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """A job, and what is to become of it. `wish` is there when it is to `run`."""
+    """A job, and what is to become of it. `wish` is there when it is to `run`; `asked` is what it is asked at once."""
 
     prepared: Prepared
     kind: Kind
@@ -53,6 +56,7 @@ class Beginning:
     said: str = ""
     notices: Sequence[str] = ()
     found: Standing = field(default_factory=lambda: Standing("new"))
+    asked: Request | None = None
 
     @property
     def layout(self) -> Layout:
@@ -208,12 +212,30 @@ def going_on(carried: Carried, confirmations: Confirmations) -> Beginning:
             return Beginning(prepared, "nothing", None, said, (), found)
         options = msgspec.structs.replace(options, limit=left)
     wish = Wish(prepared, msgspec.structs.replace(options, keep_failed=True), _asking(wanted, confirmations))
-    return _if_able(Beginning(prepared, "run", wish, _going_on(found), (), found))
+    return _if_able(Beginning(prepared, "run", wish, _going_on(found), (), found, _asked_before(state)))
 
 
 def _is_ours(carried: Carried, state: JobState) -> bool:
-    """Whether it is paused because a conductor stopped, and nobody else has run it, and paused it, since then."""
-    return carried.was_stopped and carried.stopped_at in (0, state.job.seq)
+    """Whether it is paused because a conductor stopped, or took it over, and nobody else has run it since then."""
+    if state.status != "paused":
+        return False
+    if carried.stopped_at:
+        return carried.was_stopped and carried.stopped_at == state.job.seq
+    # The account may not have been written any more; the job's own record says it as well.
+    return state.job.reason == LEAVING or (carried.was_stopped and not is_a_persons(state.job.stop))
+
+
+def _asked_before(state: JobState | None) -> Request | None:
+    """What a person asked of the job before its host died: that still counts."""
+    stop = state.job.stop if state is not None and not state.is_settled else None
+    if stop is None or not is_a_persons(stop):
+        return None
+    return Request(kind="cancel" if stop.kind == "cancel" else "pause", by=stop.by, reason=stop.reason)
+
+
+def is_a_persons(stop: Stop | None) -> bool:
+    """Whether it was a person who wanted the job to pause or end, and no conductor that made room for the next one."""
+    return stop is not None and (stop.kind == "cancel" or (stop.is_asked and stop.reason != LEAVING))
 
 
 def wanted_of(carried: Carried) -> Wanted:

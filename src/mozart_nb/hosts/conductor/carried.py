@@ -103,6 +103,10 @@ class Register:
     def get(self, layout: Layout) -> Carried | None:
         return self._jobs.get(key_of(layout))
 
+    def has(self, one: Carried) -> bool:
+        """Whether this very one is carried, also where its path leads elsewhere by now."""
+        return any(known is one for known in self._jobs.values())
+
     def named(self, job_id: str, folder: Path | None = None) -> list[Carried]:
         """Those of that id, in that folder if one is given. Safe in any thread."""
         place = str(folder.resolve()) if folder is not None else ""
@@ -115,7 +119,7 @@ class Register:
 
     def drop(self, one: Carried) -> None:
         """Carry it no longer; on disk with the next `save`."""
-        self._jobs.pop(one.key, None)
+        self._jobs = {key: known for key, known in self._jobs.items() if known is not one}
 
     def packed(self) -> bytes:
         """All of it as it goes to disk."""

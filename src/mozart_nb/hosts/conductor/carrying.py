@@ -23,7 +23,7 @@ from mozart_nb.engine.confirm import AnsweredFromAfar
 from mozart_nb.engine.ports import Confirmations, Request, RequestKind
 from mozart_nb.errors import AmbiguousJobError, ConductorError, MozartError, UnknownJobError, WorldError
 from mozart_nb.hosts.channel import Channel, channel_of
-from mozart_nb.hosts.conductor.beginning import Beginning, located
+from mozart_nb.hosts.conductor.beginning import LEAVING, Beginning, is_a_persons, located
 from mozart_nb.hosts.conductor.carried import Carried, Phase, Register, key_of
 from mozart_nb.hosts.conductor.faults import SHUTTING_DOWN
 from mozart_nb.hosts.conductor.log import Log
@@ -135,6 +135,8 @@ class Carrier:
             await self.save()
         except WorldError:
             self.register.drop(one)
+            if known is not None:  # as it was carried before, it goes on being carried
+                self.register.put(known)
             raise
         self.log.tell(f"job.{phase}", job_id=one.job_id, folder=one.folder, reason=reason)
         return one
@@ -147,11 +149,9 @@ class Carrier:
         channel = channel_of(found.layout, lambda: self.host)
         running = Running(carried, channel, found.wish)
         self.prioritise(found.layout, carried.priority)
-        try:
-            channel.begin(found.wish)
-        except Exception:
-            await self.let_go(found.layout)
-            raise
+        channel.begin(found.wish)
+        if found.asked is not None:
+            channel.request(found.asked)
         self.running[carried.key] = running
         running.disconnect = channel.observe(lambda events: self._hear(running, events))
 
@@ -164,7 +164,7 @@ class Carrier:
                 self.spawn(self._save_and_fill())
         elif not carried.has_begun and any(event.seq for event in events):
             carried.note_begun()
-            self.spawn(self.save())
+            self.spawn(self.save_if_possible())
 
     def _note_end(self, running: Running) -> None:
         """It does not run here any more: settled, or its run ended."""
@@ -176,6 +176,7 @@ class Carrier:
             reason = error.message if isinstance(error, MozartError) else f"{type(error).__name__}: {error}"
         self.forget(carried.layout)
         goes_on = self.is_stopping and carried.was_stopped and status in ("paused", "interrupted")
+        goes_on = goes_on and (state is None or not is_a_persons(state.job.stop))
         if goes_on and state is not None:
             carried.stopped_at = state.job.seq
         if not goes_on and self.register.get(carried.layout) is carried:
@@ -185,7 +186,7 @@ class Carrier:
         self.log.tell("job.over", job_id=carried.job_id, status=status, reason=reason, is_carried_on=goes_on)
 
     async def _save_and_fill(self) -> None:
-        await self.save()
+        await self.save_if_possible()
         await self.fill()
 
     def hold(self, carried: Carried, reason: str) -> None:
@@ -216,7 +217,7 @@ class Carrier:
         self.is_stopping = True
         for running in self.running.values():
             running.carried.was_stopped = True
-        await self.save()
+        await self.save_if_possible()
         self._request_all("handover")
         if not await self._are_over(seconds):
             self.log.tell("conductor.detaching", "warning", jobs=sorted(self.running))
@@ -224,8 +225,7 @@ class Carrier:
             await self._are_over(DETACH_SECONDS)
         for task in self._tasks:
             task.cancel()
-        with contextlib.suppress(MozartError):
-            await self.save()
+        await self.save_if_possible()
         self._is_over = True
         for pool in (self._threads, self._readers):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -233,7 +233,7 @@ class Carrier:
     def _request_all(self, kind: RequestKind) -> None:
         for running in list(self.running.values()):
             with contextlib.suppress(MozartError):
-                running.channel.request(Request(kind=kind, by=BY, reason="the conductor stops; its next start goes on"))
+                running.channel.request(Request(kind=kind, by=BY, reason=LEAVING))
 
     async def _are_over(self, seconds: float) -> bool:
         """Whether everything has ended within that time."""
@@ -252,6 +252,13 @@ class Carrier:
             if data != self._saved:
                 await self.in_thread(self.register.write, data)
                 self._saved = data
+
+    async def save_if_possible(self) -> None:
+        """The same where a disk that is full, or gone, must not keep anybody from going on: it is tried again later."""
+        try:
+            await self.save()
+        except MozartError as error:
+            self.log.tell("carried.not_noted", "error", message=error.message)
 
     def locate(self, job_id: str, folder: Path | None = None) -> Layout:
         """Where a job is, also one that is carried and has not begun. Blocks; safe in any thread.

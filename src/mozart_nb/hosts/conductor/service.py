@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from mozart_nb import events as ev
 from mozart_nb.checkpoint.control import drop
 from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
@@ -17,8 +18,8 @@ from mozart_nb.hosts.conductor.beginning import Beginning, beginning, going_on
 from mozart_nb.hosts.conductor.carried import Carried, key_of
 from mozart_nb.hosts.conductor.carrying import BY, Carrier, Running
 from mozart_nb.hosts.conductor.faults import RESOURCE_EXHAUSTED, SHUTTING_DOWN
-from mozart_nb.hosts.conductor.inheriting import inherited
 from mozart_nb.hosts.conductor.wanted import Wanted
+from mozart_nb.looking.logs import last_events
 
 MOST_CARRIED: Final = 1_000
 LOOK_SECONDS: Final = 30.0
@@ -78,7 +79,12 @@ class Conductor(Carrier):
             await self.carry(found, wanted, "queued", f"{len(self.running)} other jobs run")
             said = f"job `{layout.job_id}` waits in the queue: {len(self.running)} other jobs run"
             return _told(found, "queued", said)
-        await self.begin(found, await self.carry(found, wanted, "running"))
+        carried = await self.carry(found, wanted, "running")
+        try:
+            await self.begin(found, carried)
+        except Exception:
+            await self.let_go(layout)
+            raise
         return _told(found, "run")
 
     @property
@@ -99,16 +105,18 @@ class Conductor(Carrier):
 
     async def fill(self) -> None:
         """Begin what waits, as far as there is room."""
+        tried: list[Carried] = []  # each once, so that this ends whatever becomes of them
         while not self.is_stopping and not self._is_full:
-            waiting = [one for one in self.register if one.phase == "queued"]
+            waiting = [one for one in self.register if one.phase == "queued" and not any(one is seen for seen in tried)]
             if not waiting:
                 return
-            await self.take_up(min(waiting, key=lambda one: (one.priority, one.since)))
+            tried.append(min(waiting, key=lambda one: (one.priority, one.since)))
+            await self.take_up(tried[-1])
 
     async def take_up(self, carried: Carried) -> None:
         """Have a job go on that is carried and does not run; where that cannot be, it is held, and says why."""
         async with self.alone_with(carried.layout):
-            if self.is_stopping or carried.key in self.running or self.register.get(carried.layout) is not carried:
+            if self.is_stopping or carried.key in self.running or not self.register.has(carried):
                 return
             try:
                 found = await self.in_thread(going_on, carried, self.confirmations)
@@ -118,9 +126,13 @@ class Conductor(Carrier):
                 self.hold(carried, error.message)
             except OSError as error:
                 self.hold(carried, str(error))
-            await self.save()
+            except Exception as error:  # one job that cannot be loaded must not keep the others from going on
+                self.hold(carried, f"{type(error).__name__}: {error}")
+            await self.save_if_possible()
 
     async def _go_on(self, carried: Carried, found: Beginning) -> None:
+        if not self.register.has(carried):
+            return  # somebody has taken it out meanwhile
         if found.kind == "nothing":
             self.register.drop(carried)
             self.log.tell("job.over", job_id=carried.job_id, reason=found.said)
@@ -135,7 +147,7 @@ class Conductor(Carrier):
             self.move(carried, "running", found.said)
             await self.save()
             await self.begin(found, carried)
-            carried.was_stopped = False
+            carried.was_stopped, carried.stopped_at = False, 0
 
     async def begin_again(self) -> None:
         """What the last conductor carried goes on, waits for a word of a person, or is let go: as the settings say."""
@@ -149,7 +161,7 @@ class Conductor(Carrier):
                 self.hold(carried, WAITS_FOR_WORD)
             else:
                 carried.phase, carried.reason = "queued", "was carried by the last conductor"
-        await self.save()
+        await self.save_if_possible()
         await self.fill()
 
     async def release(self, layouts: Iterable[Layout] = ()) -> list[str]:
@@ -168,6 +180,7 @@ class Conductor(Carrier):
                 self.spawn(self._take_over(one))
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            await self.save_if_possible()  # a disk that was full may have room again
             for one in self.register:
                 if (one.phase == "held" and one.reason != WAITS_FOR_WORD) or one.phase == "notebook":
                     await self.take_up(one)
@@ -181,15 +194,9 @@ class Conductor(Carrier):
         while not self.is_stopping and self.register.get(carried.layout) is carried and carried.phase == "handover":
             holder = await self.in_thread(living, carried.layout)
             if holder is None:
-                left = await self.in_thread(inherited, carried)
-                if left.ended:
-                    self.register.drop(carried)
-                    self.log.tell("job.let_go", job_id=carried.job_id, reason=left.ended)
-                    await self.save()
-                    return
                 carried.note_begun()
-                carried.wish, carried.done_before = {**carried.wish, **left.wish}, left.done
                 carried.was_stopped = True  # that it is paused now is our doing
+                carried.stopped_at = await self.in_thread(_paused_at, carried.layout)
                 self.move(carried, "queued", "its host has let go of it")
                 await self.fill()
                 return
@@ -205,6 +212,12 @@ def living(layout: Layout) -> Owner | None:
     """Who runs the job at this moment."""
     found = owner(layout)
     return found if found is not None and found.alive is not False else None
+
+
+def _paused_at(layout: Layout) -> int:
+    """The number of the event with which the job paused; 0 where that is not the last thing that it did."""
+    last = last_events(layout, 1)
+    return last[0].seq if last and isinstance(last[0], ev.JobPaused) else 0
 
 
 def _told(found: Beginning, decision: str, said: str = "") -> dict[str, Any]:
