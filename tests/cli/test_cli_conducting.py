@@ -120,6 +120,26 @@ def test_an_attached_command_goes_on_watching_while_the_conductor_dies_and_comes
     assert all(batch["attempts"] <= 2 for batch in ended.document["batches"].values())
 
 
+def test_whoever_begins_to_watch_a_job_that_runs_waits_for_its_conductor_as_well(
+    conducted: Conductor, tmp_path: Path
+) -> None:
+    conducted.start()
+    job = slow_job(tmp_path, batches=200)
+    assert mozart("run", job, "--detach").exit_code == 0
+    wait_for(lambda: demo(tmp_path).exists and find(demo(tmp_path)).is_live)
+    with Started("run", job, "--conductor", "--json", cwd=tmp_path) as command:
+        command.until("batch.completed")
+        conducted.kill()
+        command.until("the conductor is gone; job `demo` goes on when it is back")
+        absent = mozart("conductor-status")
+        assert (absent.exit_code, "it was carrying 1 job: demo" in absent.stderr) == (1, True), absent
+        conducted.start()
+        wait_for(lambda: find(demo(tmp_path)).is_live)
+        assert mozart("cancel", "demo").exit_code == 0
+        ended = command.end()
+    assert ended.exit_code == 4, ended
+
+
 def test_a_rehearsal_runs_there_too_in_a_folder_that_is_named(conducted: Conductor, tmp_path: Path) -> None:
     conducted.start()
     ended = mozart("run", write_job(tmp_path), "--rehearse", "--conductor", "--json")

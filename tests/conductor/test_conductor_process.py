@@ -300,6 +300,40 @@ def test_held_jobs_are_named_at_the_start_and_released_by_a_command(conducted: C
     assert read_state(Layout(tmp_path / "notes" / "ws", "notes")).status == "completed"
 
 
+def test_settings_that_are_wrong_by_now_keep_nobody_from_stopping_it(conducted: Conductor):
+    conducted.start("shutdown_seconds: 1\n")
+    settings_file().write_text("max_session: 3\nresume: sometimes\n")
+    assert mozart("conductor", "reload").exit_code == 2
+    assert mozart("stop").exit_code == 0
+    assert conducted.pid == 0
+
+
+def test_jobs_that_it_holds_are_not_named_as_orphans_too(conducted: Conductor, tmp_path: Path):
+    conducted.start("resume: ask\n")
+    conducted.call("submit", file=str(job_file(tmp_path / "notes", 100, latency=0.2)))
+    layout = Layout(tmp_path / "notes" / "ws", "notes")
+    conducted.wait_until(lambda: layout.exists and read_state(layout).count("completed"))
+    conducted.kill()
+    conducted.start("resume: ask\n")
+    conducted.wait_until(lambda: health(conducted)["jobs"] == {"held": 1})
+    assert health(conducted)["orphans"] == []
+    shown = mozart("conductor-status").stdout
+    assert ("held" in shown, "its host died" in shown) == (True, False), shown
+
+
+def test_jobs_with_ids_that_end_alike_are_told_apart_and_one_that_asks_says_so(conducted: Conductor, tmp_path: Path):
+    conducted.start()
+    conducted.call("submit", file=str(job_file(tmp_path / "a", 100, latency=0.2, concurrent=3, name="code-review")))
+    trigger = {"name": "window", "batch_nums": [1]}
+    asking = job_file(tmp_path / "b", 1, name="review", checkpoints={"enabled": True, "triggers": [trigger]})
+    conducted.call("submit", file=str(asking))
+    conducted.wait_until(lambda: [one["questions"] for one in health(conducted)["carried"]] == [0, 1])
+    rows = {line.split()[0]: line for line in mozart("conductor-status").stdout.splitlines() if "review" in line}
+    assert "3 (due 3)" in rows["code-review"]
+    assert "0 (due" in rows["review"]
+    assert "waits for you: `mozart questions review`" in rows["review"]
+
+
 def test_orphans_are_named_and_adopted_by_a_command(conducted: Conductor, tmp_path: Path):
     file = job_file(tmp_path / "notes", 30, latency=0.1)
     host = subprocess.Popen(

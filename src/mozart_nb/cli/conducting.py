@@ -109,6 +109,7 @@ def _show_until_over(output: Output, layout: Layout) -> None:
         follower = _begun(layout)
         if follower is not None:
             watch(output, follower, _config(layout))
+            carriage.was_running_it()
         else:
             time.sleep(POLL_SECONDS)  # it is just beginning, or putting things away
 

@@ -12,6 +12,7 @@ import psutil
 
 from mozart_nb.cli.output import FAILED, OK, Output
 from mozart_nb.errors import ConductorAbsentError, ConductorError, WorldError
+from mozart_nb.hosts.carriage import carried_at
 from mozart_nb.hosts.conductor.client import ConductorClient
 from mozart_nb.hosts.conductor.place import Identity, Place, place
 from mozart_nb.hosts.conductor.settings import read_settings, settings_file, template
@@ -58,7 +59,7 @@ def _offer(output: Output, client: ConductorClient, health: dict[str, Any]) -> N
             client.call("release")
         else:
             output.say(f"held: {names}; `mozart conductor release` has them go on")
-    if health["orphans"] and read_settings().settings.adopt_orphans == "ask":
+    if health["orphans"] and client.call("config")["settings"]["adopt_orphans"] == "ask":
         names = ", ".join(one["job_id"] for one in health["orphans"])
         if output.can_ask and output.ask(
             f"{plural(len(health['orphans']), 'job')} whose host died ({names}). Take them up?"
@@ -83,11 +84,13 @@ def stop(output: Output, *, force: bool, seconds: float | None) -> int:
 
 
 def _stop(output: Output, where: Place, running: Identity, seconds: float | None) -> None:
-    patience = LEEWAY_SECONDS + (read_settings().settings.shutdown_seconds if seconds is None else seconds)
     with ConductorClient.connect(answer_seconds=SOON_SECONDS) as client:
+        # Its own settings, and not those on disk: they may be wrong by now, and it is to be stopped all the same.
+        own: float = client.call("config")["settings"]["shutdown_seconds"]
+        patience = LEEWAY_SECONDS + (own if seconds is None else seconds)
         told = client.call("shutdown", **({} if seconds is None else {"seconds": seconds}))
     if told["jobs"]:
-        output.say(f"{plural(told['jobs'], 'job')} run: their sessions finish or go on by themselves")
+        output.say(f"{plural(told['jobs'], 'job')} under way: their sessions finish or go on by themselves")
     if not _is_gone(where, running, patience):
         hint = "`mozart stop --force` ends it; nothing is lost by that"
         raise WorldError(f"the conductor (pid {running.pid}) has not stopped after {patience:.0f} seconds", hint=hint)
@@ -138,6 +141,7 @@ def status(output: Output) -> int:
             output.document({"status": "absent", "message": error.message})
         else:
             output.complain(error.message, error.hint)
+            _tell_of_jobs_left(output)
         return FAILED
     if output.json:
         output.document(health)
@@ -148,6 +152,13 @@ def status(output: Output) -> int:
     for one in health["orphans"]:
         output.show(f"its host died: {one['job_id']} in {one['folder']} (`mozart conductor adopt {one['job_id']}`)")
     return OK
+
+
+def _tell_of_jobs_left(output: Output) -> None:
+    """What a conductor that is not there was carrying, and goes on with once it is."""
+    where = place()
+    if not where.is_held() and (names := sorted(one.job_id for one in carried_at(where))):
+        output.say(f"it was carrying {plural(len(names), 'job')}: {', '.join(names)}")
 
 
 def _lines(health: dict[str, Any]) -> list[str]:
@@ -169,9 +180,10 @@ def _show_jobs(output: Output, health: dict[str, Any]) -> None:
     shares = {one["job"]: one for one in health["seats"]["jobs"]}
     rows = []
     for one in health["carried"]:
-        share: dict[str, Any] = next((found for key, found in shares.items() if key.endswith(one["job_id"])), {})
+        share: dict[str, Any] = shares.get(one["key"], {})
         seats = f"{share['open']} (due {share['due']:g})" if share else ""
-        why = share.get("waits") or one["reason"]
+        asked = f"waits for you: `mozart questions {one['job_id']}`" if one["questions"] else ""
+        why = share.get("waits") or asked or one["reason"]
         rows.append([one["job_id"], one["phase"], str(one["priority"]), seats, one_line(why)])
     output.show()
     output.table(["job", "phase", "priority", "sessions", ""], rows, flexible=-1)

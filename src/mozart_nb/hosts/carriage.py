@@ -59,6 +59,10 @@ class Carriage:
         """Whether a conductor runs."""
         return self._where.is_held()
 
+    def was_running_it(self) -> None:
+        """Its conductor ran the job until this moment: if it is gone now, it may be restarting."""
+        self._seen_at, self._looked_at = self._clock(), None
+
     @property
     def _where(self) -> Place:
         return self._place or place()
@@ -71,6 +75,11 @@ class Carriage:
             if who is not None:
                 self._seen_at = now if who.pid != os.getpid() else None
         return self._seen_at is not None and now - self._seen_at < RESTART_SECONDS
+
+
+def carried_at(where: Place) -> list[Carried]:
+    """The jobs that the conductor there carries, or was carrying, as it noted them."""
+    return list(_entries(where.carried).values())
 
 
 class _Listed(msgspec.Struct):

@@ -12,7 +12,9 @@ PANEL = "Conductor"
 
 commands = typer.Typer()
 
-conductor = typer.Typer(name="conductor", help="Settings of the conductor, and the jobs that wait for a word.")
+conductor = typer.Typer(
+    name="conductor", help="Settings of the conductor, and the jobs that wait for a word.", no_args_is_help=True
+)
 
 Foreground = Annotated[
     bool, typer.Option("--foreground", "-f", help="Stay in this terminal, or with a service manager, until stopped.")

@@ -72,6 +72,8 @@ async def _watch(process: Process, params: asked.Watched) -> Stream:
 
 async def _health(process: Process, params: asked.NoParams) -> Any:
     found = await process.conductor.in_reader(reading.health, process.conductor)
+    for one in found["carried"]:
+        one["questions"] = reading.open_count(process.conductor, one["key"])
     return {**found, "settings_file": str(process.read.file), **process.sharing.numbers()}
 
 

@@ -170,7 +170,7 @@ def _is_over(conductor: Conductor, layout: Layout) -> bool:
 
 def health(conductor: Conductor) -> dict[str, Any]:
     """Who it is and what it carries: numbers, and each job in a line. Blocks."""
-    carried = [carried_document(one) for one in conductor.register]
+    carried = [{**carried_document(one), "key": one.key} for one in conductor.register]
     phases = [one["phase"] for one in carried]
     return {
         "status": "stopping" if conductor.is_stopping else "running",
@@ -180,9 +180,20 @@ def health(conductor: Conductor) -> dict[str, Any]:
         "uptime_seconds": round(time.time() - conductor.started_at, 1),
         "jobs": {phase: phases.count(phase) for phase in dict.fromkeys(phases)},
         "carried": carried,
-        "orphans": [{"job_id": one.job_id, "folder": str(one.workspace)} for one in _orphans(conductor)],
+        "orphans": [
+            {"job_id": one.job_id, "folder": str(one.workspace)}
+            for one in _orphans(conductor)
+            if conductor.register.get(one) is None  # it goes on with those that it carries as its settings say
+        ],
         "ended": list(conductor.ended)[-10:],
     }
+
+
+def open_count(conductor: Conductor, key: str) -> int:
+    """How many questions a job that runs here asks; on the conductor's loop."""
+    running = conductor.running.get(key)
+    run = running.channel.run if running is not None else None
+    return len(run.driver.state.job.questions) if run is not None and run.driver is not None else 0
 
 
 def _orphans(conductor: Conductor) -> list[Layout]:

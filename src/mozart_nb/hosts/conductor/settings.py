@@ -122,7 +122,7 @@ def _read(text: str, path: Path) -> Read:
     except ValidationError as error:
         problems += [_problem(one["loc"], one, document.positions, str(path)) for one in error.errors()]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(sorted(problems, key=lambda one: (one.line or 0, one.column or 0)))
     return Read(settings, path, tuple(warnings))
 
 
