@@ -154,7 +154,7 @@ def test_a_batch_before_its_turn_says_what_it_waits_for(tmp_path: Path) -> None:
     prepared = job(tmp_path, **RETRIED)
     found = details(prepared, run(prepared, limit=1), 4)
     assert (found.status, found.reasons) == ("pending", ("waits for batch 3",))
-    assert found.prompt_note == "as it would be sent"
+    assert (found.prompt_source, found.prompt_note) == ("composed", "")
 
 
 def test_the_next_prompt_of_a_failed_batch_names_what_was_missing(tmp_path: Path) -> None:

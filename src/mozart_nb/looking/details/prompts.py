@@ -129,7 +129,7 @@ def _composed(prepared: Prepared, facts: Facts, original: str) -> FoundPrompt:
     if facts.status in ("pending", "waiting", "failed", "cancelled", "blocked") and record.attempts:
         most = config.retry.max_completion_attempts
         text = next_prompt(record, original, continues=False, has_form=contract_for(prepared).wants_data, most=most)
-    notes = [f"as its next attempt would send it ({record.mode})" if text != original else "as it would be sent"]
+    notes = [f"as its next attempt would send it ({record.mode})" if text != original else ""]
     if config.cross_batch.capture_files:
         notes.append("without the files of earlier batches")
-    return FoundPrompt(text, "composed", ", ".join(notes))
+    return FoundPrompt(text, "composed", ", ".join(filter(None, notes)))
