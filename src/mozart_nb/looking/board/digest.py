@@ -10,6 +10,7 @@ import msgspec
 from mozart_nb import events as ev
 from mozart_nb.consumers.documents import status_document
 from mozart_nb.events import encode_event, without_secrets
+from mozart_nb.looking.board.masks import masked_data
 from mozart_nb.looking.board.watched import Reading
 
 MOST_TOLD: Final = 100
@@ -141,7 +142,7 @@ def status_frame(reading: Reading, changed: frozenset[int] | None, skipped: int)
         "changed": sorted(changed) if changed is not None else None,
         "skipped": skipped,
     }
-    return named("status", document, state.job.seq)
+    return named("status", masked_data(document), state.job.seq)
 
 
 def _place(reading: Reading) -> dict[str, Any]:

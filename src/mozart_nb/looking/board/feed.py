@@ -17,6 +17,7 @@ from mozart_nb.errors import MozartError, UnknownJobError
 from mozart_nb.looking.board.digest import Digest, named, pack, status_frame
 from mozart_nb.looking.board.shapes import News, NewsKind
 from mozart_nb.looking.board.watched import Reading, Watched
+from mozart_nb.masking import masked
 
 LIVE_SECONDS: Final = 0.5
 """Between two looks at a job that runs."""
@@ -228,4 +229,4 @@ def _reload(news: News) -> News:
 
 
 def _gone(seq: int, record: str, reason: str = "the server let go of the job") -> News:
-    return News("gone", seq, record, encoded=named("gone", {"reason": reason}))
+    return News("gone", seq, record, encoded=named("gone", {"reason": masked(reason)}))
