@@ -350,6 +350,23 @@ def test_orphans_are_named_and_adopted_by_a_command(conducted: Conductor, tmp_pa
     assert read_state(layout).status == "completed"
 
 
+def test_a_pilot_whose_host_died_is_adopted_as_one(conducted: Conductor, tmp_path: Path):
+    file = job_file(tmp_path / "notes", 30, latency=0.1)
+    layout = Layout(file.parent / "ws", "notes")
+    with subprocess.Popen(
+        [sys.executable, "-m", "mozart_nb", "run", str(file), "--limit", "12"],
+        env=conducted.environ,
+        stderr=subprocess.DEVNULL,
+    ) as host:
+        conducted.wait_until(lambda: layout.exists and read_state(layout).count("completed") > 2)
+        host.kill()
+    conducted.start()
+    mozart("conductor", "adopt", "notes")
+    conducted.wait_until(lambda: health(conducted)["ended"])
+    state = read_state(layout)
+    assert (state.status, state.count("completed")) == ("paused", 12)
+
+
 def test_the_settings_are_shown_checked_and_written_by_commands():
     assert mozart("conductor", "config", "--json").document["settings"]["max_sessions"] == 10
     assert mozart("conductor", "check").exit_code == 0

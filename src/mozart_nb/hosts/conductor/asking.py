@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from mozart_nb import events as ev
 from mozart_nb.checkpoint.index import all_jobs
 from mozart_nb.checkpoint.layout import Layout
@@ -17,6 +19,7 @@ from mozart_nb.errors import MisuseError, MozartError, PlanMismatchError
 from mozart_nb.hosts.channel import Channel, channel_of
 from mozart_nb.hosts.conductor.carried import key_of
 from mozart_nb.hosts.conductor.carrying import BY
+from mozart_nb.hosts.conductor.inheriting import orphaned
 from mozart_nb.hosts.conductor.service import Conductor, living
 from mozart_nb.hosts.conductor.wanted import (
     Adopted,
@@ -229,8 +232,12 @@ async def adopt(conductor: Conductor, layouts: Sequence[Layout]) -> list[dict[st
     """Take up jobs whose host died; one that cannot be does not keep the others from it."""
     told = []
     for layout in layouts:
-        wanted = Wanted(job_id=layout.job_id, workspace=str(layout.workspace), keep_failed=True)
+        left = await conductor.in_thread(orphaned, layout)
         try:
+            if left.ended:
+                raise MisuseError(left.ended, job_id=layout.job_id)
+            known = {"job_id": layout.job_id, "workspace": str(layout.workspace), "keep_failed": True}
+            wanted = msgspec.convert({**known, **left.wish}, Wanted)
             told.append(await conductor.submit(wanted, is_adopted=True))
         except Exception as error:
             said = error.message if isinstance(error, MozartError) else f"{type(error).__name__}: {error}"

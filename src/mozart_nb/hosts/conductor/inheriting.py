@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from mozart_nb.checkpoint.follow import look
+from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.engine.policy.requests import ASKED_TO_PAUSE
-from mozart_nb.engine.state import JobState
+from mozart_nb.engine.state import BatchState, JobState
 from mozart_nb.errors import MozartError
 from mozart_nb.hosts.conductor.carried import Carried
 
@@ -36,29 +37,52 @@ def inherited(carried: Carried) -> Inheritance:
         state = look(carried.layout).state
     except (MozartError, OSError):
         return Inheritance()  # whoever takes it up next says what is wrong with it
-    done = state.count("completed") + state.count("skipped")
-    if ended := _ended(state):
-        return Inheritance(ended)
-    cut, asked = state.job.options, carried.wish
+    ended = _ended(state)
+    return Inheritance(ended) if ended else _of_the_last_run(state, carried.wish, carried.done_before)
+
+
+def orphaned(layout: Layout) -> Inheritance:
+    """What a host leaves that died while it ran the job. Blocks."""
+    try:
+        state = look(layout).state
+    except (MozartError, OSError):
+        return Inheritance()
+    stop = state.job.stop
+    if not state.is_settled and stop is not None and (stop.kind == "cancel" or stop.reason.startswith(ASKED_TO_PAUSE)):
+        what = "end" if stop.kind == "cancel" else "pause"
+        return Inheritance(f"it was asked to {what} before its host died: `mozart resume {layout.job_id}` goes on")
+    return _of_the_last_run(state, {}, 0)
+
+
+def _of_the_last_run(state: JobState, asked: Mapping[str, Any], done_before: int) -> Inheritance:
+    done, cut = state.count("completed") + state.count("skipped"), state.job.options
     wish: dict[str, Any] = {
         "max_concurrent": asked.get("max_concurrent") or cut.max_concurrent,
         "self_healing": bool(asked.get("self_healing") or cut.self_healing),
         "escalation": bool(asked.get("escalation") or cut.escalation),
     }
     if asked.get("limit") or asked.get("batches"):
-        return Inheritance("", wish, carried.done_before)
+        return Inheritance("", wish, done_before)
     if cut.only:
         wish["batches"] = ",".join(f"{first}-{last}" for first, last in cut.only)
     if cut.limit:
         begun = [batch for batch in state.batches.values() if batch.run == state.job.runs and batch.status in _OPEN]
         never_begun = cut.limit - state.job.run_batches
         if never_begun > 0:
-            wish["limit"] = never_begun + sum(batch.status != "running" for batch in begun)
+            wish["limit"] = never_begun + sum(_begins_anew(batch) for batch in begun)
         elif begun:
             wish["batches"] = ",".join(str(batch.number) for batch in begun)
         else:
             return Inheritance("the batches that were asked for are done")
     return Inheritance("", wish, done)
+
+
+def _begins_anew(batch: BatchState) -> bool:
+    """Whether the batch takes one of the next run's beginnings: what goes on by itself takes none."""
+    if batch.status != "running" or batch.phase == "started":
+        return True
+    session = batch.session
+    return batch.phase == "opened" and not (session is not None and (session.outlives or session.parked))
 
 
 def _ended(state: JobState) -> str:
