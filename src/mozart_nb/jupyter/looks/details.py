@@ -17,7 +17,8 @@ from mozart_nb.jupyter.looks.head import badge
 from mozart_nb.jupyter.looks.text import bounded, duration, escaped_line
 from mozart_nb.jupyter.looks.theme import framed, mark
 from mozart_nb.looking.details import AttemptDetails, BatchDetails, Excerpt, LogLine, LogTail
-from mozart_nb.words import amount, clock, cost, count, dollars, moment, plural, roughly
+from mozart_nb.looking.details.phrases import PROMPT_SOURCES, batch_phrases
+from mozart_nb.words import amount, clock, count, dollars, moment
 
 T = TypeVar("T")
 
@@ -38,7 +39,6 @@ _LINE_MARKS: Final = {
     "text": "", "tool": "→ ", "tool_result": "← ", "system": "· ", "result": "= ", "error": "✕ ", "raw": "",
     "stderr": "stderr: ",
 }  # fmt: skip
-_SOURCES: Final = {"sent": "as it was sent", "composed": "as it would be sent now", "unknown": ""}
 
 
 def batch_html(
@@ -84,27 +84,11 @@ def _section(name: str, title: str, note: str, body: str, is_open: Collection[st
 
 
 def _title(details: BatchDetails) -> str:
-    facts = " · ".join(escaped_line(fact, 80) for fact in _facts(details))
+    facts = " · ".join(escaped_line(fact, 80) for fact in batch_phrases(details))
     return (
         f'<p class="mozart-title"><strong class="mozart-name">Batch {details.number}</strong> '
         f"{badge(details.status)} <span>{facts}</span></p>"
     )
-
-
-def _facts(details: BatchDetails) -> Iterator[str]:
-    record = details.record
-    first, last = details.first_item, details.last_item
-    yield f"item {first}" if first == last else f"items {first}–{last}"
-    if not record.attempts:
-        return
-    yield plural(record.attempts, "attempt")
-    yield roughly(record.duration)
-    yield cost(record.cost_usd, 0 if record.cost_known else 1)
-    yield f"{count(record.usage.total)} tokens"
-    if record.model:
-        yield record.model
-    if record.reused:
-        yield "answer kept from an earlier run"
 
 
 def _notes(details: BatchDetails) -> Iterator[str]:
@@ -143,9 +127,9 @@ def _note(status: str, html: str) -> str:
 
 def _texts(details: BatchDetails, is_open: Collection[str]) -> Iterator[str]:
     asks = f"<code>--dry-run --show {details.number}</code> shows all of it"
-    notes = [details.prompt_note or _SOURCES[details.prompt_source]]
+    notes = [details.prompt_note or PROMPT_SOURCES[details.prompt_source]]
     if details.prompt_source == "composed" and details.prompt_note:
-        notes.insert(0, _SOURCES["composed"])
+        notes.insert(0, PROMPT_SOURCES["composed"])
     prompt = _text_section("prompt", "Prompt", details.prompt, notes, asks, is_open, _PROMPT_BYTES)
     yield prompt
     if details.row_count:

@@ -20,13 +20,13 @@ from mozart_nb.jupyter.server.pages.views import JobView, Verb, job_view
 from mozart_nb.jupyter.server.pages.words import Reason
 from mozart_nb.looking.board import Board
 from mozart_nb.looking.details import AttemptDetails, BatchDetails, Excerpt, Limits, LogTail
-from mozart_nb.words import amount, cost, count, plural, roughly
+from mozart_nb.looking.details.phrases import PROMPT_SOURCES, batch_phrases
+from mozart_nb.words import amount, roughly
 
 REFRESH_SECONDS: Final = 5
 LIMITS: Final = Limits(characters=40_000, rows=20, attempts=50, lines=200)
 _CHECKS_SHOWN: Final = 100
 _ROWS_CHARACTERS: Final = 20_000
-_SOURCES: Final = {"sent": "as it was sent", "composed": "as it would be sent now", "unknown": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def batch_view(details: BatchDetails, job: JobView, to: To, now: float) -> Batch
     return BatchPageView(
         number=number,
         status=details.status,
-        facts=list(_facts(details)),
+        facts=list(batch_phrases(details)),
         back=to.batch(job.key, number - 1) if number > 1 else "",
         on=to.batch(job.key, number + 1) if number < total else "",
         why=_why(details),
@@ -97,21 +97,6 @@ def batch_view(details: BatchDetails, job: JobView, to: To, now: float) -> Batch
         log=details.log,
         log_note=_log_note(details.log),
     )
-
-
-def _facts(details: BatchDetails) -> Iterator[str]:
-    record, first, last = details.record, details.first_item, details.last_item
-    yield f"item {first}" if first == last else f"items {first}–{last}"
-    if not record.attempts:
-        return
-    yield plural(record.attempts, "attempt")
-    yield roughly(record.duration)
-    yield cost(record.cost_usd, 0 if record.cost_known else 1)
-    yield f"{count(record.usage.total)} tokens"
-    if record.model:
-        yield record.model
-    if record.reused:
-        yield "answer kept from an earlier run"
 
 
 def _why(details: BatchDetails) -> Reason | None:
@@ -144,7 +129,7 @@ def _verbs(details: BatchDetails) -> list[Verb]:
 
 
 def _prompt_notes(details: BatchDetails) -> list[str]:
-    source = _SOURCES[details.prompt_source]
+    source = PROMPT_SOURCES[details.prompt_source]
     if details.prompt_source == "composed":
         return [source, details.prompt_note]
     return [details.prompt_note or source]
