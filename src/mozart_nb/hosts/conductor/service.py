@@ -18,6 +18,7 @@ from mozart_nb.hosts.conductor.beginning import Beginning, beginning, going_on
 from mozart_nb.hosts.conductor.carried import Carried, key_of
 from mozart_nb.hosts.conductor.carrying import BY, Carrier, Running
 from mozart_nb.hosts.conductor.faults import RESOURCE_EXHAUSTED, SHUTTING_DOWN
+from mozart_nb.hosts.conductor.inheriting import inherited
 from mozart_nb.hosts.conductor.wanted import Wanted
 from mozart_nb.looking.logs import last_events
 
@@ -194,7 +195,14 @@ class Conductor(Carrier):
         while not self.is_stopping and self.register.get(carried.layout) is carried and carried.phase == "handover":
             holder = await self.in_thread(living, carried.layout)
             if holder is None:
+                left = await self.in_thread(inherited, carried)
+                if left.ended:
+                    self.register.drop(carried)
+                    self.log.tell("job.let_go", job_id=carried.job_id, reason=left.ended)
+                    await self.save()
+                    return
                 carried.note_begun()
+                carried.wish, carried.done_before = {**carried.wish, **left.wish}, left.done
                 carried.was_stopped = True  # that it is paused now is our doing
                 carried.stopped_at = await self.in_thread(_paused_at, carried.layout)
                 self.move(carried, "queued", "its host has let go of it")
