@@ -114,6 +114,7 @@ def test_a_job_is_created_paused_resumed_retried_and_cancelled(live: Web) -> Non
     assert created["decision"] in ("run", "queued")
     assert reply.headers["location"] == f"{live.base}{API}/jobs/{created['key']}".replace("//", "/")
     assert Path(created["workspace"]) == live.folder / "sent"
+    assert created["notices"][0].startswith("job.yaml:2:14: V129")
 
     def act(**body: Any) -> dict[str, Any]:
         answer = live.ask(f"{API}/jobs/sent/actions", "POST", document=body)
