@@ -26,6 +26,7 @@ import psutil
 from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from support.notebook_environment import notebook_environment
+from support.processes import end_family
 
 T = TypeVar("T")
 
@@ -127,15 +128,7 @@ class Lab:
 
     def close(self) -> None:
         """End the server and whatever it started, however it fares."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            server = psutil.Process(self._process.pid)
-            family = [*server.children(recursive=True), server]
-            server.terminate()
-            _, alive = psutil.wait_procs(family, timeout=5)
-            for process in alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self._process.wait(PATIENCE_SECONDS)
+        end_family(self._process, PATIENCE_SECONDS)
 
     def _write_settings(self) -> None:
         for name, values in _SETTINGS.items():

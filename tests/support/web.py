@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from support.notebook_environment import notebook_environment
+from support.processes import end_family
 
 Kind = Literal["extension", "standalone"]
 
@@ -127,15 +127,7 @@ class Web:
 
     def close(self) -> None:
         """End the server and whatever it started, however it fares."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            server = psutil.Process(self.process.pid)
-            family = [*server.children(recursive=True), server]
-            server.terminate()
-            _, alive = psutil.wait_procs(family, timeout=5)
-            for process in alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self.process.wait(PATIENCE_SECONDS)
+        end_family(self.process, PATIENCE_SECONDS)
 
     def _start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", *_COMMANDS[self.kind], *arguments]
