@@ -192,7 +192,8 @@ class Channel:
                 if wish is None:
                     self._kept = (state, _last_change(self.layout))
                     self._spectator.forget()
-                    await run.finish(run_hooks(run.wish.job, state, say=self.tell), self.tell)
+                    hooks = run_hooks(run.wish.job, state, environ=run.wish.environ, say=self.tell)
+                    await run.finish(hooks, self.tell)
                     wish = run.next(state.status)  # somebody may have asked meanwhile
         except BaseException as error:
             self.error = None if self._is_lost_race(error, run) else error

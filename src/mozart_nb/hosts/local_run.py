@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from mozart_nb import events as ev
 from mozart_nb.engine.driver import Driver
 from mozart_nb.engine.ports import Request
+from mozart_nb.hooks import CHAIN_VARIABLE
 from mozart_nb.plans.prepared import Prepared
 
 _UNFINISHED: Final = frozenset({"paused", "failed", "cancelled"})
@@ -17,16 +19,25 @@ _UNFINISHED: Final = frozenset({"paused", "failed", "cancelled"})
 
 @dataclass
 class Wish:
-    """A run that was asked for: with which config, told what, and `how` as `run_job` takes it."""
+    """A run that was asked for: with which config, told what, and `how` as `run_job` takes it.
+
+    `chain` is the chain of jobs that it goes on with (`hooks.chain`), where that is not the one of this process.
+    """
 
     prepared: Prepared
     options: ev.RunOptions
     how: Mapping[str, Any] = field(default_factory=dict)
+    chain: str = ""
 
     @property
     def is_special(self) -> bool:
         """Whether somebody else's run of the job is not what was wanted."""
         return any(self.how.get(name) for name in ("fresh", "anew", "reload"))
+
+    @property
+    def environ(self) -> Mapping[str, str] | None:
+        """What its hooks get as their environment; None for that of this process."""
+        return {**os.environ, CHAIN_VARIABLE: self.chain} if self.chain else None
 
     @property
     def job(self) -> Prepared:

@@ -7,6 +7,7 @@ matters.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,7 @@ from mozart_nb.checkpoint.layout import Layout
 from mozart_nb.checkpoint.lock import Owner, owner
 from mozart_nb.engine.ports import Request
 from mozart_nb.errors import MisuseError
+from mozart_nb.hooks import CHAIN_VARIABLE
 from mozart_nb.hosts.carriage import Carriage
 from mozart_nb.hosts.conductor.client import ensure_running
 from mozart_nb.looking.finding import find
@@ -126,7 +128,7 @@ def submit(wish: Submission, *, say: Say = silently) -> Submitted:
     be started.
     """
     with ensure_running(say) as client:
-        answer = client.call("submit", **wish.params)
+        answer = client.call("submit", **wish.params, **_chain())
     return Submitted(
         job_id=str(answer["job_id"]),
         workspace=Path(answer["workspace"]),
@@ -134,6 +136,12 @@ def submit(wish: Submission, *, say: Say = silently) -> Submitted:
         said=str(answer.get("said") or ""),
         notices=tuple(answer.get("notices") or ()),
     )
+
+
+def _chain() -> dict[str, str]:
+    """A hook hands on how far the chain has come: the conductor is no child of it and cannot know."""
+    chain = os.environ.get(CHAIN_VARIABLE, "")
+    return {"chain": chain} if chain else {}
 
 
 # --- a job that is there ----------------------------------------------------------------------------------------------
@@ -187,6 +195,8 @@ def steer(
         about["batches"] = [*batches]
     else:
         _require_possible(layout, action)
+    if action in ("resume", "modify"):
+        about |= _chain()
     with ensure_running(say) as client:
         answer = client.call(action, **about)
     return Steered(str(answer["said"]), "conductor")

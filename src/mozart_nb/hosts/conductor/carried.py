@@ -22,7 +22,7 @@ Phase = Literal["queued", "running", "held", "handover", "notebook"]
 whoever runs it, or for a `notebook` that has its functions."""
 
 _STILL_COUNTS: Final = frozenset(
-    "batches max_concurrent self_healing escalation yes priority limit start_batch".split()
+    "batches max_concurrent self_healing escalation yes priority limit start_batch chain".split()
 )
 _encode = msgspec.json.Encoder().encode
 _VERSION: Final = 1

@@ -49,6 +49,11 @@ class Running:
     wish: Wish
     disconnect: Callable[[], None] = lambda: None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has settled: its hooks may still run."""
+        return self.channel.run is not None and self.channel.run.is_over
+
 
 class _Lock(asyncio.Lock):
     """One that can be referred to weakly."""
@@ -149,6 +154,7 @@ class Carrier:
         channel = channel_of(found.layout, lambda: self.host)
         running = Running(carried, channel, found.wish)
         self.prioritise(found.layout, carried.priority)
+        found.wish.chain = str(carried.wish.get("chain", ""))
         channel.begin(found.wish)
         if found.asked is not None:
             channel.request(found.asked)

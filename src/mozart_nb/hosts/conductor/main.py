@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from mozart_nb import __version__
+from mozart_nb.checkpoint.index import HOME_VARIABLE, home
 from mozart_nb.errors import ConfigError, MisuseError, WorldError
+from mozart_nb.hooks import CHAIN_VARIABLE
 from mozart_nb.hosts.conductor.asking import adopt_for_ever
 from mozart_nb.hosts.conductor.carried import Register
 from mozart_nb.hosts.conductor.log import Log
@@ -53,7 +55,7 @@ def run_conductor(say: Callable[[str], None], *, where: Place | None = None, ech
             identity = found.identity()
             who = f" (pid {identity.pid})" if identity is not None else ""
             raise MisuseError(f"the conductor is running already{who}", hint="`mozart conductor-status` shows it")
-        os.chdir(found.folder)  # nothing depends on where it was started
+        _depend_on_nothing(found)
         path = Path(read.settings.socket).expanduser() if read.settings.socket else found.socket
         if not path.is_absolute():
             raise MisuseError("`socket` in conductor.yaml must be an absolute path")
@@ -65,6 +67,14 @@ def run_conductor(say: Callable[[str], None], *, where: Place | None = None, ech
         finally:
             listening.close()
             path.unlink(missing_ok=True)
+
+
+def _depend_on_nothing(found: Place) -> None:
+    """On where it was started, and by a hook of which job."""
+    if os.environ.get(HOME_VARIABLE):
+        os.environ[HOME_VARIABLE] = str(home().absolute())
+    os.environ.pop(CHAIN_VARIABLE, None)
+    os.chdir(found.folder)
 
 
 async def _serve(where: Place, read: Read, listening: socket.socket, echo: Callable[[str], None] | None) -> None:

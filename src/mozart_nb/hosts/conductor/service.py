@@ -90,15 +90,20 @@ class Conductor(Carrier):
 
     @property
     def _is_full(self) -> bool:
-        return sum(one.phase == "running" for one in self.register) >= self.settings.max_jobs
+        """Jobs of which only the hooks are left take no room: such a hook may wait for the job that is next."""
+        begun = sum(one.phase == "running" for one in self.register)
+        return begun - sum(one.is_over for one in self.running.values()) >= self.settings.max_jobs
 
     def _runs_here(self, here: Running, found: Beginning, wanted: Wanted) -> dict[str, Any]:
+        if found.kind == "nothing" and here.is_over and not wanted.fresh:
+            return _told(found, "nothing")  # a hook of it that waited for it would wait for itself
         if wanted.fresh:
             raise JobBusyError(found.layout.job_id, "in the conductor")
         if found.wish is not None and found.wish.how.get("reload") is not None:
             hint = f"`mozart modify {found.layout.job_id}` pauses it first"
             raise MisuseError(f"job `{found.layout.job_id}` runs: its config cannot change now", hint=hint)
         if wanted.job_id and found.wish is not None:
+            found.wish.chain = str(here.carried.wish.get("chain", ""))
             here.channel.want_back(found.wish)
         return _told(found, "attach", f"job `{found.layout.job_id}` is run by the conductor already")
 

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from typing import Final
 
+from mozart_nb.checkpoint.index import HOME_VARIABLE, home
 from mozart_nb.detached import finding_ours, let_go, our_program
 from mozart_nb.errors import ConductorAbsentError, MozartError
+from mozart_nb.hooks.chain import CHAIN_VARIABLE
 from mozart_nb.hosts.conductor.client import ConductorClient
 from mozart_nb.hosts.conductor.place import Place, place, require_sockets
 
@@ -69,8 +71,13 @@ def _withdraw(process: subprocess.Popen[bytes]) -> None:
 
 
 def _own_environment() -> dict[str, str]:
-    """That of the caller, without what tells a process that it is a kernel of some Jupyter server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("JPY_", "KERNEL_"))}
+    """That of the caller, without what concerns the caller alone: whether it is a kernel of some Jupyter server, and
+    which chain of jobs it is part of."""
+    told = {name: value for name, value in os.environ.items() if not name.startswith(("JPY_", "KERNEL_"))}
+    told.pop(CHAIN_VARIABLE, None)
+    if told.get(HOME_VARIABLE):
+        told[HOME_VARIABLE] = str(home().absolute())  # it is started in another folder
+    return told
 
 
 def _size(path: Path) -> int:

@@ -63,6 +63,10 @@ class How(Params, kw_only=True):
     config: Annotated[Text, Meta(description="Take this job file from now on (absolute path).")] = ""
     infer: Annotated[bool, Meta(description="Batches whose rules pass count as completed.")] = False
     handover: Annotated[bool, Meta(description="Whoever runs the job now gives it away first.")] = False
+    chain: Annotated[
+        Annotated[str, Meta(max_length=65_536)],
+        Meta(description="The chain of jobs that it goes on with: `MOZART_NB_CHAIN` of a hook."),
+    ] = ""
 
 
 class Wanted(How, kw_only=True):
