@@ -345,6 +345,8 @@ def test_orphans_are_named_and_adopted_by_a_command(conducted: Conductor, tmp_pa
     host.wait()
     conducted.start()
     assert "its host died: notes" in mozart("conductor-status").stdout
+    strange = mozart("conductor", "adopt", "nots")
+    assert (strange.exit_code, "nots: refused: it is not among the jobs whose host died" in strange.stderr) == (1, True)
     assert "notes: run" in mozart("conductor", "adopt", "notes").stderr
     conducted.wait_until(lambda: health(conducted)["ended"])
     assert read_state(layout).status == "completed"

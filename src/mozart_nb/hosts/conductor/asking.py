@@ -249,7 +249,11 @@ async def adopt(conductor: Conductor, layouts: Sequence[Layout]) -> list[dict[st
 async def adopt_orphans(conductor: Conductor, wanted: Adopted) -> list[dict[str, Any]]:
     """The same for those that there are, or those of these ids."""
     found = await conductor.in_thread(orphans)
-    return await adopt(conductor, [one for one in found if not wanted.job_ids or one.job_id in wanted.job_ids])
+    told = await adopt(conductor, [one for one in found if not wanted.job_ids or one.job_id in wanted.job_ids])
+    there = {one.job_id for one in found}
+    said = "it is not among the jobs whose host died; `mozart resume ID --conductor` has any job go on here"
+    others = dict.fromkeys(name for name in wanted.job_ids if name not in there)
+    return [*told, *({"job_id": name, "decision": "refused", "said": said} for name in others)]
 
 
 async def adopt_for_ever(conductor: Conductor) -> None:
