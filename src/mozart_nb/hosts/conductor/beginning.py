@@ -23,6 +23,7 @@ from mozart_nb.errors import JobChangedError, MisuseError, UnknownJobError
 from mozart_nb.healing import Ask, always
 from mozart_nb.hooks import hooks_of
 from mozart_nb.hosts.conductor.carried import Carried
+from mozart_nb.hosts.conductor.inheriting import what_is_left
 from mozart_nb.hosts.conductor.wanted import Wanted, absolute
 from mozart_nb.hosts.local_run import Wish
 from mozart_nb.job.lint import Severity
@@ -204,8 +205,15 @@ def going_on(carried: Carried, confirmations: Confirmations) -> Beginning:
     if state is not None and state.is_settled and not _is_ours(carried, state):
         return Beginning(prepared, "nothing", None, f"job `{job.job_id}` is {state.status}", (), found)
     wanted = wanted_of(carried)
+    cut = state.job.options if state is not None else ev.RunOptions()
+    if wanted.limit and state is not None and (cut.limit or cut.only):
+        rest = what_is_left(state)
+        if rest is None:
+            said = f"job `{job.job_id}` has run the {wanted.limit} batches of its pilot"
+            return Beginning(prepared, "nothing", None, said, (), found)
+        wanted = msgspec.structs.replace(wanted, **{"limit": 0, **rest})
     options = _options(wanted, prepared)
-    if wanted.limit and state is not None:
+    if wanted.limit and state is not None and not cut.limit:
         left = wanted.limit - (state.count("completed") + state.count("skipped") - carried.done_before)
         if left <= 0:
             said = f"job `{job.job_id}` has run the {wanted.limit} batches of its pilot"

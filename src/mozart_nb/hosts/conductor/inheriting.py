@@ -63,18 +63,28 @@ def _of_the_last_run(state: JobState, asked: Mapping[str, Any], done_before: int
     }
     if asked.get("limit") or asked.get("batches"):
         return Inheritance("", wish, done_before)
+    rest = what_is_left(state)
+    if rest is None:
+        return Inheritance("the batches that were asked for are done")
+    return Inheritance("", {**wish, **rest}, done)
+
+
+def what_is_left(state: JobState) -> dict[str, Any] | None:
+    """Which batches the last run would still have run, as `limit` and `batches`; None where it had done what it should.
+
+    Sessions that go on by themselves are not begun, so they count for no limit: it is lower by them.
+    """
+    cut = state.job.options
+    rest: dict[str, Any] = {}
     if cut.only:
-        wish["batches"] = ",".join(f"{first}-{last}" for first, last in cut.only)
-    if cut.limit:
-        begun = [batch for batch in state.batches.values() if batch.run == state.job.runs and batch.status in _OPEN]
-        never_begun = cut.limit - state.job.run_batches
-        if never_begun > 0:
-            wish["limit"] = never_begun + sum(_begins_anew(batch) for batch in begun)
-        elif begun:
-            wish["batches"] = ",".join(str(batch.number) for batch in begun)
-        else:
-            return Inheritance("the batches that were asked for are done")
-    return Inheritance("", wish, done)
+        rest["batches"] = ",".join(f"{first}-{last}" for first, last in cut.only)
+    if not cut.limit:
+        return rest
+    begun = [batch for batch in state.batches.values() if batch.run == state.job.runs and batch.status in _OPEN]
+    never_begun = cut.limit - state.job.run_batches
+    if never_begun > 0:
+        return {**rest, "limit": never_begun + sum(_begins_anew(batch) for batch in begun)}
+    return {"batches": ",".join(str(batch.number) for batch in begun)} if begun else None
 
 
 def _begins_anew(batch: BatchState) -> bool:
