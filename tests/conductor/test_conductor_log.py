@@ -52,6 +52,7 @@ def test_a_log_that_grows_begins_anew_and_keeps_so_many_older_ones(tmp_path: Pat
     log.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.log", "c.log.1", "c.log.2"]
     assert all(path.stat().st_size <= 1 << 20 for path in tmp_path.iterdir())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
 async def test_who_watches_gets_what_is_kept_then_what_happens_then_the_end():

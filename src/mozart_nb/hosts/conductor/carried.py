@@ -79,6 +79,11 @@ class Register:
         self._path = path
         self._jobs: dict[str, Carried] = {}
         self._files = DiskFiles()
+        self._is_lost = False
+
+    def lose(self) -> None:
+        """The file may be another conductor's by now: nothing is written any more."""
+        self._is_lost = True
 
     def load(self) -> list[str]:
         """Take over what the last conductor carried; returns what was noticed. A file that is no such file is kept."""
@@ -127,6 +132,8 @@ class Register:
 
     def write(self, data: bytes) -> None:
         """Put `packed` on disk, durably. Raises `WorldError`."""
+        if self._is_lost:
+            return
         try:
             write_atomically(self._files, self._path, data + b"\n", self._path.with_suffix(".tmp"))
         except OSError as error:

@@ -223,6 +223,9 @@ def _absent(where: Place, error: OSError) -> ConductorAbsentError:
 
 
 def _lost(error: Exception | None) -> ConductorError:
+    if isinstance(error, TimeoutError):
+        hint = "it may have much to do; `mozart conductor-status` looks at it, `mozart stop --force` ends it"
+        return ConductorError("the conductor runs, and has not answered in time", hint=hint)
     why = f" ({error})" if error is not None and str(error) else ""
     return ConductorError(
         f"the conductor was gone before it answered{why}",

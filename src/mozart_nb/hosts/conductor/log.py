@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -45,8 +47,7 @@ class Log:
 
     def write_to(self, path: Path, *, max_mb: int, backups: int) -> None:
         """From now on also into this file, created for the user alone. Raises `OSError`."""
-        path.touch(mode=0o600)
-        self._file = RotatingFileHandler(path, maxBytes=max_mb * _MB, backupCount=backups, encoding="utf-8")
+        self._file = _Private(path, maxBytes=max_mb * _MB, backupCount=backups, encoding="utf-8")
 
     def tell(self, event: str, /, level: Level = "info", **facts: Any) -> None:
         """Something happened: `event` is its name, `facts` are plain data without secrets of ours."""
@@ -92,6 +93,16 @@ class Log:
         self._news.set()
         if self._file is not None:
             self._file.close()
+
+
+class _Private(RotatingFileHandler):
+    """Its files are their owner's alone, the later ones too; what cannot be written is not complained about."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Where the disk is full there is nobody to tell: standard error goes to a file beside it."""
 
 
 def _short(value: Any) -> str:

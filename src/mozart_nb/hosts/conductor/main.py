@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from mozart_nb import __version__
 from mozart_nb.checkpoint.index import HOME_VARIABLE, home
@@ -23,13 +23,13 @@ from mozart_nb.errors import ConfigError, MisuseError, WorldError
 from mozart_nb.hooks import CHAIN_VARIABLE
 from mozart_nb.hosts.conductor.asking import adopt_for_ever
 from mozart_nb.hosts.conductor.carried import Register
+from mozart_nb.hosts.conductor.guarding import Listening, guard
 from mozart_nb.hosts.conductor.log import Log
 from mozart_nb.hosts.conductor.methods import server_for
 from mozart_nb.hosts.conductor.place import Identity, Place, held, place, require_sockets, sign
 from mozart_nb.hosts.conductor.pressure import PressureChanged
 from mozart_nb.hosts.conductor.process import Process, limits_of
 from mozart_nb.hosts.conductor.seats import Granted
-from mozart_nb.hosts.conductor.server import bound
 from mozart_nb.hosts.conductor.service import Conductor
 from mozart_nb.hosts.conductor.settings import ConductorSettings, Read, read_settings
 from mozart_nb.hosts.conductor.sharing import Sharing, as_document
@@ -59,14 +59,13 @@ def run_conductor(say: Callable[[str], None], *, where: Place | None = None, ech
         path = Path(read.settings.socket).expanduser() if read.settings.socket else found.socket
         if not path.is_absolute():
             raise MisuseError("`socket` in conductor.yaml must be an absolute path")
-        listening = bound(path)
+        listening = Listening(path)
         try:
             sign(lock, Identity(os.getpid(), str(path), time.time(), __version__, socket.gethostname()))
             say(f"the conductor (pid {os.getpid()}) listens at {path}")
-            asyncio.run(_serve(found, read, listening, say if echo else None))
+            asyncio.run(_serve(found, read, lock, listening, say, echo=echo))
         finally:
             listening.close()
-            path.unlink(missing_ok=True)
 
 
 def _depend_on_nothing(found: Place) -> None:
@@ -77,9 +76,11 @@ def _depend_on_nothing(found: Place) -> None:
     os.chdir(found.folder)
 
 
-async def _serve(where: Place, read: Read, listening: socket.socket, echo: Callable[[str], None] | None) -> None:
+async def _serve(
+    where: Place, read: Read, lock: BinaryIO, listening: Listening, say: Callable[[str], None], *, echo: bool
+) -> None:
     settings = read.settings
-    log = _log(where, settings, echo)
+    log = _log(where, settings, say if echo else None)
     host = host_of(asyncio.get_running_loop(), threading.get_ident(), "conductor")
     serve_on(host)
     register = Register(where.carried)
@@ -98,13 +99,14 @@ async def _serve(where: Place, read: Read, listening: socket.socket, echo: Calla
         process = Process(conductor, sharing, log, read)
         server = server_for(process)
         with _signals(process):
-            await server.start(listening)
+            await server.start(listening.socket)
             log.tell("conductor.started", pid=os.getpid(), version=__version__, carries=len(register))
             for notice in notices:
                 log.tell("conductor.notice", "warning", message=notice)
             conductor.spawn(conductor.begin_again())
             conductor.spawn(conductor.look_around())
             conductor.spawn(adopt_for_ever(conductor))
+            conductor.spawn(guard(process, server, lock, where.lock, listening, say))
             await process.until_stopped()
             log.tell("conductor.stopped", carries=len(register))
             log.close()

@@ -105,7 +105,9 @@ class Server:
         return len(self._connections)
 
     async def start(self, listening: socket.socket) -> None:
-        """Take connections from now on."""
+        """Take connections from now on, there and no longer anywhere else; those that are open stay open."""
+        if self._server is not None:
+            self._server.close()
         self._server = await asyncio.start_unix_server(self._take, sock=listening)
 
     async def close(self) -> None:
