@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mozart_nb.backends.session_memory import SessionMemory
+from mozart_nb.hosts.conductor.memory import give_back
 from mozart_nb.hosts.conductor.pressure import MB
 from mozart_nb.hosts.conductor.resources import Resources, free_disk, within_container
 
@@ -86,3 +88,14 @@ def test_figures_that_cannot_be_read_are_a_fault_and_no_end(tmp_path: Path, monk
 
     assert "meminfo" in sample.fault
     assert sample.free["job"] > 0
+
+
+def test_memory_that_jobs_left_behind_is_given_back():
+    kept = [bytes(4096 + number % 64) for number in range(50_000)]
+    held = kept[::100]  # what is in between goes
+    process = psutil.Process()
+    del kept
+    before = process.memory_info().rss
+    give_back()
+    assert process.memory_info().rss <= before
+    assert len(held) == 500

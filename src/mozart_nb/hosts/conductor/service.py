@@ -19,6 +19,7 @@ from mozart_nb.hosts.conductor.carried import Carried, key_of
 from mozart_nb.hosts.conductor.carrying import BY, Carrier, Running
 from mozart_nb.hosts.conductor.faults import RESOURCE_EXHAUSTED, SHUTTING_DOWN
 from mozart_nb.hosts.conductor.inheriting import inherited
+from mozart_nb.hosts.conductor.memory import give_back
 from mozart_nb.hosts.conductor.wanted import Wanted
 from mozart_nb.looking.logs import last_events
 
@@ -184,9 +185,13 @@ class Conductor(Carrier):
         for one in self.register:
             if one.phase == "handover":
                 self.spawn(self._take_over(one))
+        last: dict[str, Any] | None = None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.save_if_possible()  # a disk that was full may have room again
+            if self.ended and self.ended[-1] is not last:
+                last = self.ended[-1]
+                await self.in_thread(give_back)
             for one in self.register:
                 if (one.phase == "held" and one.reason != WAITS_FOR_WORD) or one.phase == "notebook":
                     await self.take_up(one)
