@@ -262,6 +262,18 @@ def errors_are_raised_as_what_they_are(conducted: Conductor, tmp_path: Path) -> 
         assert missing.value.number == -32601
 
 
+def test_it_notes_how_hard_the_machine_is_pressed_and_goes_on_looking(conducted: Conductor, tmp_path: Path):
+    conducted.start("max_memory_percent: 0.1\nmonitor_interval_seconds: 0.1\n")
+    conducted.wait_until(lambda: health(conducted)["pressure"]["level"] == "critical")
+    conducted.wait_until(lambda: '"event":"pressure"' in conducted.log)
+    settings_file().write_text("min_free_disk_mb: 1000000000\nmonitor_interval_seconds: 0.1\n")
+    conducted.call("config", reload=True)
+    conducted.call("submit", file=str(job_file(tmp_path / "notes", 100, latency=0.1)))
+    conducted.wait_until(lambda: health(conducted)["pressure"]["held"])
+    conducted.wait_until(lambda: "waits for room on its disk" in mozart("conductor-status").stdout)
+    assert conducted.call("cancel", job_id="notes")
+
+
 # --- its commands -----------------------------------------------------------------------------------------------------
 
 

@@ -170,7 +170,7 @@ async def test_sessions_wait_while_the_machine_is_full_and_none_is_ended(tmp_pat
     assert during <= 1
     assert words == "waits for the machine: 97 % of its memory is in use"
     (change,) = (thing for thing in told.things if isinstance(thing, PressureChanged))
-    assert as_document(change)["type"] == "pressure"
+    assert (as_document(change)["type"], as_document(change)["pressure"]) == ("pressure", change.level)
     assert (change.before, change.level, change.memory_percent) == ("none", "critical", 97.0)
 
 

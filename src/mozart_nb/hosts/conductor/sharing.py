@@ -69,6 +69,7 @@ class Sharing:
         self._sample = Sample(at=0.0)
         self._verdict: Verdict | None = None
         self._faults = 0
+        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self.look()
@@ -128,7 +129,11 @@ class Sharing:
         return self._pressure.level
 
     async def look(self) -> None:
-        """Look at the machine now."""
+        """Look at the machine now; what was seen earlier never replaces what was seen later."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         folders = {name: run.workspace for name, run in self._runs.items() if not run.is_over}
         sample = await asyncio.to_thread(self._resources.look, self._loop.time(), folders)
         before = self._pressure.level
@@ -143,7 +148,12 @@ class Sharing:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._every_seconds)
-            await self.look()
+            try:
+                await self.look()
+            except (
+                Exception
+            ) as error:  # a mistake of ours must not end the looking: nothing would be held back any more
+                self._loop.call_exception_handler({"message": "looking at the machine failed", "exception": error})
 
     def _change(self, before: Level, verdict: Verdict) -> PressureChanged:
         sample = self._sample
@@ -203,6 +213,8 @@ class Sharing:
 
 
 def as_document(told: Granted | PressureChanged) -> dict[str, Any]:
-    """What was told, as plain data with its `type`."""
+    """What was told, as plain data with `type`. A level is its `pressure`: an event has a `level` of another kind."""
     document: dict[str, Any] = msgspec.to_builtins(told)
+    if isinstance(told, PressureChanged):
+        document["pressure"] = document.pop("level")
     return document
