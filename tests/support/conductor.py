@@ -96,8 +96,21 @@ class Conductor:
         for process in self._started:
             process.kill()
             process.wait()
+        for left in self._left():
+            with contextlib.suppress(psutil.Error):
+                left.kill()
+                left.wait(10)
         if self.place.socket.parent != self.place.folder:
             shutil.rmtree(self.place.socket.parent, ignore_errors=True)
+
+    def _left(self) -> Iterator[psutil.Process]:
+        """Conductors of this very home that nobody can ask any more: just starting, or without their lock."""
+        home = self.environ["MOZART_NB_HOME"]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_one = "--foreground" in " ".join(process.cmdline())
+                if is_one and process.environ().get("MOZART_NB_HOME") == home and process.pid != os.getpid():
+                    yield process
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(MozartError), self.client as client:
