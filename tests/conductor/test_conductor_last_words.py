@@ -126,6 +126,19 @@ async def test_a_job_whose_path_leads_elsewhere_by_now_holds_up_nobody(tmp_path:
     assert status_of(files[1]) == "completed"
 
 
+async def test_a_job_whose_path_leads_elsewhere_while_it_runs_is_over_when_it_is_over(tmp_path: Path):
+    job_file(tmp_path / "one", 12, latency=0.05)
+    job_file(tmp_path / "two", 1)
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    async with conducting(tmp_path / "c") as conductor:
+        await conductor.submit(Wanted(file=str(tmp_path / "link" / "job.yaml")))
+        await until(lambda: any(one.has_begun for one in conductor.register))
+        (tmp_path / "link").unlink()
+        (tmp_path / "link").symlink_to(tmp_path / "two")
+        await over(conductor)
+        assert (conductor.running, len(conductor.register)) == ({}, 0)
+
+
 async def test_a_disk_that_is_full_for_the_account_ends_no_job_and_the_conductor_stops_in_order(tmp_path: Path):
     file = job_file(tmp_path / "notes", 30, latency=0.05)
     async with conducting(tmp_path / "c") as conductor:

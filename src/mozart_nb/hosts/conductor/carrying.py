@@ -42,8 +42,9 @@ T = TypeVar("T")
 
 @dataclass
 class Running:
-    """A job that runs here."""
+    """A job that runs here. `key` is what it was known by when it began: its path may lead elsewhere by now."""
 
+    key: str
     carried: Carried
     channel: Channel
     wish: Wish
@@ -152,19 +153,19 @@ class Carrier:
         if self.is_stopping:
             return  # it is noted, and the next conductor begins it
         channel = channel_of(found.layout, lambda: self.host)
-        running = Running(carried, channel, found.wish)
+        running = Running(carried.key, carried, channel, found.wish)
         self.prioritise(found.layout, carried.priority)
         found.wish.chain = str(carried.wish.get("chain", ""))
         channel.begin(found.wish)
         if found.asked is not None:
             channel.request(found.asked)
-        self.running[carried.key] = running
+        self.running[running.key] = running
         running.disconnect = channel.observe(lambda events: self._hear(running, events))
 
     def _hear(self, running: Running, events: Sequence[ev.Event]) -> None:
         carried = running.carried
         if running.channel.run is None:
-            if self.running.pop(carried.key, None) is running:
+            if self.running.pop(running.key, None) is running:
                 running.disconnect()
                 self._note_end(running)
                 self.spawn(self._save_and_fill())
@@ -185,10 +186,10 @@ class Carrier:
         goes_on = goes_on and (state is None or not is_a_persons(state.job.stop))
         if goes_on and state is not None:
             carried.stopped_at = state.job.seq
-        if not goes_on and self.register.get(carried.layout) is carried:
+        if not goes_on:
             self.register.drop(carried)
         about = {"job_id": carried.job_id, "folder": carried.folder, "status": status}
-        self.ended.append({**about, "key": carried.key, "at": time.time()})
+        self.ended.append({**about, "key": running.key, "at": time.time()})
         self.log.tell("job.over", job_id=carried.job_id, status=status, reason=reason, is_carried_on=goes_on)
 
     async def _save_and_fill(self) -> None:
