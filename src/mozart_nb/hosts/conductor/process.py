@@ -24,6 +24,7 @@ class Process:
         self.read = read
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
+        self._reading = asyncio.Lock()
 
     @property
     def settings(self) -> ConductorSettings:
@@ -47,6 +48,10 @@ class Process:
 
     async def reload(self) -> dict[str, Any]:
         """Read the settings again. Raises `ConfigError` for settings that are wrong: then nothing is changed."""
+        async with self._reading:  # of several that ask at once the last one has read last
+            return await self._reload()
+
+    async def _reload(self) -> dict[str, Any]:
         try:
             read = await self.conductor.in_thread(read_settings, self.read.file)
         except ConfigError as error:
