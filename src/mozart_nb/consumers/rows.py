@@ -188,6 +188,11 @@ class AttemptRecord(msgspec.Struct):
     stdout_tail: str = ""
     stderr_tail: str = ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its session ended, or rules or a look beforehand judged it."""
+        return bool(self.outcome) or self.passed is not None
+
 
 ATTEMPT_COLUMNS: tuple[Column[AttemptRecord], ...] = (
     Column("batch", "int", lambda a: a.batch, "number of the batch, from 1"),
@@ -239,9 +244,9 @@ class Attempts:
             case ev.SessionAbandoned():
                 record.outcome, record.message, record.cost_usd = "abandoned", event.reason, event.cost_usd
                 record.finished_at = event.at
-            case ev.BatchQuestionWithdrawn() if not record.outcome:
+            case ev.BatchQuestionWithdrawn() if not record.is_over:
                 _give_back(record, event.at, event.reason)
-            case ev.BatchAnswered(action="abort" | "skip") if not record.outcome:
+            case ev.BatchAnswered(action="abort" | "skip") if not record.is_over:
                 _give_back(record, event.at, "not confirmed" if event.action == "abort" else "skipped by a person")
             case ev.ValidationPassed() | ev.ValidationFailed():
                 record.passed, record.results = isinstance(event, ev.ValidationPassed), event.results

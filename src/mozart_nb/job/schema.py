@@ -15,6 +15,7 @@ from mozart_nb.job.known import UNSUPPORTED
 from mozart_nb.job.model import JobConfig
 from mozart_nb.job.section import Section
 
+_HERE: Final = f"{__name__.rpartition('.')[0]}."
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -34,12 +35,13 @@ def job_schema() -> dict[str, Any]:
 
 
 def sections() -> Iterator[type[Section]]:
-    """Every class that is part of a job file."""
+    """Every class that is part of a job file; settings of other files are sections, too, once they are imported."""
     waiting: list[type[Section]] = [Section]
     while waiting:
         for model in waiting.pop().__subclasses__():
-            yield model
-            waiting.append(model)
+            if model.__module__.startswith(_HERE):
+                yield model
+                waiting.append(model)
 
 
 def _accept_synonyms(part: dict[str, Any], model: type[Section]) -> None:

@@ -55,10 +55,16 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 # --- against what the frames of a job say -----------------------------------------------------------------------------
 
 
-def ended(events: Sequence[ev.Event]) -> list[AttemptRecord]:
+def ended(events: Sequence[ev.Event], *, given_back: bool = False) -> list[AttemptRecord]:
+    """Attempts that were judged or lost; on request also those that ended at a question before they began."""
     attempts = Attempts()
     attempts.hear(events)
-    return [one for one in attempts.records.values() if one.outcome == "abandoned" or one.passed is not None]
+    lost = {(event.batch, event.attempt) for event in events if isinstance(event, ev.SessionAbandoned)}
+    return [
+        one
+        for key, one in attempts.records.items()
+        if one.passed is not None or (one.outcome == "abandoned" and (given_back or key in lost))
+    ]
 
 
 def is_about_work(attempt: AttemptRecord) -> bool:
@@ -87,7 +93,7 @@ def test_a_batch_has_one_first_try_however_often_it_was_refused_or_lost_before(s
     events = life(seed)
     first: dict[int, AttemptRecord] = {}
     numbers: dict[int, int] = {}
-    for one in sorted(ended(events), key=lambda one: one.attempt):
+    for one in sorted(ended(events, given_back=True), key=lambda one: one.attempt):
         numbers[one.batch] = numbers.get(one.batch, 0) + 1
         # A random life cuts some attempts short without a word, which no driver does.
         if is_about_work(one) and one.attempt == numbers[one.batch]:

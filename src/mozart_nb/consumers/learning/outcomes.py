@@ -197,6 +197,16 @@ class OutcomeReader:
             prompt_tokens=going.prompt_tokens,
         )
 
+    def _given_back(self, event: ev.BatchQuestionWithdrawn | ev.BatchAnswered) -> None:
+        """It ended at the question whether it may begin: nothing was tried, so the next one is the first try."""
+        going = self.watch.tries.get(event.batch)
+        ends = isinstance(event, ev.BatchQuestionWithdrawn) or event.action in ("abort", "skip")
+        if going is None or not ends or going.attempt != event.attempt or going.live or going.finished is not None:
+            return
+        del self.watch.tries[event.batch]
+        if going.is_first:
+            self.watch.still_first[event.batch] = event.attempt + 1
+
     # --- rules --------------------------------------------------------------------------------------------------------
 
     def _rules(self, event: ev.ValidationPassed | ev.ValidationFailed, going: Try) -> tuple[RuleOutcome, ...]:
@@ -258,6 +268,8 @@ _HEARD: Final[Mapping[type[ev.Event], Callable[[OutcomeReader, Any], Outcome | N
     ev.SessionOpened: OutcomeReader._opened,
     ev.SessionFinished: OutcomeReader._finished,
     ev.SessionAbandoned: OutcomeReader._abandoned,
+    ev.BatchQuestionWithdrawn: OutcomeReader._given_back,
+    ev.BatchAnswered: OutcomeReader._given_back,
     ev.ValidationPassed: OutcomeReader._judged,
     ev.ValidationFailed: OutcomeReader._judged,
     ev.BatchCompleted: OutcomeReader._recovered,
