@@ -240,12 +240,12 @@ async def test_a_limit_that_one_job_runs_into_holds_all_of_them_and_one_probes(
     tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "made-up")
-    limits = Limits(requests=30, tokens=1e9, minute=2.0)
+    limits = Limits(requests=15, tokens=1e9, minute=2.0)
     server = LimitedServer(limits, with_headers=False)
 
     async with server.serving(), sharing_of(4, told) as sharing:
         api = {"type": "anthropic_api", "base_url": server.url, "max_tokens": 100}
-        runs = [Watched(job(tmp_path, f"api-{n}", 15, backend=api)) for n in range(4)]
+        runs = [Watched(job(tmp_path, f"api-{n}", 10, backend=api)) for n in range(4)]
         states = await asyncio.gather(*(run.run(sharing) for run in runs))
 
     assert {state.status for state in states} == {"completed"}

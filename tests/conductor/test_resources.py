@@ -18,7 +18,7 @@ from mozart_nb.hosts.conductor.resources import Resources, free_disk, within_con
 
 
 def test_a_look_finds_memory_processors_and_free_disk(tmp_path: Path) -> None:
-    sample = Resources().look(5.0, {"job": tmp_path, "gone": tmp_path / "nowhere"})
+    sample = Resources().look(5.0, {"job": tmp_path, "gone": tmp_path / ("x" * 300)})
 
     assert sample.at == 5.0
     assert not sample.fault
@@ -77,8 +77,14 @@ def test_in_a_container_its_own_limit_counts(tmp_path: Path, files: dict[str, st
     assert within_container(1000, 900, tmp_path) == expected
 
 
-def test_a_workspace_that_is_gone_has_no_disk(tmp_path: Path) -> None:
-    assert free_disk({"gone": tmp_path / "nowhere"}) == {}
+def test_a_workspace_that_is_still_to_be_made_has_the_disk_of_the_folder_it_will_stand_in(tmp_path: Path) -> None:
+    found = free_disk({"new": tmp_path / "not" / "yet", "here": tmp_path})
+    assert found["new"] == pytest.approx(found["here"], rel=0.1)
+
+
+def test_a_workspace_that_nobody_can_see_has_no_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert free_disk({"odd": tmp_path / "file" / "below"}) == {}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the figures come from the system itself")

@@ -51,13 +51,17 @@ class Resources:
 
 
 def free_disk(workspaces: Mapping[str, Path]) -> dict[str, int]:
-    """Free bytes on the disk of each workspace; one that cannot be looked up is left out."""
+    """Free bytes on the disk of each workspace, also of one that is still to be made; what cannot be seen is left out."""
     found: dict[str, int] = {}
     for job, folder in workspaces.items():
-        try:
-            found[job] = shutil.disk_usage(folder).free
-        except OSError:
-            continue
+        for place in (folder, *folder.parents):
+            try:
+                found[job] = shutil.disk_usage(place).free
+            except FileNotFoundError:
+                continue
+            except OSError:
+                break
+            break
     return found
 
 

@@ -279,7 +279,9 @@ class SessionOutput:
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-SHELL_ONLY = frozenset({"doctor", "learning", "limits", "rehearse", "schema"})
+SHELL_ONLY = frozenset(
+    {"conductor", "conductor-status", "doctor", "learning", "limits", "rehearse", "restart", "schema", "start", "stop"}
+)
 """Commands that are no verbs of `%mozart`: a notebook runs them in a shell."""
 
 
