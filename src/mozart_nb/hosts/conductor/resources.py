@@ -51,7 +51,7 @@ class Resources:
 
 
 def free_disk(workspaces: Mapping[str, Path]) -> dict[str, int]:
-    """Free bytes on the disk of each workspace, also of one that is still to be made; what cannot be seen is left out."""
+    """Free bytes on the disk of each workspace, also of one still to be made; what cannot be seen is left out."""
     found: dict[str, int] = {}
     for job, folder in workspaces.items():
         for place in (folder, *folder.parents):
