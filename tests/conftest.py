@@ -19,7 +19,8 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests say `from support.… import …`
 
 # Fewer examples than by default, so that the suite stays under ten minutes; chance finds the rest over many runs.
-settings.register_profile("suite", max_examples=int(os.environ.get("MOZART_NB_EXAMPLES", "50")))
+# No deadline: a machine that is busy for a moment is no failure of what is tested.
+settings.register_profile("suite", max_examples=int(os.environ.get("MOZART_NB_EXAMPLES", "50")), deadline=None)
 settings.load_profile("suite")
 
 pytest_plugins = ["support.claude", "support.required"]

@@ -96,6 +96,7 @@ def test_an_interrupt_leaves_the_job_of_another_process_alone(start_kernel: Call
     job = rehearsed("foreign", 60, latency=0.2, at_once=1)
     other.run(LOAD)
     other.run(mozart_cell(job))
+    other.run("import asyncio\nwhile job.read(lambda state: state.job.runs) == 0: await asyncio.sleep(0.05)")
     mine.run(LOAD)
     cell = interrupted(mine, mozart_cell(job, "--wait"))
     assert "job `foreign` is already running" in cell.text

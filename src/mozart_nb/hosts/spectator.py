@@ -45,6 +45,7 @@ class Spectator:
         self.owner: Owner | None = None
         """Who runs it, as it was last seen."""
         self.carried: Carried | None = None
+        self._looks = 0  # those of others: what was seen before one of them never replaces what it saw
         """How the conductor had it, if it is going to run it, before the journal was last read."""
         self._layout = layout
         self._carriage = carriage
@@ -76,6 +77,7 @@ class Spectator:
 
     def look(self) -> Owner | None:
         """Who runs it at this moment, as the disk says it; and whether the conductor is going to."""
+        self._looks += 1
         self.owner, self.carried = living_owner(self._layout), self._carriage.coming
         return self.owner
 
@@ -94,7 +96,7 @@ class Spectator:
         polls = 0
         while self._is_wanted():
             # Before the journal is read: what the conductor has let go of is told in full there.
-            carried = self._carriage.coming
+            carried, looks = self._carriage.coming, self._looks
             try:
                 await self._catch_up()
                 self._trouble = ""
@@ -105,8 +107,9 @@ class Spectator:
             if polls % OWNER_EVERY == 0 or self.owner is None:
                 await self._look_for_owner()
             polls += 1
-            self.carried = carried
-            rest = POLL_SECONDS if self.owner is not None or carried is not None else IDLE_SECONDS
+            if looks == self._looks:
+                self.carried = carried
+            rest = POLL_SECONDS if self.owner is not None or self.carried is not None else IDLE_SECONDS
             await asyncio.sleep(MEND_SECONDS if self._trouble else rest)
 
     def _lose_track(self, error: Exception) -> None:
@@ -137,7 +140,10 @@ class Spectator:
             await self._look_for_owner()
 
     async def _look_for_owner(self) -> None:
-        self.owner = await asyncio.to_thread(living_owner, self._layout)
+        looks = self._looks
+        found = await asyncio.to_thread(living_owner, self._layout)
+        if looks == self._looks:
+            self.owner = found
 
 
 def living_owner(layout: Layout) -> Owner | None:
