@@ -158,6 +158,7 @@ def test_a_job_is_expected_while_its_conductor_runs_and_a_while_after_it_died(
     assert carriage.coming is not None
     assert carriage.coming.phase == "queued"
     conducted.kill()
+    conducted.wait_until(lambda: not carriage.is_there)
     now[0] += RESTART_SECONDS - 1
     assert carriage.coming is not None, "it may be restarting"
     now[0] += 2

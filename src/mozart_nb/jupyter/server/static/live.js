@@ -77,6 +77,8 @@ class Live {
     if (!this.main.dataset.live) return;
     if (this.asking) { this.again = true; return; }
     await this.load(this.main.dataset.live);
+    // A stream that was refused, by a server that had too much to do, is not asked for again by itself.
+    if (isSeen() && this.main.dataset.events && !this.stream) this.listen(this.main.dataset.events);
     if (this.again) { this.again = false; this.plan(0); } else if (isSeen()) this.plan();
   }
 
