@@ -24,10 +24,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Three processes on the two cores of the smallest machine: a third of the tests' time is waiting for others.
-# `make test TESTS=tests/job` runs some of them.
+# Tests run on two processes, which is what the smallest machine has: with more, browsers and conductors wait for each
+# other. `make test TESTS=tests/job` runs some of them.
 TESTS ?= tests
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 
 DEMO := .demo
