@@ -68,14 +68,8 @@ class JobStarter(JobReader):
         if not fresh:
             self._follow_its_record()
         self._require_same_here()
-        asked: dict[str, Any] = {
-            "limit": limit,
-            "batches": batches,
-            "start_batch": start_batch,
-            "max_concurrent": max_concurrent,
-            "self_healing": self_healing,
-            "escalation": escalation,
-        }
+        asked: dict[str, Any] = {"limit": limit, "batches": batches, "start_batch": start_batch}
+        asked |= {"max_concurrent": max_concurrent, "self_healing": self_healing, "escalation": escalation}
         options = run_options(self._prepared.plan.count, fresh=fresh, **asked)
         decision = self._decide(fresh)
         if decision.said:
@@ -85,14 +79,15 @@ class JobStarter(JobReader):
         if decision.kind == "nothing" and self.has_hooks_left:
             self.notices.append("what it starts when it is completed was cut short and is done now")
             self._channel.begin(Wish(self._prepared, ev.RunOptions(keep_failed=True, recover=True)))
-        if decision.kind == "run":
-            self._look_over(options, fresh=fresh)
-            how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
-            if conductor:
-                self._send(self._prepared, plants=self._is_unplanned, **how, **asked)
-            else:
-                self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
-            self._goes_there, self._is_recorded = conductor, True
+        if decision.kind != "run":
+            return self
+        self._look_over(options, fresh=fresh)
+        how: dict[str, Any] = {"fresh": decision.fresh, "anew": decision.anew}
+        if conductor:
+            self._send(self._prepared, plants=self._is_unplanned, **how, **asked)
+        else:
+            self._channel.begin(Wish(self._prepared, options, {**how, "confirmations": confirmations, "ask": ask}))
+        self._goes_there, self._is_recorded = conductor, True
         return self
 
     def _look_over(self, options: ev.RunOptions, *, fresh: bool) -> None:
@@ -184,38 +179,42 @@ class JobStarter(JobReader):
         self._require_record()
         if reload is None:
             self._follow_its_record()
-        elif self._channel.run is not None or self._channel.look() is not None:
-            hint = f"`%mozart pause {self.job_id}` first"
-            raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
+        else:
+            self._require_idle()
         asked: dict[str, Any] = {
             "max_concurrent": max_concurrent,
             "self_healing": self_healing,
             "escalation": escalation,
         }
-        options = run_options(self._prepared.plan.count, batches=batches, **asked)
-        options = ev.RunOptions(only=options.only, keep_failed=keep_failed, **asked)
+        chosen = run_options(self._prepared.plan.count, batches=batches, **asked)
+        options = ev.RunOptions(only=chosen.only, keep_failed=keep_failed, **asked)
         how: dict[str, Any] = {"confirmations": confirmations, "ask": ask, "infer": infer}
-        now = renewed(self._prepared, reload._loaded) if reload is not None else self._prepared
-        self.notices += from_notebook(now)
         if reload is not None:
-            how["reload"] = now
+            how["reload"] = renewed(self._prepared, reload._loaded)
         wish = Wish(self._prepared, options, how)
+        self.notices += from_notebook(wish.job)
         if self._channel.want_back(wish):
             return self
         if self._channel.look() is not None:
             self._ask_other_process()
             return self
         conductor = self._goes_there if conductor is None else conductor
-        conductor = conductor or self._channel.carried is not None
-        self._goes_there = conductor
-        if conductor:
+        self._goes_there = conductor or self._channel.carried is not None
+        if self._goes_there:
             there = {"batches": batches, "keep_failed": keep_failed, "infer": infer, **asked}
             self._send(self._prepared, reload=how.get("reload"), **there)
         if reload is not None:
-            self._prepared, self._loaded, self._inputs, self._is_recorded = now, reload._loaded, reload._inputs, True
-        if not conductor:
+            self._prepared, self._loaded, self._inputs = wish.job, reload._loaded, reload._inputs
+            self._is_recorded = True
+        if not self._goes_there:
             self._channel.begin(wish)
         return self
+
+    def _require_idle(self) -> None:
+        """A job takes a new config while nobody runs it."""
+        if self._channel.run is not None or self._channel.look() is not None:
+            hint = f"`%mozart pause {self.job_id}` first"
+            raise MisuseError(f"job `{self.job_id}` is {self.status}: its config cannot change now", hint=hint)
 
     def hand_over(self) -> Self:
         """Give it to the conductor, whoever runs it now, so that it outlives this process. Returns at once.
