@@ -256,20 +256,12 @@ async def _equipped(
     def tell(warning: str) -> None:
         driver.tell(ev.JobNotice(message=warning))
 
-    for onlooker in onlookers(prepared, state, from_any_thread(tell), warnings):
-        stack.push_async_callback(onlooker.close)
-        observers = [*observers, onlooker.observe]
+    observers = [*observers, *_listening(stack, prepared, state, tell, warnings)]
     if backend.family:
         kept, observe = await _kept_answers(stack, prepared.layout, state, warnings, tell, fresh=fresh)
         observers = [*observers, observe]
-    driver = Driver(
-        state,
-        config,
-        store=store,
-        requests=ControlFolder(prepared.layout),
-        gate=gate_for(prepared),
-        observers=observers,
-    )
+    requests, gate = ControlFolder(prepared.layout), gate_for(prepared)
+    driver = Driver(state, config, store=store, requests=requests, gate=gate, observers=observers)
     composer = composer_for(prepared, state, checker, driver, clock, contract, backend.family)
     driver.equip(
         Parts(
@@ -288,6 +280,16 @@ async def _equipped(
         )
     )
     return _Opened(prepared, store, driver, composer, checker, contract, loaded.orphans, warnings)
+
+
+def _listening(
+    stack: AsyncExitStack, prepared: Prepared, state: JobState, tell: Callable[[str], None], warnings: list[str]
+) -> list[Observer]:
+    """How the onlookers of the run hear of its events."""
+    found = onlookers(prepared, state, from_any_thread(tell), warnings)
+    for onlooker in found:
+        stack.push_async_callback(onlooker.close)
+    return [onlooker.observe for onlooker in found]
 
 
 async def _kept_answers(
